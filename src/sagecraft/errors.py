@@ -1,0 +1,49 @@
+"""Errors that reach the person at the terminal.
+
+Exit codes are part of the command-line contract: 2 is the user's input, 1 is the machine or the run.
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class SagecraftError(Exception):
+    """An error that is printed as one line; `exit_code` says whose fault it is."""
+
+    exit_code = 1
+
+
+class UserError(SagecraftError):
+    """Input that cannot be used: the message names the file, key or value, and what to do (exit 2)."""
+
+    exit_code = 2
+
+
+class MachineError(SagecraftError):
+    """A fault of the machine or the run: disk full, read-only, out of memory, a dead child (exit 1)."""
+
+    exit_code = 1
+
+
+#: Operating-system errors that say something about the machine, not about what the user typed.
+_MACHINE_ERRNOS = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EROFS: "the file system is read-only; choose another --out",
+    errno.EACCES: "permission denied; choose another --out or change the permissions",
+    errno.EPERM: "operation not permitted; choose another --out or change the permissions",
+    errno.EIO: "the disk reports an input/output error",
+    errno.ENOMEM: "the machine is out of memory",
+    errno.EMFILE: "too many open files; raise `ulimit -n`",
+}
+
+
+def from_os_error(error: OSError) -> SagecraftError:
+    """Turns an `OSError` into the one line it deserves."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in _MACHINE_ERRNOS:
+        return MachineError(f"{where}{_MACHINE_ERRNOS[error.errno]}")
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{where}no such file or folder")
+    return MachineError(f"{where}{error.strerror or error}")

@@ -1,0 +1,99 @@
+"""Tiny models and corpora, made on the fly: every test that needs weights takes them from here."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+TEXT = (
+    "A star shines because hydrogen fuses into helium in its core. The mass of a star decides how long it lives. "
+    "Light from a galaxy is redshifted when space expands. A planet orbits its star on an ellipse. 0 1 2 3 4 5 6 7 8 9."
+)
+
+
+@cache
+def _tokenizer_json(vocab_size: int) -> str:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=SPECIALS, initial_alphabet=sorted(alphabet), show_progress=False
+    )
+    tokenizer.train_from_iterator([TEXT] * 4, trainer)
+    return str(tokenizer.to_str())
+
+
+def pico_tokenizer(folder: Path, vocab_size: int = 320, chat_template: str | None = CHATML) -> Path:
+    """A byte-level BPE tokenizer with ChatML's special tokens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").write_text(_tokenizer_json(vocab_size), encoding="utf-8")
+    config: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<|im_start|>",
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|im_end|>",
+        "add_bos_token": False,
+    }
+    if chat_template is not None:
+        config["chat_template"] = chat_template
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    return folder
+
+
+def pico_config(**overrides: Any) -> dict[str, Any]:
+    """A two-layer Llama with grouped-query attention."""
+    config: dict[str, Any] = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": 320,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "hidden_act": "silu",
+        "max_position_embeddings": 512,
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
+        "tie_word_embeddings": True,
+        "attention_bias": False,
+        "mlp_bias": False,
+    }
+    return {**config, **overrides}
+
+
+def pico_model(folder: Path, seed: int = 0, dtype: str = "float32", **overrides: Any) -> Path:
+    """A model folder with random weights, keyed by `seed`."""
+    import torch
+
+    from sagecraft.models.config import parse_config
+    from sagecraft.models.decoder import Decoder
+    from sagecraft.models.load import parameters_by_file_name
+    from sagecraft.models.save import save_model
+
+    config = pico_config(**overrides)
+    model = Decoder(parse_config(config))
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, parameter in parameters_by_file_name(model).items():
+        if name.endswith("norm.weight"):
+            value = torch.ones(parameter.shape)
+        elif name.endswith("bias"):
+            value = torch.randn(parameter.shape, generator=generator) * 0.1
+        else:
+            value = torch.randn(parameter.shape, generator=generator) * 0.05
+        tensors[name] = value.to(getattr(torch, dtype))
+    tokenizer = pico_tokenizer(folder.with_name(folder.name + "-tokenizer"))
+    save_model(folder, tensors, config, tokenizer)
+    return folder
