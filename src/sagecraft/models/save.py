@@ -1,0 +1,74 @@
+"""Writing a model as a Hugging Face folder: safetensors in shards, the tokenizer and its template beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sagecraft.models.tokenizer import copy_tokenizer
+
+#: Hugging Face's customary size of a shard.
+_SHARD_BYTES = 5_000_000_000
+_NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16", torch.float64: "float64"}
+
+
+def save_model(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    tokenizer_source: Path,
+    *,
+    chat_template: str | None = None,
+    shard_bytes: int = _SHARD_BYTES,
+) -> None:
+    """Writes weights, configuration and tokenizer.
+
+    Args:
+        folder: where to write (a work folder: the caller makes the finish atomic).
+        tensors: Hugging Face name → tensor; tied weights under one name.
+        config: the Hugging Face configuration; its `dtype` is set to that of the tensors.
+        tokenizer_source: folder whose tokenizer files are copied.
+        chat_template: replaces the tokenizer's template.
+        shard_bytes: a file is closed before it would pass this size.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    copy_tokenizer(tokenizer_source, folder, chat_template)
+    shards = _plan(tensors, shard_bytes)
+    names = [f"model-{n:05d}-of-{len(shards):05d}.safetensors" for n in range(1, len(shards) + 1)]
+    if len(shards) == 1:
+        names = ["model.safetensors"]
+    for file_name, shard in zip(names, shards, strict=True):
+        save_file({n: tensors[n].detach().contiguous() for n in shard}, folder / file_name, metadata={"format": "pt"})
+        (folder / file_name).chmod(0o644)  # the library leaves files that only their owner can read
+    if len(shards) > 1:
+        total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        weight_map = {name: file for file, shard in zip(names, shards, strict=True) for name in shard}
+        _write(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+    dtypes = {tensor.dtype for tensor in tensors.values()}
+    settings = dict(config)
+    settings.pop("torch_dtype", None)
+    settings["dtype"] = _NAMES[dtypes.pop()] if len(dtypes) == 1 else "float32"
+    _write(folder / "config.json", settings)
+
+
+def _plan(tensors: Mapping[str, Tensor], shard_bytes: int) -> list[list[str]]:
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for name, tensor in tensors.items():
+        size = tensor.numel() * tensor.element_size()
+        if shards[-1] and filled + size > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += size
+    return shards
+
+
+def _write(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

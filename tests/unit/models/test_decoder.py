@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pico import pico_model
+from sagecraft.errors import UserError
+from sagecraft.models.decoder import Cache
+from sagecraft.models.load import load_model
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "llama-untied": {"tie_word_embeddings": False},
+    "llama-3.1-rope": {
+        "max_position_embeddings": 1024,
+        "rope_parameters": {
+            "rope_theta": 10000.0,
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+    },
+    "llama-bias": {"attention_bias": True},
+    "mistral": {"model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": None},
+    "qwen2": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]},
+    "qwen3": {"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "head_dim": 16},
+    "padded-vocabulary": {"vocab_size": 384},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_equal_transformers(family: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    folder = pico_model(tmp_path / "model", **FAMILIES[family])
+    ours = load_model(folder, "float64").model
+    theirs = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float64).eval()
+    ids = torch.randint(0, 320, (2, 100), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        difference = (ours.logits(ours(ids)) - theirs(ids).logits).abs().max().item()
+        spread = theirs(ids).logits.std().item()
+    # rotary tables are float32 in both, and their roundings differ
+    assert difference < 1e-6
+    assert spread > 0.01, "logits that hardly vary would prove nothing"
+
+
+def test_packed_equals_separate(pico: Path) -> None:
+    model = load_model(pico, "float64").model
+    generator = torch.Generator().manual_seed(2)
+    pieces = [torch.randint(0, 320, (n,), generator=generator) for n in (5, 1, 17, 40)]
+    boundaries = [0, 5, 6, 23, 63]
+    with torch.no_grad():
+        packed = model(torch.cat(pieces), boundaries=boundaries)
+        for piece, start in zip(pieces, boundaries, strict=False):
+            alone = model(piece[None])[0]
+            torch.testing.assert_close(packed[start : start + len(piece)], alone, rtol=0, atol=1e-9)
+
+
+def test_cache_equals_whole(pico: Path) -> None:
+    model = load_model(pico, "float64").model
+    ids = torch.randint(0, 320, (1, 30), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        whole = model(ids)
+        cache = Cache(model.config.num_layers)
+        parts = [model(ids[:, a:b], cache=cache) for a, b in ((0, 12), (12, 13), (13, 30))]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=0, atol=1e-9)
+
+
+def test_number_of_parameters(tmp_path: Path) -> None:
+    for name, overrides in FAMILIES.items():
+        model = load_model(pico_model(tmp_path / name, **overrides)).model
+        assert model.config.num_parameters() == sum(p.numel() for p in model.parameters()), name
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: b"", "0 bytes"),
+        (lambda data: data[:-100], "promises"),
+        (lambda data: b"\xff" * 8 + data[8:], "header of"),
+        (lambda data: data[:8] + b"x" + data[9:], "not readable"),
+        (lambda data: data.replace(b"[320,32]", b"[320,31]"), "disagree"),
+    ],
+)
+def test_damaged_weights_are_one_clear_line(damage: Any, message: str, tmp_path: Path) -> None:
+    folder = pico_model(tmp_path / "model")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(damage(weights.read_bytes()))
+    with pytest.raises(UserError, match=message) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+    assert "model.safetensors" in str(caught.value)
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = pico_model(tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(UserError, match=r"model\.norm\.weight holds values that are not finite"):
+        load_model(folder)
+
+
+def test_other_families_are_refused_by_name(tmp_path: Path) -> None:
+    folder = pico_model(tmp_path / "model")
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"llama"', '"mamba"'))
+    with pytest.raises(UserError, match="'mamba'"):
+        load_model(folder)

