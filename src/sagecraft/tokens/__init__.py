@@ -1,0 +1,1 @@
+"""From documents and conversations to packed tokens."""

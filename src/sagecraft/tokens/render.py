@@ -1,0 +1,60 @@
+"""Stage `render`: conversations to packed tokens, the loss mask from the one chat renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sagecraft import artifact, console
+from sagecraft.artifact import Manifest
+from sagecraft.errors import UserError
+
+VERSION = 1
+
+
+class RenderConfig(BaseModel):
+    """How conversations become rows.
+
+    Attributes:
+        sequence_length: tokens a row; a longer conversation is left out and counted, since a cut one teaches replies
+            without their question.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    sequence_length: int = Field(default=1024, ge=16)
+
+
+def run(config: RenderConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
+    """Renders `conversations` with the tokenizer and template of `model`."""
+    from sagecraft.chat.masks import encode_conversation
+    from sagecraft.chat.messages import read_conversations
+    from sagecraft.chat.template import ChatTemplate
+    from sagecraft.models.tokenizer import Tokenizer
+    from sagecraft.tokens.packed import TokenItem, write_packed
+
+    with artifact.build(out, kind="tokens", stage="render", version=VERSION, config=config, inputs=inputs) as build:
+        tokenizer = Tokenizer.from_folder(inputs["model"])
+        template = ChatTemplate.from_folder(inputs["model"])
+        items, too_long = [], []
+        for conversation in read_conversations(inputs["conversations"] / "conversations.jsonl"):
+            encoded = encode_conversation(tokenizer, template, conversation)
+            if len(encoded.ids) > config.sequence_length:
+                too_long.append({"id": conversation.id, "num_tokens": len(encoded.ids), "reason": "longer than a row"})
+                continue
+            source = f"{conversation.source}/{conversation.thinking or 'plain'}"
+            lineage = sorted({entry.document for entry in conversation.lineage})
+            items.append(TokenItem(conversation.id, source, encoded.ids, encoded.mask, lineage))
+        if not items:
+            raise UserError(f"{inputs['conversations']}: no conversation fits {config.sequence_length} tokens")
+        artifact.write_jsonl(build.path / "dropped.jsonl", too_long)
+        build.stats.update(write_packed(build.path, items, config.sequence_length, tokenizer.pad_id))
+        build.stats.update(
+            tokenizer_sha256=tokenizer.sha256, template_sha256=template.sha256, num_too_long=len(too_long)
+        )
+        console.say(
+            f"  {len(items):,} conversations, {build.stats['num_tokens']:,} tokens, "
+            f"{build.stats['num_learned']:,} of them learned"
+        )
+    return build.manifest

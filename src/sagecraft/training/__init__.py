@@ -1,0 +1,1 @@
+"""Continued pre-training and supervised fine-tuning: one loop."""

@@ -1,0 +1,107 @@
+"""Stages `cpt` and `sft`: one configuration, one run; they differ in the tokens they get and their masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sagecraft import artifact, console
+from sagecraft.artifact import Manifest
+from sagecraft.errors import UserError
+from sagecraft.training.schedule import OptimizerConfig
+
+VERSION = 1
+
+
+class TrainConfig(BaseModel):
+    """One training run.
+
+    Attributes:
+        optimizer: learning rate, schedule, AdamW.
+        epochs: passes over the tokens; a fraction ends within a pass.
+        rows_per_step: rows of one optimizer step.
+        rows_per_pass: rows of one forward and backward pass: less memory, same result up to rounding.
+        compute_dtype: bfloat16 computes in bf16 on float32 master weights; float32 is the reference.
+        save_dtype: of the finished folder. float32 keeps what bf16 would round away: an update of 1e-5 on a weight of
+            0.05 is a tenth of bf16's step, and merging subtracts such models.
+        checkpoint_minutes: a killed run repeats at most this much; 0 writes one at every step.
+        seed: keys the order of the rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    optimizer: OptimizerConfig = OptimizerConfig()
+    epochs: float = Field(default=1.0, gt=0)
+    rows_per_step: int = Field(default=4, ge=1)
+    rows_per_pass: int = Field(default=4, ge=1)
+    compute_dtype: Literal["bfloat16", "float32", "float64"] = "bfloat16"
+    save_dtype: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_minutes: float = Field(default=5.0, ge=0)
+    seed: int = 0
+
+
+def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str = "cpt") -> Manifest:
+    """Trains `model` on `tokens` and writes a Hugging Face folder.
+
+    Args:
+        config: settings.
+        inputs: `model` (a Hugging Face folder) and `tokens` (a tokens artifact).
+        out: the new model folder.
+        stage: name of the stage, `cpt` or `sft`.
+
+    Raises:
+        UserError: tokens and model have different tokenizers, or nothing is to be learned.
+    """
+    from sagecraft.models.load import load_model, read_config
+    from sagecraft.models.save import save_model
+    from sagecraft.tokens.loader import Loader
+    from sagecraft.tokens.packed import Packed
+    from sagecraft.training.loop import Trainer
+
+    with artifact.build(
+        out, kind="model", stage=stage, version=VERSION, config=config, inputs=inputs, resumable=True
+    ) as build:
+        packed, stats = Packed.open(inputs["tokens"]), artifact.load(inputs["tokens"], "tokens").stats
+        loaded = load_model(inputs["model"], "float64" if config.compute_dtype == "float64" else "float32")
+        if stats["tokenizer_sha256"] != loaded.tokenizer.sha256:
+            raise UserError(f"{inputs['tokens']}: made with another tokenizer than {inputs['model']}; pack it again")
+        if not stats["num_learned"]:
+            raise UserError(f"{inputs['tokens']}: no token is to be learned; the conversations have no replies")
+        chat_template = _template(inputs, loaded.tokenizer.chat_template, stats)
+        loader = Loader(packed, config.rows_per_step, config.epochs, config.seed)
+        console.say(
+            f"  {loader.num_steps:,} steps of {config.rows_per_step} × {packed.row_length} tokens, "
+            f"learning rate {config.optimizer.learning_rate:g}"
+        )
+        trainer = Trainer(config, loaded.model, loader, build.scratch("checkpoints"))
+        history = trainer.fit(stage)
+        save_model(
+            build.path, trainer.weights(), read_config(inputs["model"]), inputs["model"], chat_template=chat_template
+        )
+        artifact.write_jsonl(build.path / "metrics.jsonl", history)
+        learned = sum(entry["num_learned"] for entry in history)
+        build.stats.update(
+            num_steps=loader.num_steps,
+            num_tokens=sum(entry["num_tokens"] for entry in history),
+            num_learned=learned,
+            epochs=config.epochs,
+            first_loss=history[0]["loss"],
+            last_loss=history[-1]["loss"],
+        )
+    return build.manifest
+
+
+def _template(inputs: Mapping[str, Path], own: str | None, stats: Mapping[str, Any]) -> str | None:
+    """The chat template that the new checkpoint needs written into it: the one its conversations were rendered with."""
+    from sagecraft.chat.template import ChatTemplate
+
+    if "template_sha256" not in stats:
+        return None
+    template = ChatTemplate.from_folder(inputs["model"])
+    if template.sha256 != stats["template_sha256"]:
+        raise UserError(
+            f"{inputs['tokens']}: rendered with another chat template than {inputs['model']} has; render again"
+        )
+    return template.text if own is None else None
