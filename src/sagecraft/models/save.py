@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -44,8 +47,7 @@ def save_model(
     if len(shards) == 1:
         names = ["model.safetensors"]
     for file_name, shard in zip(names, shards, strict=True):
-        save_file({n: tensors[n].detach().contiguous() for n in shard}, folder / file_name, metadata={"format": "pt"})
-        (folder / file_name).chmod(0o644)  # the library leaves files that only their owner can read
+        write_safetensors(folder / file_name, {n: tensors[n] for n in shard})
     if len(shards) > 1:
         total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         weight_map = {name: file for file, shard in zip(names, shards, strict=True) for name in shard}
@@ -55,6 +57,18 @@ def save_model(
     settings.pop("torch_dtype", None)
     settings["dtype"] = _NAMES[dtypes.pop()] if len(dtypes) == 1 else "float32"
     _write(folder / "config.json", settings)
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes one file; a full disk is an `OSError`, as everywhere else."""
+    try:
+        save_file({n: t.detach().contiguous() for n, t in tensors.items()}, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+    path.chmod(0o644)  # the library leaves files that only their owner can read
 
 
 def _plan(tensors: Mapping[str, Tensor], shard_bytes: int) -> list[list[str]]:

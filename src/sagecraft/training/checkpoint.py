@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from sagecraft import artifact, console
+from sagecraft.models.save import write_safetensors
 
 _KEPT = 2
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -23,7 +24,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     for old in folder.glob("*.part"):
         shutil.rmtree(old)
     part.mkdir(parents=True)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part / _TENSORS)
+    write_safetensors(part / _TENSORS, tensors)
     value = {**state, "step": step, "sha256": artifact.sha256_file(part / _TENSORS)}
     artifact.write_text(part / _STATE, json.dumps(value))
     part.replace(target)

@@ -1,0 +1,97 @@
+"""Writes docs/recipe.md from the configuration classes, so that the reference cannot drift from the code.
+
+python docs/generate.py
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from sagecraft.recipe import Recipe
+
+HEAD = """# Every key of a recipe
+
+Written by `docs/generate.py` from the classes that read the keys; do not edit it. A section that is left out is a stage that is left out.
+Any key can be overridden: `sagecraft run RECIPE --set section.key=value`, the value in YAML.
+An unknown key, a wrong type, a missing file or a stage that needs what none makes is reported before anything starts, all faults at once.
+"""
+
+
+def model_of(annotation: Any) -> type[BaseModel] | None:
+    """The configuration class behind an annotation, if there is one."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, list):
+        found = [model_of(part) for part in typing.get_args(annotation)]
+        return next((part for part in found if part is not None), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def explanations(model: type[BaseModel]) -> dict[str, str]:
+    """Field → explanation, from the class docstrings' `Attributes:` and from `Field(description=…)`."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        text = inspect.cleandoc(base.__doc__ or "") if issubclass(base, BaseModel) and base is not BaseModel else ""
+        _, _, attributes = text.partition("Attributes:\n")
+        for entry in re.split(r"\n(?=    \w+:)", attributes.rstrip()):
+            name, _, rest = entry.strip().partition(":")
+            if rest:
+                found[name] = " ".join(rest.split())
+    for name, field in model.model_fields.items():
+        if field.description:
+            found[name] = " ".join(field.description.split())
+    return found
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a reader of YAML would say it."""
+    text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
+    text = text or str(annotation).replace("typing.", "")
+    text = re.sub(r"[a-z_.]+\.([A-Z]\w+)", r"\1", text)
+    return re.sub(r"Literal\[(.*?)\]", lambda m: m[1].replace("'", "").replace(", ", " or "), text).replace(
+        "None", "null"
+    )
+
+
+def table(model: type[BaseModel], prefix: str) -> list[str]:
+    """Rows of one class, and of the classes inside it."""
+    explained = explanations(model)
+    rows = ["| key | type | default | |", "|---|---|---|---|"]
+    later: list[str] = []
+    for name, field in model.model_fields.items():
+        inner = model_of(field.annotation)
+        default = "required" if field.is_required() else field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel) or default is PydanticUndefined:
+            default = "see below"
+        label = f"{prefix}{field.alias or name}"
+        kind = type_name(field.annotation).replace("|", "or")
+        text = explained.get(name, "").replace("|", "\\|")
+        rows.append(f"| `{label}` | {kind} | {default if default == 'required' else f'`{default}`'} | {text} |")
+        if inner is not None:
+            many = typing.get_origin(field.annotation) is list or "list[" in str(field.annotation)
+            later += ["", *table(inner, f"{label}[]." if many else f"{label}.")]
+    return rows + later
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    top = ["| key | |", "|---|---|"]
+    for name, field in Recipe.model_fields.items():
+        inner = model_of(field.annotation)
+        if inner is None:
+            top.append(f"| `{name}` | {field.description or ''} |")
+            continue
+        summary = inspect.cleandoc(inner.__doc__ or "").splitlines()[0]
+        parts.append(f"\n## `{name}`: {summary}\n\n" + "\n".join(table(inner, f"{name}.")) + "\n")
+    return parts[0] + "\n" + "\n".join(top) + "\n" + "".join(parts[1:])
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "recipe.md").write_text(render(), encoding="utf-8")

@@ -1,0 +1,306 @@
+"""The command line: verbs only. Each imports its stage when it is called, so `--help` needs no torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sagecraft import __version__, console
+from sagecraft.errors import SagecraftError, from_os_error
+
+app = typer.Typer(
+    name="sagecraft",
+    help="Turns a general language model into a specialist of one field, and measures that it did.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+model_app = typer.Typer(help="Base models.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(model_app, name="model")
+
+Out = Annotated[Path, typer.Option("--out", help="folder to write; appears only when it is whole")]
+Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on standard output")]
+Seed = Annotated[int, typer.Option(help="keys every random choice")]
+ModelPath = Annotated[str, typer.Argument(metavar="MODEL", help="Hugging Face folder, or provider:model")]
+
+
+def main() -> None:
+    """Entry point: faults become one line and an exit code (0 done, 1 the machine or the run, 2 the user's input)."""
+    try:
+        app()
+    except SagecraftError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("stopped; run the same command again to go on", 1)
+    except OSError as error:
+        fault = from_os_error(error)
+        _fail(str(fault), fault.exit_code)
+
+
+def _fail(text: str, code: int) -> None:
+    for line in text.splitlines():
+        console.err.print(f"error: {line}", style="red", markup=False)
+    sys.exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="recipe file, for instance recipes/quickstart.yaml")],
+    set_: Annotated[list[str], typer.Option("--set", help="override: section.key=value (repeatable)")] = [],  # noqa: B006
+    only: Annotated[str | None, typer.Option(help="run this stage or step alone")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="run this stage and all behind it afresh")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/<recipe> if not given")] = None,
+    json: Json = False,
+) -> None:
+    """Run or resume a recipe."""
+    from sagecraft.pipeline import plan_steps, run_steps
+    from sagecraft.recipe import load_recipe
+    from sagecraft.summary import print_summary, summarise
+
+    loaded = load_recipe(recipe, set_)
+    steps = plan_steps(loaded, recipe.parent)
+    target = out or Path("runs") / loaded.name
+    journal = run_steps(steps, target, only, from_)
+    result = summarise(journal, target)
+    if json:
+        console.emit(result)
+    else:
+        print_summary(result)
+
+
+@app.command()
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="recipe file")],
+    cluster: Annotated[Path | None, typer.Option(help="cluster file; this machine if not given")] = None,
+    set_: Annotated[list[str], typer.Option("--set", help="override: section.key=value (repeatable)")] = [],  # noqa: B006
+    json: Json = False,
+) -> None:
+    """Check a recipe whole, then say what it will take; downloads and trains nothing."""
+    from sagecraft.pipeline import describe, plan_steps
+    from sagecraft.planning.plan import plan_recipe, print_plan, read_cluster
+    from sagecraft.recipe import load_recipe
+
+    loaded = load_recipe(recipe, set_)
+    steps = describe(plan_steps(loaded, recipe.parent))
+    result = plan_recipe(loaded.name, loaded.base.name, steps, read_cluster(cluster))
+    if json:
+        console.emit(result)
+    else:
+        print_plan(result)
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="files, folders")],
+    out: Out,
+    json: Json = False,
+) -> None:
+    """Read literature into documents."""
+    from sagecraft.corpus import ingest as stage
+
+    config = stage.IngestConfig(paths=[str(path) for path in paths])
+    _finish(stage.run(config, {f"path{n}": path for n, path in enumerate(paths)}, out), out, json)
+
+
+@app.command()
+def synth(
+    docs: Annotated[Path, typer.Argument(help="documents, as ingest or withhold left them")],
+    out: Out,
+    seed: Seed = 0,
+    max_pairs: Annotated[int | None, typer.Option(help="at most this many conversations")] = None,
+    benchmark: Annotated[Path | None, typer.Option(help="questions that must not be among them")] = None,
+    json: Json = False,
+) -> None:
+    """Make conversations from documents."""
+    from sagecraft.synthesis import synth as stage
+
+    settings: dict[str, Any] = {"seed": seed}
+    if max_pairs is not None:
+        settings["max_pairs"] = max_pairs
+    inputs = {"documents": docs} | ({"benchmark": benchmark} if benchmark else {})
+    _finish(stage.run(stage.SynthConfig(**settings), inputs, out), out, json)
+
+
+@app.command()
+def bench(
+    docs: Annotated[Path, typer.Argument(help="documents that were withheld from training")],
+    out: Out,
+    seed: Seed = 0,
+    max_items: Annotated[int | None, typer.Option(help="at most this many questions")] = None,
+    training: Annotated[Path | None, typer.Option(help="training documents, to check that nothing leaked")] = None,
+    json: Json = False,
+) -> None:
+    """Make a keyed multiple-choice benchmark from documents."""
+    from sagecraft.benchmark import build as stage
+
+    settings: dict[str, Any] = {"seed": seed}
+    if max_items is not None:
+        settings["max_items"] = max_items
+    inputs = {"documents": docs} | ({"training": training} if training else {})
+    _finish(stage.run(stage.BenchConfig(**settings), inputs, out), out, json)
+
+
+@app.command()
+def merge(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yml", help="merge configuration (mergekit's form)")],
+    out: Annotated[Path, typer.Argument(help="folder of the merged model")],
+    json: Json = False,
+) -> None:
+    """Merge checkpoints."""
+    from sagecraft.merging.merge import merge_from_yaml
+
+    _finish(merge_from_yaml(config, out), out, json)
+
+
+@app.command(name="eval")
+def evaluate(
+    model: ModelPath,
+    task: Annotated[Path, typer.Option(help="questions: CSV, JSONL or Parquet")],
+    out: Out,
+    mode: Annotated[list[str], typer.Option(help="continuation, letter or generate (repeatable)")] = ["continuation"],  # noqa: B006
+    thinking: Annotated[str, typer.Option(help="on or off, for generate")] = "off",
+    max_items: Annotated[int | None, typer.Option(help="a keyed sample of this many questions")] = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure a model on questions."""
+    from sagecraft.evaluation import evaluate as stage
+    from sagecraft.recipe import explained
+
+    with explained(stage.EvaluateConfig, "eval"):
+        config = stage.EvaluateConfig.model_validate(
+            {"modes": mode, "thinking": thinking, "max_items": max_items, "seed": seed}
+        )
+    manifest = stage.evaluate_model(config, model, task, out)
+    _finish(manifest, out, json)
+
+
+@app.command()
+def compare(
+    evaluations: Annotated[list[Path], typer.Argument(metavar="DIR…", help="folders that eval wrote")],
+    out: Out,
+    json: Json = False,
+) -> None:
+    """Compare evaluations of the same questions."""
+    from sagecraft.evaluation import compare as stage
+
+    inputs = {str(number): path for number, path in enumerate(evaluations)}
+    _finish(stage.run(stage.CompareConfig(), inputs, out), out, json)
+
+
+@app.command()
+def chat(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder")],
+    think: Annotated[str, typer.Option(help="on or off; `/think on|off` switches while talking")] = "off",
+    max_tokens: Annotated[int, typer.Option(help="tokens of a reply at most")] = 512,
+    seed: Seed = 0,
+) -> None:
+    """Talk to a model in the terminal."""
+    from sagecraft.assistant.terminal import chat as talk
+
+    talk(model, thinking=_switch(think), max_tokens=max_tokens, seed=seed)
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder")],
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
+) -> None:
+    """Serve a model: OpenAI-compatible, with a page to chat on `/`."""
+    from sagecraft.assistant.server import serve as listen
+
+    listen(model, host, port)
+
+
+@app.command()
+def publish(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder")],
+    out: Annotated[Path | None, typer.Option(help="folder to write; MODEL-published if not given")] = None,
+    gguf: Annotated[str | None, typer.Option(help="also a GGUF of this type: f32, f16, bf16 or q8_0")] = None,
+    push: Annotated[str | None, typer.Option(help="hub repository to upload to (token from HF_TOKEN)")] = None,
+    json: Json = False,
+) -> None:
+    """Write a model card, a checked GGUF, and upload."""
+    from sagecraft.publishing import publish as stage
+    from sagecraft.recipe import explained
+
+    target = out or model.with_name(f"{model.name}-published")
+    with explained(stage.PublishConfig, "publish"):
+        config = stage.PublishConfig.model_validate({"gguf": gguf, "push": push})
+    _finish(stage.run(config, {"model": model}, target), target, json)
+
+
+@model_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="known name, or owner/repository of the hub")],
+    out: Out,
+    json: Json = False,
+) -> None:
+    """Fetch a base model as a Hugging Face folder, checked against its source."""
+    from sagecraft.models import fetch as stage
+
+    _finish(stage.run(stage.FetchConfig(name=name), {}, out), out, json)
+
+
+@app.command()
+def show(
+    artifact: Annotated[Path, typer.Argument(help="folder of an artifact")],
+    count: Annotated[int, typer.Option("--count", "-n", help="how many rows or items to show")] = 3,
+    json: Json = False,
+) -> None:
+    """Show what an artifact holds; tokens are coloured by document and mask."""
+    from sagecraft.show import show as display
+
+    display(artifact, count, json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what this machine has, and what is missing for which stage."""
+    from sagecraft.planning.doctor import doctor as examine
+    from sagecraft.planning.doctor import print_doctor
+
+    report = examine()
+    if json:
+        console.emit(report)
+    else:
+        print_doctor(report)
+
+
+def _switch(value: str) -> Any:
+    if value not in ("on", "off"):
+        raise typer.BadParameter(f"{value!r} is neither on nor off")
+    return value
+
+
+def _finish(manifest: Any, out: Path, json: bool) -> None:
+    """Says what was made and where."""
+    if json:
+        console.emit({"out": str(out), "kind": manifest.kind, "stats": manifest.stats})
+        return
+    for key, value in manifest.stats.items():
+        if isinstance(value, str | int | float | bool):
+            console.say(f"  {key}: {value}")
+    console.say(f"{manifest.kind} in {out}", style="bold")
+
+
+if __name__ == "__main__":
+    main()

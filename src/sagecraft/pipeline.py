@@ -1,0 +1,297 @@
+"""From a recipe to its steps, and a loop over them: order, skip, resume, dry run."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from sagecraft import artifact, console
+from sagecraft.artifact import Manifest
+from sagecraft.corpus.ingest import IngestConfig, SourceConfig
+from sagecraft.errors import UserError
+from sagecraft.evaluation.evaluate import EvaluateConfig
+from sagecraft.models.fetch import FetchConfig, find
+from sagecraft.recipe import Recipe, resolve
+
+#: stage → (module that holds its `run` and `VERSION`, kind of artifact it makes).
+STAGES: dict[str, tuple[str, str]] = {
+    "fetch": ("sagecraft.models.fetch", "model"),
+    "ingest": ("sagecraft.corpus.ingest", "documents"),
+    "withhold": ("sagecraft.corpus.withhold", "documents"),
+    "pack": ("sagecraft.tokens.pack", "tokens"),
+    "cpt": ("sagecraft.training.train", "model"),
+    "synth": ("sagecraft.synthesis.synth", "conversations"),
+    "render": ("sagecraft.tokens.render", "tokens"),
+    "sft": ("sagecraft.training.train", "model"),
+    "merge": ("sagecraft.merging.merge", "model"),
+    "evaluate": ("sagecraft.evaluation.evaluate", "evaluation"),
+    "report": ("sagecraft.publishing.run_report", "report"),
+}
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An input that another step makes: the step's name, and a folder inside its artifact."""
+
+    step: str
+    kind: str
+    inside: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage with its configuration and inputs: what it takes and what it gives."""
+
+    name: str
+    stage: str
+    config: BaseModel
+    inputs: Mapping[str, Ref | Path] = field(default_factory=dict)
+
+    @property
+    def gives(self) -> str:
+        """The kind of artifact it makes."""
+        return STAGES[self.stage][1]
+
+
+def plan_steps(recipe: Recipe, recipe_folder: Path) -> list[Step]:
+    """The steps of a recipe in order, verified: every file exists, every input is made by an earlier step.
+
+    Raises:
+        UserError: one line a fault, all faults at once.
+    """
+    faults: list[str] = []
+    steps = list(_steps(recipe, recipe_folder, faults))
+    faults += _broken_links(steps)
+    if faults:
+        raise UserError("\n".join(faults))
+    return steps
+
+
+def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
+    base: Ref | Path = Ref("fetch", "model")
+    local = resolve(recipe.base.name, folder)
+    if local is not None and local.is_dir():
+        base = local
+    else:
+        try:
+            find(recipe.base.name)
+        except UserError as error:
+            faults.append(f"base.name: {error}")
+        yield Step("fetch", "fetch", FetchConfig(name=recipe.base.name, revision=recipe.base.revision))
+    yield _ingest("ingest", "corpus.paths", recipe.corpus, folder, faults)
+    general = recipe.general
+    for name, key, sources in (
+        ("ingest-replay", "general.replay", general.replay),
+        ("ingest-held-out", "general.held_out", general.held_out),
+    ):
+        if sources:
+            yield _ingest(name, key, IngestConfig(paths=sources), folder, faults)
+    yield Step("withhold", "withhold", recipe.withhold, {"documents": Ref("ingest", "documents")})
+    training = Ref("withhold", "documents", "training")
+    if recipe.pack is not None:
+        inputs: dict[str, Ref | Path] = {"documents": training, "model": base}
+        if general.replay:
+            inputs["general"] = Ref("ingest-replay", "documents")
+        elif recipe.pack.general_share:
+            faults.append("pack.general_share: needs general.replay; name general text there, or set the share to 0")
+        yield Step("pack", "pack", recipe.pack, inputs)
+    tuned = base
+    if recipe.cpt is not None:
+        yield Step("cpt", "cpt", recipe.cpt, {"model": tuned, "tokens": Ref("pack", "tokens")})
+        tuned = Ref("cpt", "model")
+    yield from _tuning(recipe, folder, faults, tuned, base)
+
+
+def _tuning(recipe: Recipe, folder: Path, faults: list[str], start: Ref | Path, base: Ref | Path) -> Iterator[Step]:
+    """Synthesis, fine-tuning, merge, evaluation and report."""
+    task = _file(recipe.evaluate.task, "evaluate.task", folder, faults) if recipe.evaluate else None
+    models: dict[str, Ref | Path] = {"base": base}
+    if recipe.cpt is not None:
+        models["cpt"] = start
+    if recipe.synth is not None:
+        inputs: dict[str, Ref | Path] = {"documents": Ref("withhold", "documents", "training")}
+        for number, written in enumerate(recipe.general.chat):
+            found = _file(written, f"general.chat[{number}]", folder, faults)
+            if found:
+                inputs[f"general{number}"] = found
+        if task:
+            inputs["benchmark"] = task
+        yield Step("synth", "synth", recipe.synth, inputs)
+    if recipe.render is not None:
+        yield Step("render", "render", recipe.render, {"conversations": Ref("synth", "conversations"), "model": start})
+    if recipe.sft is not None:
+        yield Step("sft", "sft", recipe.sft, {"model": start, "tokens": Ref("render", "tokens")})
+        models["sft"] = Ref("sft", "model")
+    if recipe.merge is not None:
+        wanted = recipe.merge.roles()
+        for role in wanted:
+            if role not in ("base", "cpt", "sft"):
+                faults.append(f"merge: model {role!r} is not one of base, cpt, sft")
+        taken = {role: models.get(role, Ref(role, "model")) for role in wanted}
+        yield Step("merge", "merge", recipe.merge, taken)
+        models["merged"] = Ref("merge", "model")
+    yield from _measuring(recipe, models, task)
+
+
+def _measuring(recipe: Recipe, models: Mapping[str, Ref | Path], task: Path | None) -> Iterator[Step]:
+    evaluations: dict[str, Ref | Path] = {}
+    if recipe.evaluate is not None and task is not None:
+        config = EvaluateConfig.model_validate(recipe.evaluate.model_dump(exclude={"task"}))
+        for name, model in models.items():
+            inputs: dict[str, Ref | Path] = {
+                "model": model,
+                "task": task,
+                "domain": Ref("withhold", "documents", "withheld"),
+            }
+            if recipe.general.held_out:
+                inputs["general"] = Ref("ingest-held-out", "documents")
+            yield Step(f"evaluate-{name}", "evaluate", config, inputs)
+            evaluations[f"evaluate-{name}"] = Ref(f"evaluate-{name}", "evaluation")
+    if recipe.report is not None:
+        parts: dict[str, Ref | Path] = {
+            "ingest": Ref("ingest", "documents"),
+            "withhold": Ref("withhold", "documents"),
+            **evaluations,
+        }
+        present = {
+            "fetch": not isinstance(models["base"], Path),
+            "ingest-replay": bool(recipe.general.replay),
+            "ingest-held-out": bool(recipe.general.held_out),
+            **{name: getattr(recipe, name) is not None for name in ("pack", "cpt", "synth", "render", "sft", "merge")},
+        }
+        parts |= {name: Ref(name, _kind(name)) for name, here in present.items() if here}
+        yield Step("report", "report", recipe.report, parts)
+
+
+def _kind(step: str) -> str:
+    return STAGES[step.split("-")[0]][1]
+
+
+def _ingest(name: str, key: str, config: IngestConfig, folder: Path, faults: list[str]) -> Step:
+    inputs: dict[str, Ref | Path] = {}
+    for number, source in enumerate(config.paths):
+        written = source.path if isinstance(source, SourceConfig) else source
+        found = _file(written, f"{key}[{number}]", folder, faults)
+        if found:
+            inputs[f"path{number}"] = found
+    return Step(name, "ingest", config, inputs)
+
+
+def _file(written: str, key: str, folder: Path, faults: list[str]) -> Path | None:
+    found = resolve(written, folder)
+    if found is None:
+        faults.append(f"{key}: {written}: no such file or folder, from here or from {folder}")
+    return found
+
+
+def _broken_links(steps: Sequence[Step]) -> list[str]:
+    made: dict[str, str] = {}
+    faults = []
+    for step in steps:
+        for name, ref in step.inputs.items():
+            if not isinstance(ref, Ref):
+                continue
+            if ref.step not in made:
+                faults.append(
+                    f"{step.name}: needs {name} from {ref.step}, which this recipe does not run; add `{ref.step}:`"
+                )
+            elif made[ref.step] != ref.kind:
+                faults.append(f"{step.name}: needs {ref.kind}, but {ref.step} makes {made[ref.step]}")
+        made[step.name] = step.gives
+    return faults
+
+
+def choose(steps: Sequence[Step], only: str | None, start: str | None) -> tuple[set[str], set[str]]:
+    """Names of the steps to consider, and of those to run even if they are finished.
+
+    `only` takes a stage (`evaluate`) or one step (`evaluate-sft`); `start` runs that step and all behind it afresh.
+    """
+    names = [step.name for step in steps]
+    for key, wanted in (("--only", only), ("--from", start)):
+        if wanted is not None and not any(wanted in (step.name, step.stage) for step in steps):
+            raise UserError(f"{key} {wanted}: no such stage in this recipe; its steps are {', '.join(names)}")
+    considered = {s.name for s in steps if only is None or only in (s.name, s.stage)}
+    forced: set[str] = set()
+    if start is not None:
+        first = next(n for n, step in enumerate(steps) if start in (step.name, step.stage))
+        forced = set(names[first:])
+    return considered, forced
+
+
+def run_steps(
+    steps: Sequence[Step], out: Path, only: str | None = None, start: str | None = None
+) -> list[tuple[Step, str, float]]:
+    """Runs what is not finished. Returns each step with what became of it (`ran` or `skipped`) and its seconds."""
+    considered, forced = choose(steps, only, start)
+    journal = []
+    with _lock(out):
+        for number, step in enumerate(steps, start=1):
+            if step.name not in considered:
+                continue
+            inputs = {name: _locate(ref, out, step) for name, ref in step.inputs.items()}
+            target = out / step.name
+            label = f"[{number}/{len(steps)}] {step.name}"
+            if step.name not in forced and artifact.is_finished(target, _mark(step, inputs)):
+                console.say(f"{label}: finished before, nothing it depends on has changed; skipped", style="dim")
+                journal.append((step, "skipped", 0.0))
+                continue
+            console.say(label, style="bold")
+            began = time.monotonic()
+            _run(step, inputs, target)
+            journal.append((step, "ran", time.monotonic() - began))
+    return journal
+
+
+def _run(step: Step, inputs: Mapping[str, Path], target: Path) -> Manifest:
+    run: Callable[..., Manifest] = importlib.import_module(STAGES[step.stage][0]).run
+    # the two training stages share one function and differ in their name
+    extra: dict[str, Any] = {"stage": step.stage} if step.stage in ("cpt", "sft") else {}
+    return run(step.config, inputs, target, **extra)
+
+
+def _mark(step: Step, inputs: Mapping[str, Path]) -> str:
+    version = importlib.import_module(STAGES[step.stage][0]).VERSION
+    digests = {name: artifact.input_digest(path) for name, path in sorted(inputs.items())}
+    return artifact.fingerprint(step.stage, version, step.config.model_dump(mode="json"), digests)
+
+
+def _locate(ref: Ref | Path, out: Path, step: Step) -> Path:
+    if isinstance(ref, Path):
+        return ref
+    folder = out / ref.step
+    if not (folder / artifact.MANIFEST).is_file():
+        raise UserError(f"{step.name}: needs {folder}, which is not there yet; run the recipe without --only first")
+    return folder / ref.inside if ref.inside else folder
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """One run at a time in a folder: two would take each other's work folders."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "run.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{out}: another sagecraft runs here; wait for it or choose another --out") from None
+        yield
+
+
+def describe(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """The steps as plain values, for the planner."""
+    return [
+        {
+            "name": step.name,
+            "stage": step.stage,
+            "config": step.config.model_dump(mode="json"),
+            "inputs": {name: ref.step if isinstance(ref, Ref) else str(ref) for name, ref in step.inputs.items()},
+        }
+        for step in steps
+    ]

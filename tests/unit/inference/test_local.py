@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from sagecraft.errors import UserError
+from sagecraft.inference.local import LocalEngine, Sampling, draw
+
+
+@pytest.fixture(scope="module")
+def engine(pico: Path) -> LocalEngine:
+    return LocalEngine(pico, "float64")
+
+
+def test_score_with_a_shared_prefix_equals_whole_sequences(engine: LocalEngine) -> None:
+    prefix, continuations = [5, 6, 7, 8], [[9], [10, 11, 12], [13, 14], [9, 9, 9, 9]]
+    scores = engine.score(prefix, continuations)
+    whole = engine.sequence_logprobs([prefix + ids for ids in continuations])
+    for ours, expected in zip(scores, whole, strict=True):
+        assert ours == pytest.approx(expected[len(prefix) - 1 :], abs=1e-9)
+
+
+def test_sequence_logprobs_equal_one_at_a_time(engine: LocalEngine) -> None:
+    batch = [[1, 2, 3], [4, 5], list(range(3, 300)), [7, 8, 9, 10]]
+    together = engine.sequence_logprobs(batch)
+    assert [len(row) for row in together] == [len(ids) - 1 for ids in batch]
+    for ids, row in zip(batch, together, strict=True):
+        assert row == pytest.approx(engine.sequence_logprobs([ids])[0], abs=1e-9)
+
+
+def test_greedy_is_the_argmax_of_the_whole_sequence(engine: LocalEngine) -> None:
+    prompt = [5, 6, 7]
+    reply = list(engine.stream(prompt, Sampling(max_tokens=8), stop_ids=()))
+    assert len(reply) == 8
+    for position, token in enumerate(reply):
+        assert token == int(engine.next_logprobs(prompt + reply[:position]).argmax())
+
+
+def test_stop_tokens_end_and_are_not_given(engine: LocalEngine) -> None:
+    reply = list(engine.stream([5, 6, 7], Sampling(max_tokens=8), stop_ids=()))
+    stopped = list(engine.stream([5, 6, 7], Sampling(max_tokens=8), stop_ids=(reply[3],)))
+    assert stopped == reply[: reply.index(reply[3])]
+
+
+def test_sampling_is_keyed(engine: LocalEngine) -> None:
+    def reply(seed: int) -> list[int]:
+        return list(engine.stream([5, 6], Sampling(max_tokens=12, temperature=1.0, seed=seed), stop_ids=()))
+
+    assert reply(1) == reply(1)
+    assert reply(1) != reply(2)
+
+
+def test_draw_follows_the_probabilities_and_top_p() -> None:
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
+    drawn = Counter(draw(logits, Sampling(temperature=1.0, seed=seed), 0) for seed in range(4000))
+    assert drawn[0] / 4000 == pytest.approx(0.5, abs=0.03)
+    assert drawn[3] / 4000 == pytest.approx(0.05, abs=0.015)
+    nucleus = {draw(logits, Sampling(temperature=1.0, top_p=0.7, seed=seed), 0) for seed in range(500)}
+    assert nucleus == {0, 1}
+
+
+def test_prompts_that_cannot_be_run_are_named(engine: LocalEngine) -> None:
+    with pytest.raises(UserError, match="no tokens"):
+        list(engine.stream([], Sampling()))
+    with pytest.raises(UserError, match="shorten"):
+        list(engine.stream([5] * 512, Sampling()))
+    assert len(list(engine.stream([5] * 510, Sampling(max_tokens=9), stop_ids=()))) == 2, "the context is the end"

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sagecraft.errors import UserError
+from sagecraft.pipeline import Ref, choose, plan_steps
+from sagecraft.recipe import Recipe, load_recipe
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+
+
+def write(tmp_path: Path, **changes: object) -> Path:
+    value = yaml.safe_load((ROOT / "recipes/quickstart.yaml").read_text())
+    value.update(changes)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(value))
+    return path
+
+
+def faults(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        load_recipe(path, overrides)
+    return str(caught.value).splitlines()
+
+
+def test_all_faults_come_at_once_with_path_and_nearest_name(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        cpt={"optimizer": {"learning_rat": 1e-4, "clip_norm": "much"}, "epoch": 1},
+        mergee={},
+        pack={"sequence_length": 2},
+    )
+    lines = faults(path)
+    assert len(lines) == 5
+    text = "\n".join(lines)
+    assert "cpt.optimizer.learning_rat: unknown key; did you mean 'learning_rate'?" in text
+    assert "cpt.epoch: unknown key; did you mean 'epochs'?" in text
+    assert "mergee: unknown key; did you mean 'merge'?" in text
+    assert "cpt.optimizer.clip_norm: " in text
+    assert "'much'" in text
+    assert "pack.sequence_length: " in text
+    assert all(str(path) in line for line in lines)
+
+
+def test_missing_files_and_stages_come_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, corpus={"paths": ["no/such/folder"]}, synth=None, pack=None)
+    recipe = load_recipe(path, ["evaluate.task=nowhere.csv", "base.name=smollm3"])
+    with pytest.raises(UserError) as caught:
+        plan_steps(recipe, tmp_path)
+    text = str(caught.value)
+    assert "corpus.paths[0]: no/such/folder: no such file" in text
+    assert "evaluate.task: nowhere.csv: no such file" in text
+    assert "base.name: model 'smollm3'" in text
+    assert "cpt: needs tokens from pack" in text
+    assert "render: needs conversations from synth" in text
+
+
+def test_newer_versions_are_refused(tmp_path: Path) -> None:
+    assert "version 2 is newer" in faults(write(tmp_path, recipe=2))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "not valid YAML"), ("- a", "a recipe is a mapping"), ("recipe: 1", "name: is missing")],
+)
+def test_what_is_no_recipe(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    assert any(message in line for line in faults(path))
+
+
+def test_overrides_are_values_in_yaml(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    recipe = load_recipe(path, ["cpt.epochs=2.5", 'corpus.paths=["a", "b"]', "evaluate=null", "seed=7"])
+    assert recipe.cpt is not None
+    assert recipe.cpt.epochs == 2.5
+    assert recipe.corpus.paths == ["a", "b"]
+    assert recipe.evaluate is None
+    assert recipe.cpt.seed == 7, "the recipe's seed reaches the stages"
+    assert faults(path, "cpt.epochs") == ["--set 'cpt.epochs': expected key.key=value"]
+    assert "cpt.optimiser: unknown key; did you mean 'optimizer'" in faults(path, "cpt.optimiser.learning_rate=1")[0]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_is_valid(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+
+
+def test_steps_of_the_quickstart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    steps = plan_steps(load_recipe(Path("recipes/quickstart.yaml")), Path("recipes"))
+    names = [step.name for step in steps]
+    assert names == [
+        "fetch", "ingest", "ingest-replay", "ingest-held-out", "withhold", "pack", "cpt", "synth", "render", "sft", "merge",
+        "evaluate-base", "evaluate-cpt", "evaluate-sft", "evaluate-merged", "report",
+    ]  # fmt: skip
+    by_name = {step.name: step for step in steps}
+    trained_on = by_name["pack"].inputs["documents"]
+    assert isinstance(trained_on, Ref)
+    assert trained_on.inside == "training"
+    measured_on = by_name["evaluate-merged"].inputs["domain"]
+    assert isinstance(measured_on, Ref)
+    assert measured_on.inside == "withheld"
+    assert by_name["pack"].inputs["general"] != by_name["evaluate-merged"].inputs["general"]
+    assert choose(steps, "evaluate", None)[0] == {n for n in names if n.startswith("evaluate-")}
+    assert choose(steps, None, "merge")[1] == set(names[names.index("merge") :])
+    with pytest.raises(UserError, match="--only evalute: no such stage"):
+        choose(steps, "evalute", None)
+
+
+def test_seed_of_the_recipe_is_a_field_of_the_form() -> None:
+    assert Recipe.model_fields["seed"].default == 0
+
+
+def test_help_needs_no_torch() -> None:
+    code = "import sys, sagecraft.cli; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
