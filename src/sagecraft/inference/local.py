@@ -16,7 +16,6 @@ from torch import Tensor
 from sagecraft.artifact import keyed_hash
 from sagecraft.chat.template import ChatTemplate
 from sagecraft.errors import UserError
-from sagecraft.models.decoder import Cache
 from sagecraft.models.load import Dtype, load_model
 
 #: Tokens of one forward pass when whole sequences are scored: bounds the logits to 2,048 × vocabulary.
@@ -46,7 +45,8 @@ class LocalEngine:
     def __init__(self, path: Path, dtype: Dtype = "bfloat16") -> None:
         loaded = load_model(path, dtype)
         self.model = loaded.model
-        self.config = loaded.config
+        self.max_positions = loaded.model.max_positions
+        self.config = loaded.model  # for callers that still ask the configuration for max_positions
         self.tokenizer = loaded.tokenizer
         self.path = path
         self.name = path.resolve().name
@@ -67,13 +67,13 @@ class LocalEngine:
         """
         if not prompt_ids:
             raise UserError("the prompt has no tokens; ask something")
-        room = self.config.max_positions - len(prompt_ids)
+        room = self.max_positions - len(prompt_ids)
         if room <= 0:
             raise UserError(
-                f"the prompt has {len(prompt_ids):,} tokens, {self.name} takes {self.config.max_positions:,}; shorten it"
+                f"the prompt has {len(prompt_ids):,} tokens, {self.name} takes {self.max_positions:,}; shorten it"
             )
         stops = set(self.tokenizer.stop_ids if stop_ids is None else stop_ids)
-        cache = Cache(self.config.num_layers)
+        cache = self.model.new_cache()
         ids = torch.tensor([list(prompt_ids)])
         for position in range(min(sampling.max_tokens, room)):
             hidden = self.model(ids, cache=cache)
@@ -94,7 +94,7 @@ class LocalEngine:
         """Log-probabilities (natural) of each continuation's tokens after a shared prefix, which runs once."""
         if not prefix_ids or not all(continuations):
             raise ValueError("a prefix and continuations of at least one token are needed")
-        cache = Cache(self.config.num_layers)
+        cache = self.model.new_cache()
         prefix_hidden = self.model(torch.tensor([list(prefix_ids)]), cache=cache)
         first = self.model.logits(prefix_hidden[0, -1]).log_softmax(-1)
         # The last token of a continuation is only predicted, never fed. Padding behind it is invisible: attention is

@@ -178,6 +178,15 @@ class Decoder(nn.Module):
         if config.tied_embeddings:
             self.lm_head.weight = self.embed_tokens.weight
 
+    @property
+    def max_positions(self) -> int:
+        """The longest context it was made for, in tokens."""
+        return self.config.max_positions
+
+    def new_cache(self) -> Cache:
+        """An empty cache."""
+        return Cache(self.config.num_layers)
+
     def forward(self, input_ids: Tensor, boundaries: Sequence[int] | None = None, cache: Cache | None = None) -> Tensor:
         """Hidden states after the last norm.
 

@@ -6,6 +6,8 @@ conversion forgets the pre-tokenizer that the file names (`tokenizer.ggml.pre`),
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +51,9 @@ def read_gguf(path: Path) -> GgufModel:
 
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(path.parent), gguf_file=path.name, dtype=torch.float32)
+        # its de-quantiser draws a bar of its own, which nothing turns off
+        with contextlib.redirect_stderr(io.StringIO()):
+            model = AutoModelForCausalLM.from_pretrained(str(path.parent), gguf_file=path.name, dtype=torch.float32)
     except (ValueError, KeyError) as error:
         raise UserError(f"{path}: transformers cannot read this GGUF ({error})") from error
     config = {key: value for key, value in model.config.to_diff_dict().items() if key not in _TRANSIENT}

@@ -4,51 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, cast
 
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from sagecraft.errors import UserError
-from sagecraft.models.config import DecoderConfig, parse_config, read_config, supported
+from sagecraft.models.config import parse_config, read_config, supported
 from sagecraft.models.decoder import Decoder
+from sagecraft.models.foreign import ForeignDecoder
 from sagecraft.models.tensors import TensorRecord, list_tensors
 from sagecraft.models.tokenizer import Tokenizer
 
-__all__ = ["LoadedModel", "ModelLike", "list_tensors", "load_model", "read_config"]
+__all__ = ["LoadedModel", "list_tensors", "load_model", "read_config"]
 
 Dtype = Literal["float64", "float32", "bfloat16"]
-
-
-class ModelLike(Protocol):
-    """What engines and training need of a model."""
-
-    def __call__(self, input_ids: Tensor, boundaries: Any = None, cache: Any = None) -> Tensor:
-        """Hidden states; see `Decoder.forward`."""
-        ...
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """[…, D] → […, V]."""
-        ...
 
 
 @dataclass(frozen=True)
 class LoadedModel:
     """A model with its tokenizer."""
 
-    model: Decoder
+    model: Decoder | ForeignDecoder
     tokenizer: Tokenizer
     path: Path
 
-    @property
-    def config(self) -> DecoderConfig:
-        """The architecture."""
-        return self.model.config
-
 
 def hugging_face_name(name: str) -> str:
-    """Name of a decoder's parameter in a Hugging Face checkpoint."""
+    """Name of a model's parameter in a Hugging Face checkpoint."""
+    if name.startswith("inner."):  # transformers' own model inside a ForeignDecoder
+        return name.removeprefix("inner.")
     return name if name.startswith("lm_head.") else f"model.{name}"
 
 
@@ -56,16 +42,14 @@ def load_model(path: Path, dtype: Dtype = "float32") -> LoadedModel:
     """Loads a model folder for inference or training.
 
     Raises:
-        UserError: the folder is no model, its architecture is not ours, its weights are damaged or do not fit it.
+        UserError: the folder is no model, its weights are damaged, or do not fit its architecture.
     """
     raw = read_config(path)
-    if not supported(raw):
-        raise UserError(
-            f"{path / 'config.json'}: model_type {raw.get('model_type')!r} (or its options) is not covered by "
-            "sagecraft's decoder; it can be evaluated through an endpoint, not trained here"
-        )
-    config = parse_config(raw, path / "config.json")
     records = list_tensors(path)
+    if not supported(raw):
+        foreign = ForeignDecoder.load(path, getattr(torch, dtype))
+        return LoadedModel(foreign.eval(), Tokenizer.from_folder(path), path)
+    config = parse_config(raw, path / "config.json")
     with torch.device("meta"):
         model = Decoder(config)
     _check(path, model, records)

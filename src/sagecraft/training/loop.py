@@ -13,6 +13,7 @@ from torch import Tensor
 from sagecraft import console
 from sagecraft.errors import MachineError
 from sagecraft.models.decoder import Decoder
+from sagecraft.models.foreign import ForeignDecoder
 from sagecraft.models.load import hugging_face_name
 from sagecraft.tokens.loader import Batch, Loader
 from sagecraft.training.checkpoint import load_checkpoint, save_checkpoint
@@ -27,7 +28,7 @@ History = list[dict[str, Any]]
 class Trainer:
     """Moves one model along the batches of one loader; resumes from `checkpoints` to the same bytes."""
 
-    def __init__(self, config: TrainConfig, model: Decoder, loader: Loader, checkpoints: Path) -> None:
+    def __init__(self, config: TrainConfig, model: Decoder | ForeignDecoder, loader: Loader, checkpoints: Path) -> None:
         self.config = config
         self.loader = loader
         self.checkpoints = checkpoints

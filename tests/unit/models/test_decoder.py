@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from pico import pico_model
+from pico import pico_model, pico_tokenizer
 from sagecraft.errors import UserError
 from sagecraft.models.decoder import Cache
 from sagecraft.models.load import load_model
@@ -108,9 +108,42 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         load_model(folder)
 
 
-def test_other_families_are_refused_by_name(tmp_path: Path) -> None:
+def gemma(folder: Path) -> Path:
+    """A family that only transformers computes."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    config = Gemma3TextConfig(
+        vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=256, sliding_window=16,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    Gemma3ForCausalLM(config).save_pretrained(folder)
+    pico_tokenizer(folder)
+    return folder
+
+
+def test_other_families_run_through_transformers(tmp_path: Path) -> None:
+    folder = gemma(tmp_path / "gemma")
+    model = load_model(folder, "float64").model
+    generator = torch.Generator().manual_seed(4)
+    prefix = torch.randint(0, 320, (1, 30), generator=generator)
+    more = torch.randint(0, 320, (3, 5), generator=generator)
+    with torch.no_grad():
+        cache = model.new_cache()
+        first = model(prefix, cache=cache)
+        later = model(more, cache=cache.fork())
+        whole = model(torch.cat((prefix.expand(3, -1), more), dim=1))
+        packed = model(torch.cat((prefix[0], more[0])), boundaries=[0, 30, 35])
+        alone = model(more[:1])
+    torch.testing.assert_close(first, whole[:1, :30], rtol=0, atol=1e-9)
+    torch.testing.assert_close(later, whole[:, 30:], rtol=0, atol=1e-9)
+    torch.testing.assert_close(packed[30:], alone[0], rtol=0, atol=1e-9)
+    assert cache.length == 30
+
+
+def test_unknown_families_are_refused_by_name(tmp_path: Path) -> None:
     folder = pico_model(tmp_path / "model")
     config = folder / "config.json"
-    config.write_text(config.read_text().replace('"llama"', '"mamba"'))
-    with pytest.raises(UserError, match="'mamba'"):
+    config.write_text(config.read_text().replace('"llama"', '"nonsense"'))
+    with pytest.raises(UserError, match="nonsense"):
         load_model(folder)
