@@ -177,19 +177,22 @@ def evaluate(
     mode: Annotated[list[str], typer.Option(help="continuation, letter or generate (repeatable)")] = ["continuation"],  # noqa: B006
     thinking: Annotated[str, typer.Option(help="on or off, for generate")] = "off",
     max_items: Annotated[int | None, typer.Option(help="a keyed sample of this many questions")] = None,
+    base_url: Annotated[str | None, typer.Option(help="address of the endpoint, for local:MODEL")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Measure a model on questions."""
     from sagecraft.evaluation import evaluate as stage
-    from sagecraft.recipe import explained
+    from sagecraft.settings import explained
 
     with explained(stage.EvaluateConfig, "eval"):
+        folder, endpoint = stage.resolve_model(model)
         config = stage.EvaluateConfig.model_validate(
             {"modes": mode, "thinking": thinking, "max_items": max_items, "seed": seed}
+            | {"endpoint": endpoint, "base_url": base_url}
         )
-    manifest = stage.evaluate_model(config, model, task, out)
-    _finish(manifest, out, json)
+    inputs = {"task": task} | ({"model": folder} if folder else {})
+    _finish(stage.run(config, inputs, out), out, json)
 
 
 @app.command()
@@ -240,7 +243,7 @@ def publish(
 ) -> None:
     """Write a model card, a checked GGUF, and upload."""
     from sagecraft.publishing import publish as stage
-    from sagecraft.recipe import explained
+    from sagecraft.settings import explained
 
     target = out or model.with_name(f"{model.name}-published")
     with explained(stage.PublishConfig, "publish"):

@@ -22,7 +22,7 @@ MAX_FIELDS = 15
 #: Lowest first; a part may use itself and what stands before it. Parts of one row do not use each other,
 #: unless an order is written as a row of its own.
 LAYERS = [
-    {"errors", "console", "reporting"},
+    {"errors", "console", "settings", "reporting"},
     {"artifact"},
     {"models"},
     {"chat"},
@@ -37,7 +37,7 @@ LAYERS = [
     {"cli"},
 ]
 #: Uses inside one row that are meant: packing reads documents.
-ALLOWED = {("tokens", "corpus"), ("console", "errors"), ("reporting", "errors")}
+ALLOWED = {("tokens", "corpus"), ("console", "errors"), ("settings", "errors"), ("reporting", "errors")}
 
 
 def rank(part: str) -> int:

