@@ -118,10 +118,9 @@ def _tuning(recipe: Recipe, folder: Path, faults: list[str], start: Ref | Path, 
         models["cpt"] = start
     if recipe.synth is not None:
         inputs: dict[str, Ref | Path] = {"documents": Ref("withhold", "documents", "training")}
-        for number, written in enumerate(recipe.general.chat):
-            found = _file(written, f"general.chat[{number}]", folder, faults)
-            if found:
-                inputs[f"general{number}"] = found
+        found = _file(recipe.general.chat, "general.chat", folder, faults) if recipe.general.chat else None
+        if found:
+            inputs["general"] = found
         if task:
             inputs["benchmark"] = task
         yield Step("synth", "synth", recipe.synth, inputs)

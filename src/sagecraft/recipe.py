@@ -45,13 +45,13 @@ class GeneralSection(BaseModel):
     Attributes:
         replay: sources mixed into continued pre-training.
         held_out: sources never trained on, on which general perplexity is measured; they must not be those of `replay`.
-        chat: JSONL files of general conversations mixed into fine-tuning.
+        chat: JSONL file of general conversations mixed into fine-tuning.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     replay: list[str | SourceConfig] = []
     held_out: list[str | SourceConfig] = []
-    chat: list[str] = []
+    chat: str | None = None
 
 
 class EvaluateSection(EvaluateConfig):

@@ -43,7 +43,7 @@ def run(config: RenderConfig, inputs: Mapping[str, Path], out: Path) -> Manifest
             if len(encoded.ids) > config.sequence_length:
                 too_long.append({"id": conversation.id, "num_tokens": len(encoded.ids), "reason": "longer than a row"})
                 continue
-            source = f"{conversation.source}/{conversation.thinking or 'plain'}"
+            source = f"{conversation.kind or 'general'}/{conversation.thinking or 'plain'}"
             lineage = sorted({entry.document for entry in conversation.lineage})
             items.append(TokenItem(conversation.id, source, encoded.ids, encoded.mask, lineage))
         if not items:
