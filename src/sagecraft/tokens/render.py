@@ -28,7 +28,7 @@ class RenderConfig(BaseModel):
 
 def run(config: RenderConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Renders `conversations` with the tokenizer and template of `model`."""
-    from sagecraft.chat.masks import encode_conversation
+    from sagecraft.chat.masks import encode_rows
     from sagecraft.chat.messages import read_conversations
     from sagecraft.chat.template import ChatTemplate
     from sagecraft.models.tokenizer import Tokenizer
@@ -39,13 +39,14 @@ def run(config: RenderConfig, inputs: Mapping[str, Path], out: Path) -> Manifest
         template = ChatTemplate.from_folder(inputs["model"])
         items, too_long = [], []
         for conversation in read_conversations(inputs["conversations"] / "conversations.jsonl"):
-            encoded = encode_conversation(tokenizer, template, conversation)
-            if len(encoded.ids) > config.sequence_length:
-                too_long.append({"id": conversation.id, "num_tokens": len(encoded.ids), "reason": "longer than a row"})
-                continue
             source = f"{conversation.kind or 'general'}/{conversation.thinking or 'plain'}"
             lineage = sorted({entry.document for entry in conversation.lineage})
-            items.append(TokenItem(conversation.id, source, encoded.ids, encoded.mask, lineage))
+            for encoded in encode_rows(tokenizer, template, conversation):
+                if len(encoded.ids) > config.sequence_length:
+                    row = {"id": conversation.id, "num_tokens": len(encoded.ids), "reason": "longer than a row"}
+                    too_long.append(row)
+                else:
+                    items.append(TokenItem(conversation.id, source, encoded.ids, encoded.mask, lineage))
         if not items:
             raise UserError(f"{inputs['conversations']}: no conversation fits {config.sequence_length} tokens")
         artifact.write_jsonl(build.path / "dropped.jsonl", too_long)

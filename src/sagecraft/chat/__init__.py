@@ -1,0 +1,1 @@
+"""One chat renderer for synthesis, training, evaluation and serving."""

@@ -1,0 +1,231 @@
+"""Documents as sentences: Markdown in, sentences with their headings out, mathematics kept whole.
+
+A formula is one word here: `mask_math` puts one character sequence without spaces in place of `$…$` and `$$…$$`, so that
+neither the splitter nor the rules of `questions` look inside it; `unmask` puts it back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+#: Private-use characters around the number of a formula; they occur in no text (`clean_markdown` removes them).
+MATH = re.compile("\ue000(\\d+)\ue001")
+_FORMULA = re.compile(r"\$\$.+?\$\$|(?<!\\)\$(?!\s)[^$\n]+?(?<![\s\\])\$(?!\d)", re.DOTALL)
+_ONLY_FORMULAS = re.compile(r"^(?:\$[^$]+\$[\s,;.]*)+$")
+_ABBREVIATIONS = frozenset(
+    [
+        "al",
+        "approx",
+        "art",
+        "ca",
+        "cf",
+        "ch",
+        "co",
+        "col",
+        "dept",
+        "dr",
+        "ed",
+        "eds",
+        "e.g",
+        "eq",
+        "eqs",
+        "esp",
+        "est",
+        "et",
+        "etc",
+        "fig",
+        "figs",
+        "gen",
+        "i.e",
+        "inc",
+        "jr",
+        "lt",
+        "mr",
+        "mrs",
+        "ms",
+        "mt",
+        "no",
+        "nos",
+        "obs",
+        "op",
+        "p",
+        "pp",
+        "prof",
+        "ref",
+        "refs",
+        "resp",
+        "sec",
+        "sect",
+        "sr",
+        "st",
+        "tab",
+        "univ",
+        "viz",
+        "vol",
+        "vs",
+    ]
+)
+_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s)")
+_FENCE = re.compile(r"^(```|~~~)")
+_HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
+_NOT_PROSE = re.compile(r"^(\||[-*+] |\d+[.)] |>|!\[|<|\[\^|:::|\s{4,}\S)")
+_CITATION = re.compile(r"\s*\[(?:@[^\]]+|\d+(?:\s*[,–-]\s*\d+)*)\]")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s\"[^\"]*\")?\)")
+_EMPHASIS = re.compile(r"(?<![\w*\\])(\*{1,3}|_{1,3})(?=\S)(.+?)(?<=\S)\1(?![\w*])")
+
+MAX_SENTENCE_CHARS = 700
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of a document.
+
+    Attributes:
+        text: as it stands there, citations and emphasis removed, white space single.
+        heading: of its section; empty before the first.
+        position: running number in the document.
+    """
+
+    text: str
+    heading: str
+    position: int
+
+
+def mask_math(text: str) -> tuple[str, list[str]]:
+    """The text with every formula as one word, and the formulas."""
+    formulas: list[str] = []
+
+    def keep(found: re.Match[str]) -> str:
+        formulas.append(re.sub(r"\s+", " ", found.group(0)))
+        return f"\ue000{len(formulas) - 1}\ue001"
+
+    return _FORMULA.sub(keep, text), formulas
+
+
+def unmask(text: str, formulas: list[str]) -> str:
+    """Puts the formulas back."""
+    return MATH.sub(lambda found: formulas[int(found.group(1))], text)
+
+
+def clean_markdown(text: str) -> str:
+    """One paragraph without citations, links and emphasis, on one line."""
+    text = text.replace("\ue000", "").replace("\ue001", "").replace("\u00a0", " ")
+    masked, formulas = mask_math(text)
+    masked = _LINK.sub(r"\1", _CITATION.sub("", masked))
+    masked = _EMPHASIS.sub(r"\2", masked).replace("`", "").replace("**", "")
+    return unmask(re.sub(r"\s+", " ", masked).strip(), formulas)
+
+
+def paragraphs(text: str) -> Iterator[tuple[str, str]]:
+    """Paragraphs of prose of a Markdown text as (heading, paragraph); tables, lists, code and quotations are left out.
+
+    A displayed formula belongs to the sentence that it stands in, though blank lines part them.
+    """
+    heading = ""
+    for block in _joined(_blocks(text)):
+        found = _HEADING.match(block)
+        if found:
+            heading = clean_markdown(found.group(1))
+        elif (
+            "$" not in block
+            and not block.rstrip().endswith((".", "!", "?", '."', ".”", ".)"))
+            and len(block.split()) <= 12
+        ):
+            # A short line without a full stop is a heading of a plain text.
+            heading = clean_markdown(block)
+        else:
+            yield heading, clean_markdown(block)
+
+
+def _blocks(text: str) -> Iterator[str]:
+    lines: list[str] = []
+    fenced = False
+    in_formula = False
+    for line in [*text.splitlines(), ""]:
+        if _FENCE.match(line.strip()):
+            fenced = not fenced
+            continue
+        if fenced:
+            continue
+        in_formula ^= line.count("$$") % 2 == 1
+        ends = (not line.strip() and not in_formula) or _HEADING.match(line)
+        if ends and lines:
+            yield "\n".join(lines)
+            lines = []
+        if _HEADING.match(line):
+            yield line
+        elif line.strip() and (lines or in_formula or not _NOT_PROSE.match(line)):
+            lines.append(line)
+        elif line.strip():
+            yield ""  # a table or a list ends the paragraph before it
+
+
+def _joined(blocks: Iterator[str]) -> Iterator[str]:
+    """Puts displayed formulas back into the sentence around them."""
+    held = ""
+    for block in blocks:
+        if not block:
+            continue
+        is_formula = block.lstrip().startswith("$$") or _ONLY_FORMULAS.match(block.strip()) is not None
+        runs_on = held and (
+            (is_formula and not _HEADING.match(held)) or (held.rstrip().endswith("$$") and block.lstrip()[:1].islower())
+        )
+        if runs_on:
+            held = f"{held} {block}"
+        else:
+            if held:
+                yield held
+            held = block
+    if held:
+        yield held
+
+
+def _ends_in_formula(block: str) -> bool:
+    return block.rstrip().rstrip(",;").endswith("$")
+
+
+def split_sentences(paragraph: str) -> list[str]:
+    """Splits one paragraph; formulas, abbreviations, initials and decimals do not end a sentence."""
+    masked, formulas = mask_math(paragraph)
+    # A formula that carries the full stop itself ends the sentence when a capital follows.
+    masked = MATH.sub(lambda m: m.group(0) + ("." if _ends(formulas[int(m.group(1))]) else ""), masked)
+    masked = re.sub("(\ue001\\.)\\s*\\.", r"\1", masked)
+    out: list[str] = []
+    start = 0
+    for found in _END.finditer(masked):
+        if _is_end(masked, start, found):
+            out.append(masked[start : found.end()].strip())
+            start = found.end()
+    out.append(masked[start:].strip())
+    return [re.sub(r"(\.\s*\$\$)\.$", r"\1", unmask(part, formulas)) for part in out if part]
+
+
+def _ends(formula: str) -> bool:
+    return formula.startswith("$$") and formula[:-2].rstrip().endswith(".")
+
+
+def _is_end(text: str, start: int, found: re.Match[str]) -> bool:
+    after = text[found.end() :].lstrip()
+    if not after or not (after[0].isupper() or after[0].isdigit() or after[0] in "\"'“‘([\ue000"):
+        return False
+    if text[found.start()] != ".":
+        return True
+    word = re.search(r"[\w.]*$", text[start : found.start()])
+    last = word.group(0) if word else ""
+    if last.lower() in _ABBREVIATIONS:
+        # "No." and "al." end a sentence seldom, "no." and "etc." mid-sentence are followed by small letters.
+        return last.lower() == "etc"
+    is_initial = len(last) == 1 and last.isalpha() and last.isupper()
+    return not is_initial or bool(re.search(r"\d\s?[A-Z]$|\ue001 ?[A-Z]$", text[start : found.start()]))
+
+
+def sentences_of(text: str) -> Iterator[Sentence]:
+    """All sentences of a document's prose, in order."""
+    position = 0
+    for heading, paragraph in paragraphs(text):
+        for sentence in split_sentences(paragraph):
+            if len(sentence) <= MAX_SENTENCE_CHARS:
+                yield Sentence(text=sentence, heading=heading, position=position)
+            position += 1

@@ -1,0 +1,177 @@
+"""Conversations from documents by an offline teacher: linguistic rules, no model.
+
+The teacher is modest: it asks what a sentence plainly says, quotes that sentence in its answer, and stays silent where
+it is not sure. Its thoughts recall and conclude; they are no derivations. Its rows teach a model facts, the form of an
+answer, and the switch between answering at once and thinking first.
+
+    documents → sentences that stand alone → rules (`questions`) → graders (`grade`) → near-equal questions and
+    benchmark questions out (`dedup`) → shares → rows with the switch on, off, or one of each
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sagecraft import artifact, console
+from sagecraft.errors import UserError
+
+if TYPE_CHECKING:
+    from sagecraft.chat.messages import Conversation
+    from sagecraft.synthesis.pairs import Pair
+
+VERSION = 1
+
+Kind = Literal[
+    "definition", "term", "number", "cause", "comparison", "event", "person", "method", "purpose", "equation", "relation",
+    "superlative", "place", "consequence", "account", "metadata",
+]  # fmt: skip
+KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
+
+#: One in so many, for shares decided by a keyed hash.
+_PARTS = 1_000_000
+
+
+class SynthConfig(BaseModel):
+    """What the offline teacher makes of documents."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    seed: int = Field(default=0, description="decides the wording, the selection and the order of rows")
+    kinds: tuple[Kind, ...] = Field(default=KINDS, description="kinds of question to ask; all by default", min_length=1)
+    max_pairs: int | None = Field(
+        default=None, ge=1, description="questions in all; None keeps every one that passes (rules are cheap)"
+    )
+    max_pairs_per_document: int = Field(
+        default=60, ge=1, description="questions a document; keeps one long book from crowding out the articles"
+    )
+    max_pairs_per_sentence: int = Field(
+        default=2, ge=1, description="questions a sentence; more would repeat one answer too often"
+    )
+    share_thinking: float = Field(
+        default=0.5, ge=0, le=1,
+        description="share of questions given with the switch on and once more with it off, so that only the switch "
+        "tells the two apart; the others are given once, half of them each way",
+    )  # fmt: skip
+    metadata_share: float = Field(
+        default=0.1, ge=0, le=0.2,
+        description="largest share of questions about the record (author, year); they are hard to learn and seldom asked",
+    )  # fmt: skip
+    account_share: float = Field(
+        default=0.25, ge=0, le=0.5,
+        description="largest share of questions for a short account of a section: the only long answers there are",
+    )  # fmt: skip
+    general_share: float = Field(
+        default=0.3, ge=0, lt=1,
+        description="share of all rows taken from the input `general`, as far as it has so many: a model trained on "
+        "questions of one field alone turns every answer into that field",
+    )  # fmt: skip
+
+
+def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.Manifest:
+    """Makes conversations.
+
+    Args:
+        config: what to make.
+        inputs: `documents` (a folder with `documents/*.parquet`); optionally `general` (JSONL of conversations to mix
+            in) and `benchmark` (JSONL of items, or a folder with `items.jsonl`, whose questions must not be taught).
+        out: the artifact: `conversations.jsonl`, `dropped.jsonl`.
+    """
+    from sagecraft.synthesis.dedup import BenchmarkIndex
+    from sagecraft.synthesis.pairs import collect, select
+
+    if "documents" not in inputs:
+        raise UserError("synth: no input `documents`; give a folder that holds documents/*.parquet")
+    with artifact.build(
+        out, kind="conversations", stage="synth", version=VERSION, config=config, inputs=inputs
+    ) as build:
+        benchmark = BenchmarkIndex(_benchmark_questions(inputs["benchmark"]) if "benchmark" in inputs else ())
+        pairs, dropped, counts = collect(config, inputs["documents"], benchmark)
+        chosen, surplus = select(config, pairs)
+        dropped += [{**pair.as_drop(), "reason": reason} for pair, reason in surplus]
+        rows = [row for pair in chosen for row in conversations_of(config, pair)]
+        if not rows:
+            raise UserError(
+                f"{inputs['documents']}: no sentence gave a question ({counts['num_sentences']} sentences read); the "
+                "offline teacher needs prose in English with definitions, figures, causes or names"
+            )
+        general = list(_general(config, inputs["general"], len(rows))) if "general" in inputs else []
+        mixed = sorted([*rows, *general], key=lambda row: (artifact.keyed_hash(config.seed, "order", row.id), row.id))
+        num_rows = artifact.write_jsonl(build.path / "conversations.jsonl", map(_as_row, mixed))
+        dropped.sort(key=lambda row: (row["document"], row["sentence"], row["question"]))
+        artifact.write_jsonl(build.path / "dropped.jsonl", iter(dropped))
+        build.stats.update(counts)
+        build.stats.update(
+            num_conversations=num_rows,
+            num_questions=len(chosen),
+            num_general=len(general),
+            num_dropped=len(dropped),
+            questions_by_kind=_sorted_counts(pair.candidate.kind for pair in chosen),
+            rows_by_switch=_sorted_counts(row.thinking or "none" for row in mixed),
+            dropped_by_reason=_sorted_counts(row["reason"] for row in dropped),
+        )
+        console.say(f"  {num_rows:,} conversations from {len(chosen):,} questions, {len(dropped):,} dropped")
+    return build.manifest
+
+
+def conversations_of(config: SynthConfig, pair: Pair) -> Iterator[Conversation]:
+    """The rows of one question: with the switch on, off, or one of each."""
+    from sagecraft.chat.messages import Conversation, Lineage, Message
+    from sagecraft.synthesis.reasoning import thought
+
+    draw = artifact.keyed_hash(config.seed, "switch", pair.id)
+    both = draw % _PARTS < config.share_thinking * _PARTS
+    states: tuple[Literal["on", "off"], ...] = ("on", "off") if both else ("on",) if (draw >> 32) % 2 else ("off",)
+    for state in states:
+        thinks = thought(pair.candidate, pair.ground, config.seed, pair.id) if state == "on" else None
+        yield Conversation(
+            id=f"{pair.id}-{state}",
+            messages=(
+                Message(role="user", content=pair.question),
+                Message(role="assistant", content=pair.candidate.answer, thinking=thinks),
+            ),
+            thinking=state,
+            kind=pair.candidate.kind,
+            source=pair.source,
+            license=pair.license,
+            # A question about the record rests on no sentence, but on the document all the same.
+            lineage=tuple(Lineage(document=pair.document, sentence=text) for text in pair.sentences or ("",)),
+        )
+
+
+def _as_row(conversation: Conversation) -> dict[str, Any]:
+    row = conversation.model_dump(mode="json")
+    for message in row["messages"]:
+        if message["thinking"] is None:
+            del message["thinking"]
+    return row
+
+
+def _benchmark_questions(path: Path) -> Iterator[str]:
+    file = path / "items.jsonl" if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; give a JSONL of benchmark items")
+    for number, row in enumerate(artifact.read_jsonl(file), start=1):
+        question = row.get("question")
+        if not isinstance(question, str):
+            raise UserError(f"{file}: item {number}: no text `question`; give benchmark items")
+        yield question
+
+
+def _general(config: SynthConfig, path: Path, num_rows: int) -> Iterator[Conversation]:
+    """General rows up to their share, drawn by a keyed hash; one without a switch is an answer at once, so `off`."""
+    from sagecraft.chat.messages import read_conversations
+
+    rows = [row for row in read_conversations(path) if any(message.role == "assistant" for message in row.messages)]
+    wanted = round(num_rows * config.general_share / (1 - config.general_share))
+    rows.sort(key=lambda row: (artifact.keyed_hash(config.seed, "general", row.id), row.id))
+    for row in rows[:wanted]:
+        kind = "general" if row.kind == "chat" else row.kind
+        yield row.model_copy(update={"kind": kind, "thinking": row.thinking or "off"})
+
+
+def _sorted_counts(values: Any) -> dict[str, int]:
+    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))

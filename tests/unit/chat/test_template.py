@@ -1,0 +1,96 @@
+"""Which template is taken, what it renders, and what a hostile one cannot do."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagecraft.chat.messages import Message
+from sagecraft.chat.template import ChatTemplate, built_in
+from sagecraft.errors import UserError
+
+USER = Message(role="user", content=" Hi ")
+TALK = [Message(role="system", content="Be kind."), USER, Message(role="assistant", content="Ho", thinking="Hm")]
+GOLDEN = Path(__file__).parent.parent.parent / "golden" / "chat"
+
+
+def test_choice_of_template(folder_with: Any) -> None:
+    own = ChatTemplate.from_folder(folder_with("{{ messages[0].content }}"))
+    assert (own.name, own.text) == ("checkpoint", "{{ messages[0].content }}")
+    assert own.sha256 == hashlib.sha256(own.text.encode()).hexdigest()
+    assert ChatTemplate.from_folder(folder_with(None)).name == "chatml"
+
+
+@pytest.mark.parametrize("name", ["chatml", "llama-3", "plain"])
+@pytest.mark.parametrize("thinking", [None, "on", "off"])
+def test_built_in_templates(name: str, thinking: Any) -> None:
+    template = ChatTemplate(text=built_in(name), variables={"bos_token": "<|begin_of_text|>", "eos_token": "</s>"})
+    text = template.render(TALK, thinking=thinking, add_generation_prompt=True)
+    assert text == (GOLDEN / f"{name}-{thinking}.txt").read_text(encoding="utf-8")
+
+
+def test_switch_replaces_a_switch_that_is_there() -> None:
+    template = ChatTemplate(text=built_in("chatml"))
+    system = Message(role="system", content="detailed thinking on\nBe kind.")
+    text = template.render([system, USER], thinking="off", add_generation_prompt=False)
+    assert "detailed thinking on" not in text
+    assert "detailed thinking off\nBe kind." in text
+    assert "detailed thinking on\nBe kind." in template.render([system], thinking=None, add_generation_prompt=False)
+
+
+def test_template_without_system_turn() -> None:
+    text = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+        "{% for m in messages %}[{{ m.content }}]{% endfor %}"
+    )
+    rendered = ChatTemplate(text=text).render(TALK[:2], thinking="off", add_generation_prompt=False)
+    assert rendered == "[detailed thinking off\nBe kind.\n\n Hi ]"
+
+
+def test_the_calendar_does_not_leak() -> None:
+    template = ChatTemplate(text="{{ strftime_now('%d %b %Y') }}")
+    assert template.render([USER], thinking=None, add_generation_prompt=False) == "26 Jul 2024"
+
+
+def test_tojson_is_plain() -> None:
+    rendered = ChatTemplate(text="{{ messages[0].content | tojson }}").render(
+        [Message(role="user", content="<é'>")], thinking=None, add_generation_prompt=False
+    )
+    assert rendered == '"<é\'>"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ messages.append(1) }}",
+        "{% for i in range(100000000) %}{% endfor %}",
+        "{{ 'a' * 1000000000 }}",
+        "{{ ['a'] * 1000000000 }}",
+        "{{ '%1000000000d' % 3 }}",
+        "{{ 'a'.center(1000000000) }}",
+        "{{ '{:>1000000000}'.format(1) }}",
+        "{{ 'a' | center(1000000000) }}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+        "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+        "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set ns.x %}{{ ns.x }}{{ ns.x }}{% endset %}{% endfor %}",
+        "{% set ns = namespace(x='aaaa') %}{% for i in range(60) %}{% set ns.x = ns.x.replace('a', 'aa') %}{% endfor %}",
+        "{% set ns = namespace(x='aaaa') %}{% for i in range(60) %}{% set ns.x = ns.x | replace('a', 'aa') %}{% endfor %}",
+        "{% set ns = namespace(x='aaaa') %}{% for i in range(60) %}{% set ns.x = ns.x.join(['b','b','b']) %}{% endfor %}",
+        "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+        "{% for a in messages %}" * 6 + "{% endfor %}" * 6,
+        "{% for m in messages %}",
+        "{{ messages[7].content }}",
+        "{% include '/etc/passwd' %}",
+        "x" * 200_000,
+    ],
+)
+def test_hostile_templates_end_as_one_line(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        ChatTemplate(text=text, where="model").render([USER], thinking=None, add_generation_prompt=False)
+    assert str(caught.value).startswith("model: the chat template")

@@ -1,0 +1,133 @@
+"""Each rule on a sentence it must ask about, and on sentences it must leave alone. No field: the rules know none."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagecraft.synthesis import english
+from sagecraft.synthesis.ask import ask
+from sagecraft.synthesis.candidate import Candidate, Names
+
+TEXT = "The bridges, rivers and a bell stand near the mill. Water and iron cool. In winter the Rhine froze. glass lamps of bronze or basalt"
+
+
+def asked(sentence: str, text: str = TEXT) -> dict[str, Candidate]:
+    return {made.question: made for made in ask(sentence, Names(f"{text}. {sentence}"))}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kind", "question"),
+    [
+        ("A lathe is a machine that turns wood against a blade.", "definition", "What is a lathe?"),
+        ("Bells are vessels of bronze that ring when they are struck.", "definition", "What are bells?"),
+        ("Heat leaves the roof at night, a loss called radiative cooling, and frost forms.", "term",
+         "What is meant by “radiative cooling”?"),
+        ("The mass of the great bell is about 13.5 tonnes.", "number", "What is the mass of the great bell?"),
+        ("The Humber Bridge has a span of 1410 metres.", "number", "What is the span of the Humber Bridge?"),
+        ("The Gotthard tunnel is 57 kilometres long.", "number", "How long is the Gotthard tunnel?"),
+        ("The old mill contains 24 grinding stones.", "number", "How many grinding stones does the old mill contain?"),
+        ("The festival of lamps lasts five days and 12 hours.", "number", ""),
+        ("Bronze is harder than copper because tin atoms hinder its layers.", "cause", "Why is bronze harder than copper?"),
+        ("Because ice floats, the Rhine freezes from above.", "cause", "Why does the Rhine freeze from above?"),
+        ("The hum of the bell is caused by slow beats.", "cause", "What is the hum of the bell caused by?"),
+        ("Basalt is denser than granite.", "comparison", "Is basalt denser or less dense than granite?"),
+        ("The Humber Bridge was opened on 24 June 1981.", "event", "When was the Humber Bridge opened?"),
+        ("The Rhine ferry, launched in May 1926, still runs.", "event", "When was the Rhine ferry launched?"),
+        ("In 1856 Henry Bessemer invented a way to blow air through molten iron.", "person",
+         "Who, in 1856, invented a way to blow air through molten iron?"),
+        ("Robert Hooke showed in 1660 that a spring stretches with the load.", "person",
+         "What did Robert Hooke show in 1660?"),
+        ("The spiral spring was invented by Robert Hooke.", "person", "Who invented the spiral spring?"),
+        ("The depth of the river is measured by lowering a weighted line.", "method",
+         "How is the depth of the river measured?"),
+        ("Glass lamps are used to mark the channel at night.", "purpose", "What are glass lamps used for?"),
+        ("The period of a pendulum is given by $T = 2\\pi\\sqrt{l/g}$.", "equation",
+         "Which equation gives the period of a pendulum?"),
+        ("The pitch of a bell depends on its thickness and its width.", "relation",
+         "What does the pitch of a bell depend on?"),
+        ("The crack in the casting implies that it cooled too fast.", "relation", "What does the crack in the casting imply?"),
+        ("Loch Ness is the largest lake by volume in Great Britain.", "superlative",
+         "What is the largest lake by volume in Great Britain?"),
+        ("When molten glass cools slowly, its stresses vanish.", "consequence",
+         "What happens when molten glass cools slowly?"),
+        ("If the dam failed, the valley would be flooded.", "consequence", "What would happen if the dam failed?"),
+    ],
+)  # fmt: skip
+def test_rule_asks(sentence: str, kind: str, question: str) -> None:
+    made = asked(sentence)
+    if not question:
+        assert all("How long" not in one or made[one].key for one in made)
+        return
+    assert question in made, list(made)
+    assert made[question].kind == kind
+    assert made[question].answer.rstrip(".").split()[-1] in sentence
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "It is a machine that turns wood against a blade.",
+        "This lathe is a machine that turns wood against a blade.",
+        "The former is a machine that turns wood against a blade.",
+        "As Table 3 shows, the span of the bridge is 12 metres.",
+        "In that case the mass of the bell is 3 tonnes.",
+        "The value given above is 3 tonnes.",
+        "Here the mass of the bell is 3 tonnes.",
+    ],
+)
+def test_sentences_that_lean_on_neighbours_are_tied(sentence: str) -> None:
+    assert english.tie(sentence) is not None
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Is the lathe a machine that turns wood?",
+        "What Darwin calculated in 1879 was that the Moon recedes.",
+        "The lamp is on.",
+        "The Pleiades cluster is about 400 miles from the coast.",
+        "If two boats are moored, explain why they drift.",
+        "The river increases greatly in spring.",
+        "The ship was seen since 1990.",
+    ],
+)
+def test_silence(sentence: str) -> None:
+    assert asked(sentence) == {}
+
+
+@pytest.mark.parametrize(
+    ("question", "need"),
+    [
+        ("What is the mass of Jupiter?", "none"),
+        ("What does the sample contain?", "drop"),
+        ("What is the mass of the sample?", "drop"),
+        ("What is the scale height?", "topic"),
+        ("What is the lathe?", "topic"),
+        ("What is the anvil?", "drop"),
+        ("What is the corresponding pressure?", "drop"),
+        ("How heavy are both bells?", "drop"),
+        ("How far is the Moon?", "none"),
+        ("Why is the sky dark?", "none"),
+    ],
+)
+def test_what_a_question_needs(question: str, need: str) -> None:
+    assert english.context_need(question, frozenset({"lathe"}))[0] == need
+
+
+def test_names_keep_their_capitals() -> None:
+    names = Names(
+        "The planet and the stars. It met Juno and the Parker probe. see parker1958 for discs. In Discs we trust discs"
+    )
+    assert names.lower_first("The planet Mars") == "the planet Mars"
+    assert names.lower_first("Discs of gas") == "discs of gas"
+    assert names.lower_first("Juno") == "Juno"
+    assert names.lower_first("Parker Solar Probe") == "Parker Solar Probe"
+    assert names.lower_first("NGC 1300") == "NGC 1300"
+    assert names.lower_first("Unseen") is None
+
+
+def test_formulas_survive() -> None:
+    made = asked("The speed of a wave is given by $$ v = \\sqrt{T/\\mu} . $$")
+    (candidate,) = made.values()
+    assert candidate.answer == "The speed of a wave is given by $$ v = \\sqrt{T/\\mu} $$."
+    assert candidate.key == "$$ v = \\sqrt{T/\\mu} . $$"
