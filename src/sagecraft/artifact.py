@@ -33,11 +33,11 @@ _BLOCK_BYTES = 1 << 20
 
 
 class FileRecord(BaseModel):
-    """One file of an artifact."""
+    """One file of an artifact; `num_bytes` is null where the file holds a time, which is then left out of the hash."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     sha256: str
-    num_bytes: int
+    num_bytes: int | None
 
 
 class Manifest(BaseModel):
@@ -49,7 +49,7 @@ class Manifest(BaseModel):
         fingerprint: hash of stage, code version, configuration and inputs: what it *should* hold.
         config: the resolved configuration of the stage.
         inputs: name of each input → its digest.
-        files: relative path → size and sha256.
+        files: relative path → size and sha256; pages (`.html`) may print times and are not listed.
         stats: counts and figures; every one is a pure function of the inputs.
     """
 
@@ -181,7 +181,7 @@ def is_finished(path: Path, fingerprint: str) -> bool:
     if manifest.fingerprint != fingerprint:
         return False
     return all(
-        (path / name).is_file() and (path / name).stat().st_size == record.num_bytes
+        (path / name).is_file() and record.num_bytes in (None, (path / name).stat().st_size)
         for name, record in manifest.files.items()
     )
 
@@ -209,12 +209,15 @@ class Build:
     Attributes:
         path: the work folder.
         resumed: the folder holds what an interrupted run of the same fingerprint left.
+        stats: counts and figures for the manifest.
+        timed: JSON files whose top-level `seconds` is a time: their hash leaves it out.
     """
 
     def __init__(self, path: Path, resumed: bool) -> None:
         self.path = path
         self.resumed = resumed
         self.stats: dict[str, Any] = {}
+        self.timed: set[str] = set()
         self._scratch: set[str] = set()
         self._manifest: Manifest | None = None
 
@@ -267,9 +270,9 @@ def build(
     result = Build(work, resumed)
     yield result
     files = {
-        name: FileRecord(sha256=sha256_file(work / name), num_bytes=(work / name).stat().st_size)
+        name: _record(work / name, name in result.timed)
         for name in sorted(file.relative_to(work).as_posix() for file in work.rglob("*") if file.is_file())
-        if name != _CLAIM and name.split("/")[0] not in result._scratch
+        if name != _CLAIM and name.split("/")[0] not in result._scratch and not name.endswith(".html")
     }
     manifest = Manifest(
         kind=kind, stage=stage, fingerprint=mark, config=settings, inputs=digests, files=files, stats=result.stats
@@ -283,6 +286,13 @@ def build(
         shutil.rmtree(work / name)
     _replace(work, out)
     result._manifest = manifest
+
+
+def _record(path: Path, timed: bool) -> FileRecord:
+    if timed:
+        value = {key: part for key, part in read_json(path).items() if key != "seconds"}
+        return FileRecord(sha256=digest_of(value), num_bytes=None)
+    return FileRecord(sha256=sha256_file(path), num_bytes=path.stat().st_size)
 
 
 def _claim(work: Path, mark: str, resumable: bool) -> bool:

@@ -32,7 +32,8 @@ LAYERS = [
     {"training", "synthesis", "benchmark", "merging"},
     {"planning", "assistant", "publishing"},
     {"recipe"},
-    {"pipeline", "summary"},
+    {"pipeline"},
+    {"summary"},
     {"show"},
     {"cli"},
 ]
@@ -103,7 +104,7 @@ def test_configurations_are_frozen_strict_small_and_read() -> None:
         own = [field for field in model.model_fields if field in model.__annotations__]
         assert len(own) <= MAX_FIELDS or name == "DecoderConfig", f"{name} has {len(own)} fields"
         for field in own:
-            assert re.search(rf"\.{field}\b", everything), f"{name}.{field} is read nowhere"
+            assert re.search(rf"[.\"]{field}\b", everything), f"{name}.{field} is read nowhere"
 
 
 def test_no_field_of_science_in_the_source() -> None:

@@ -18,7 +18,7 @@ from sagecraft.synthesis.candidate import Candidate, Names
 from sagecraft.synthesis.dedup import BenchmarkIndex, QuestionIndex
 from sagecraft.synthesis.grade import grade
 from sagecraft.synthesis.passages import accounts, metadata, quoted
-from sagecraft.synthesis.sentences import Sentence, mask_math, sentences_of
+from sagecraft.corpus.sentences import Sentence, mask_math, sentences_of
 
 if TYPE_CHECKING:
     from sagecraft.synthesis.synth import SynthConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagecraft.synthesis.sentences import mask_math, sentences_of, split_sentences, unmask
+from sagecraft.corpus.sentences import mask_math, sentences_of, split_sentences, unmask
 
 
 @pytest.mark.parametrize(

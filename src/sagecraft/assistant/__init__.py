@@ -1,0 +1,1 @@
+"""Talking to a model: terminal, OpenAI-compatible server, web page."""

@@ -1,0 +1,219 @@
+"""One reply while it is made: tokens in, whole characters out, the thought apart from the answer.
+
+The terminal and the server share it, so that what one says the other says too.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from sagecraft.chat.masks import encode_prompt
+from sagecraft.chat.messages import Message
+from sagecraft.chat.thinking import OPEN, Kind, Switch, ThoughtStream
+from sagecraft.errors import UserError
+
+if TYPE_CHECKING:
+    from sagecraft.inference.local import LocalEngine, Sampling
+    from sagecraft.models.tokenizer import Tokenizer
+
+#: What a thinking model samples with, unless told otherwise: greedy thoughts fall into loops. Without thought the
+#: likeliest tokens give the plainest answer.
+THINKING_TEMPERATURE = 0.6
+THINKING_TOP_P = 0.95
+
+#: Shown for bytes that are no character (yet).
+_REPLACEMENT = "\ufffd"
+#: Control characters except newline and tab (C0, DEL, C1: what escape sequences of terminals are made of), and the
+#: marks that turn the direction of text around (CVE-2021-42574).
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: Tokens at the end of a prompt among which an opened thought is looked for.
+_TAIL_TOKENS = 16
+
+
+def suggested_sampling(
+    thinking: Switch | None, *, max_tokens: int, temperature: float | None, top_p: float | None, seed: int
+) -> Sampling:
+    """Sampling settings; what is None gets the value that suits the state of the switch."""
+    from sagecraft.inference.local import Sampling
+
+    thinks = thinking == "on"
+    if temperature is None:
+        temperature = THINKING_TEMPERATURE if thinks else 0.0
+    if top_p is None:
+        top_p = THINKING_TOP_P if thinks else 1.0
+    return Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
+
+
+def plain_text(text: str) -> str:
+    """Text without control characters: a model's words cannot move the cursor, recolour or retitle a terminal."""
+    return _CONTROL.sub("", text)
+
+
+class Detokenizer:
+    """Text of tokens that arrive one by one; a character whose bytes are not all there yet is held back."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._begin = 0  # the window that is decoded starts here, at the start of the last text that was given out
+        self._shown = 0  # tokens before this one have been given out
+
+    def feed(self, token: int) -> str:
+        """The text that this token completes, often empty."""
+        self._ids.append(token)
+        before, text = self._window()
+        if text.endswith(_REPLACEMENT) or len(text) <= len(before):
+            return ""
+        self._begin, self._shown = self._shown, len(self._ids)
+        return text[len(before) :]
+
+    def finish(self) -> str:
+        """What is left, broken characters included."""
+        before, text = self._window()
+        self._begin = self._shown = len(self._ids)
+        return text[len(before) :]
+
+    def _window(self) -> tuple[str, str]:
+        # Some decoders drop the space before the first token: the tokens before give it something to stand behind.
+        before = self._tokenizer.decode(self._ids[self._begin : self._shown])
+        return before, self._tokenizer.decode(self._ids[self._begin :])
+
+
+class StopSearch:
+    """Ends a text at the first of some strings, which is not given out; what may become one is held back."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = [stop for stop in stops if stop]
+        self._held = ""
+        self.found = False
+
+    def feed(self, text: str) -> str:
+        """The part of the text that can be shown."""
+        if not self._stops:
+            return text
+        if self.found:
+            return ""
+        self._held += text
+        hits = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if hits:
+            self.found = True
+            shown, self._held = self._held[: min(hits)], ""
+            return shown
+        keep = max(self._overlap(stop) for stop in self._stops)
+        cut = len(self._held) - keep
+        shown, self._held = self._held[:cut], self._held[cut:]
+        return shown
+
+    def finish(self) -> str:
+        """What was held back at the end."""
+        rest, self._held = self._held, ""
+        return rest
+
+    def _overlap(self, stop: str) -> int:
+        """Length of the longest beginning of `stop` that the text ends with."""
+        longest = min(len(stop) - 1, len(self._held))
+        return next((n for n in range(longest, 0, -1) if self._held.endswith(stop[:n])), 0)
+
+
+class Reply:
+    """A reply in the making: iterate over it once for its parts, then read what it became.
+
+    Attributes:
+        thought: the thought so far; None if there is none.
+        answer: the answer so far.
+        num_tokens: tokens made, and `num_thought_tokens` of them in the thought.
+        finish_reason: `stop` (the model ended it, or a stop string), `length` (the limit did), None while it runs
+            or if it was abandoned.
+    """
+
+    def __init__(
+        self, engine: LocalEngine, prompt_ids: Sequence[int], sampling: Sampling, stops: Sequence[str] = ()
+    ) -> None:
+        self._engine = engine
+        self._prompt_ids = list(prompt_ids)
+        self._sampling = sampling
+        self._stops = stops
+        self.thought: str | None = None
+        self.answer = ""
+        self.num_tokens = 0
+        self.num_thought_tokens = 0
+        self.finish_reason: Literal["stop", "length"] | None = None
+        self._abandoned = threading.Event()
+
+    def abandon(self) -> None:
+        """Ends the reply before its next token; may be called from any thread."""
+        self._abandoned.set()
+
+    def __iter__(self) -> Iterator[tuple[Kind, str]]:
+        if self._abandoned.is_set():
+            return
+        detokenizer = Detokenizer(self._engine.tokenizer)
+        search = StopSearch(self._stops)
+        splitter = ThoughtStream(opened=self._opened())
+        room = self._engine.max_positions - len(self._prompt_ids)
+        for token in self._engine.stream(self._prompt_ids, self._sampling):
+            self.num_tokens += 1
+            yield from self._take(splitter.feed(search.feed(detokenizer.feed(token))))
+            self.num_thought_tokens += splitter.thinking
+            if self._abandoned.is_set():
+                return
+            if search.found:
+                break
+        yield from self._take(splitter.feed(search.feed(detokenizer.finish())))
+        yield from self._take(splitter.feed(search.finish()))
+        yield from self._take(splitter.finish())
+        whole = search.found or self.num_tokens < min(self._sampling.max_tokens, room)
+        self.finish_reason = "stop" if whole else "length"
+
+    def _take(self, parts: list[tuple[Kind, str]]) -> Iterator[tuple[Kind, str]]:
+        for kind, text in parts:
+            if kind == "thought":
+                self.thought = (self.thought or "") + text
+            else:
+                self.answer += text
+            yield kind, text
+
+    def _opened(self) -> bool:
+        """Whether the template itself opens the thought, so that the reply begins inside it."""
+        tail = self._engine.tokenizer.decode(self._prompt_ids[-_TAIL_TOKENS:], skip_special=False)
+        return tail.rstrip().endswith(OPEN)
+
+
+def history_of(messages: Sequence[Message]) -> list[Message]:
+    """Messages as a model is shown them again: earlier thoughts are left out, as reasoning models are served.
+
+    Clients of the server do not send thoughts back, so both ways of talking give the same prompt.
+    """
+    return [message.model_copy(update={"thinking": None}) for message in messages]
+
+
+def fit_prompt(
+    engine: LocalEngine, messages: Sequence[Message], thinking: Switch | None, reserve: int
+) -> tuple[list[int], int]:
+    """The prompt, with the oldest turns left out until `reserve` tokens of the context are free for the reply.
+
+    Returns:
+        Token ids, and how many messages were left out. The system message and the last one always stay.
+
+    Raises:
+        UserError: the last message alone does not fit.
+    """
+    system = [message for message in messages[:1] if message.role == "system"]
+    turns = history_of(messages[len(system) :])
+    limit = engine.max_positions
+    reserve = min(reserve, limit // 2)
+    first = 0
+    while True:
+        ids = encode_prompt(engine.tokenizer, engine.template, [*system, *turns[first:]], thinking)
+        if len(ids) + reserve <= limit:
+            return ids, first
+        later = [n for n in range(first + 1, len(turns)) if turns[n].role == "user"]
+        if not later:
+            break
+        first = later[0]
+    if len(ids) >= limit:
+        raise UserError(f"the message makes {len(ids):,} tokens, {engine.name} takes {limit:,}; shorten it")
+    return ids, first

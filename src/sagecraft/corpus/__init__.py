@@ -1,0 +1,1 @@
+"""From files to clean, deduplicated, withheld documents."""

@@ -1,0 +1,174 @@
+"""Documents: the row that every reader, filter and stage of the corpus speaks of, and its Parquet files.
+
+One file (`part-00000.parquet`, …) is one shard. Readers of a shard stream it in small batches, so memory is bounded
+by the batch and not by the corpus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sagecraft.errors import UserError
+
+DOCUMENTS = "documents"
+DROPPED = "dropped"
+#: Licence of a document for which neither itself, its sidecar nor its source states one.
+UNKNOWN_LICENSE = "unknown"
+_BATCH_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document of a corpus.
+
+    Attributes:
+        id: unique in the corpus.
+        text: Markdown; mathematics stands as `$…$` and `$$…$$`.
+        title: empty if nothing states one.
+        authors: names, "First Last", in the order of the document.
+        year: of publication; None if unknown.
+        categories: subjects, as the source calls them.
+        license: SPDX identifier where it could be recognised, else as stated, else `unknown`.
+        source: path (as written in the recipe) or URL where it comes from.
+        format: the reader that read it: latex, html, cnxml, markdown, text, jsonl.
+        withheld: True and False are decisions of whoever made the corpus; None leaves it to the withhold stage.
+        extra: JSON object with everything else that was found.
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    authors: list[str] = field(default_factory=list)
+    year: int | None = None
+    categories: list[str] = field(default_factory=list)
+    license: str = UNKNOWN_LICENSE
+    source: str = ""
+    format: str = "text"
+    withheld: bool | None = None
+    extra: str = "{}"
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A document, or a file that did not become one, kept aside with the reason.
+
+    Attributes:
+        id: of the document, or the path of the file if it has none.
+        source: path or URL where it comes from.
+        reason: short and countable, such as `too-short`.
+        detail: one line for the person who looks at it.
+        text: its text as far as there was one.
+    """
+
+    id: str
+    source: str
+    reason: str
+    detail: str = ""
+    text: str = ""
+
+
+def document_schema() -> Any:
+    """The Arrow schema of `documents/*.parquet`."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("text", pa.large_string(), nullable=False),
+            pa.field("title", pa.string(), nullable=False),
+            pa.field("authors", pa.list_(pa.string()), nullable=False),
+            pa.field("year", pa.int32()),
+            pa.field("categories", pa.list_(pa.string()), nullable=False),
+            pa.field("license", pa.string(), nullable=False),
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("format", pa.string(), nullable=False),
+            pa.field("withheld", pa.bool_()),
+            pa.field("extra", pa.string(), nullable=False),
+        ]
+    )
+
+
+def dropped_schema() -> Any:
+    """The Arrow schema of `dropped/*.parquet`."""
+    import pyarrow as pa
+
+    columns = [(name, pa.string()) for name in ("id", "source", "reason", "detail")]
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in [*columns, ("text", pa.large_string())]])
+
+
+def _write(path: Path, rows: list[dict[str, Any]], schema: Any) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Everything that could differ between two runs is fixed: codec and level, format version, row groups.
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=schema),
+        path,
+        version="2.6",
+        compression="zstd",
+        compression_level=3,
+        row_group_size=_BATCH_ROWS,
+        store_schema=False,
+    )
+
+
+def write_documents(folder: Path, documents: Iterable[Document], name: str = "part-00000") -> int:
+    """Writes one shard, `folder/documents/<name>.parquet`, and returns how many rows it has.
+
+    Equal documents give equal bytes.
+    """
+    rows = [asdict(document) for document in documents]
+    _write(folder / DOCUMENTS / f"{name}.parquet", rows, document_schema())
+    return len(rows)
+
+
+def write_dropped(folder: Path, dropped: Iterable[Dropped], name: str = "part-00000") -> int:
+    """Writes one shard, `folder/dropped/<name>.parquet`, and returns how many rows it has."""
+    rows = [asdict(row) for row in dropped]
+    _write(folder / DROPPED / f"{name}.parquet", rows, dropped_schema())
+    return len(rows)
+
+
+def _read(folder: Path, columns: list[str], what: str) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in sorted(folder.glob("*.parquet")):
+        try:
+            with pq.ParquetFile(file) as shard:
+                missing = [column for column in columns if column not in shard.schema_arrow.names]
+                if missing:
+                    raise UserError(f"{file}: not a shard of {what}, column `{missing[0]}` is missing; make it again")
+                for batch in shard.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False):
+                    yield from batch.to_pylist()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            first = str(error).split("\n", 1)[0]
+            raise UserError(
+                f"{file}: damaged Parquet ({first}); delete the artifact and run its stage again"
+            ) from error
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """Streams the documents of an artifact in order, shard by shard.
+
+    Args:
+        path: a folder that holds `documents/*.parquet`.
+
+    Raises:
+        UserError: there are none, or a shard is damaged.
+    """
+    folder = path / DOCUMENTS
+    if not folder.is_dir():
+        raise UserError(f"{path}: holds no documents (no folder `{DOCUMENTS}`); make them with `sagecraft ingest`")
+    for row in _read(folder, list(Document.__dataclass_fields__), "documents"):
+        yield Document(**row)
+
+
+def read_dropped(path: Path) -> Iterator[Dropped]:
+    """Streams what was kept aside, in order; nothing if nothing was dropped."""
+    for row in _read(path / DROPPED, list(Dropped.__dataclass_fields__), "dropped documents"):
+        yield Dropped(**row)

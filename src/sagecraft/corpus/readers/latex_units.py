@@ -1,0 +1,79 @@
+r"""siunitx's numbers and units: `\SI{3e5}{\km\per\s}` to LaTeX that needs no package."""
+
+from __future__ import annotations
+
+import re
+
+from sagecraft.corpus.readers.latex_macros import Gullet, argument_name
+from sagecraft.corpus.readers.latex_tokens import name_of, source_of
+
+_NUMBER = re.compile(r"^([+-]?[\d.,]*)((?:\(\d+\))?)(?:[eEdD]([+-]?\d+))?$")
+
+
+def number(text: str) -> str:
+    """A number as mathematics: 3e5 to `3\\times10^{5}`."""
+    text = text.replace(" ", "").replace("\\pm", "+-").replace("\\,", "")
+    parts = text.split("+-")
+    exponent = ""
+    out = []
+    for part in parts:
+        match = _NUMBER.match(part)
+        if match is None:
+            return text
+        out.append(match[1] + match[2])
+        exponent = match[3] or exponent
+    joined = " \\pm ".join(piece for piece in out if piece)
+    if not exponent:
+        return joined
+    power = f"10^{{{int(exponent[:6])}}}"
+    if len(parts) > 1:
+        joined = f"({joined})"
+    return f"{joined} \\times {power}" if joined else power
+
+
+def unit(gullet: Gullet, tokens: list[str]) -> str:
+    """A unit as the inside of `\\mathrm`: `\\km\\per\\s` to `km\\,s^{-1}`."""
+    table = gullet.data.units
+    if not any(token in table or token in ("\\per", "\\squared") for token in tokens):
+        return source_of(tokens).replace(".", "\\,").strip()
+    out: list[str] = []
+    prefix, per, power = "", False, ""
+    for token in tokens:
+        if token == "\\per":
+            per = True
+        elif token in ("\\square", "\\cubic"):
+            power = "2" if token == "\\square" else "3"
+        elif token in ("\\squared", "\\cubed") and out:
+            out[-1] = _power(out[-1], "2" if token == "\\squared" else "3")
+        elif token in table and table[token].endswith("-"):
+            prefix = table[token][:-1]
+        elif token[0] not in " {}~":
+            symbol = prefix + table.get(token, token.lstrip("\\"))
+            exponent = ("-" if per else "") + (power or ("1" if per else ""))
+            out.append(f"{symbol}^{{{exponent}}}" if exponent else symbol)
+            prefix, per, power = "", False, ""
+    return "\\,".join(out)
+
+
+def _power(piece: str, power: str) -> str:
+    base, _, exponent = piece.partition("^{")
+    return f"{base}^{{{'-' if exponent.startswith('-') else ''}{power}}}"
+
+
+def quantity(gullet: Gullet, name: str) -> str:
+    r"""The LaTeX of one siunitx command, whose name was just read."""
+    gullet.read_optional()
+    if name in ("\\si", "\\unit"):
+        return f"\\mathrm{{{unit(gullet, gullet.read_arg())}}}"
+    if name == "\\ang":
+        degrees, *rest = [*argument_name(gullet).split(";"), ""]
+        marks = [f"{part}{mark}" for part, mark in zip(rest, ("'", "''"), strict=False) if part]
+        return f"{number(degrees)}^{{\\circ}}" + "".join(marks)
+    values = [number(name_of(gullet.read_arg()))]
+    if "range" in name:
+        values.append(number(name_of(gullet.read_arg())))
+    joined = "\\text{ to }".join(values)
+    if name in ("\\num", "\\numrange"):
+        return joined
+    symbol = unit(gullet, gullet.read_arg())
+    return f"{joined}\\,\\mathrm{{{symbol}}}" if symbol else joined

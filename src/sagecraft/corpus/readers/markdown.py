@@ -1,0 +1,108 @@
+"""Markdown with optional YAML front matter. Mathematics in `$…$`, `$$…$$`, `\\(…\\)` and `\\[…\\]` is kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from sagecraft.corpus.readers.blocks import TEX_DISPLAY, TEX_INLINE
+from sagecraft.corpus.readers.files import read_text
+from sagecraft.corpus.readers.result import ReaderError, ReadResult
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^#{1,2}[ \t]+(.{1,300}?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_SETEXT = re.compile(r"\A\s*(\S.{0,200})\n=+[ \t]*$", re.MULTILINE)
+_IMAGE = re.compile(r"!\[([^\[\]\n]*)\]\([^()\n]*\)")
+#: Front matter larger than this is not front matter.
+_MAX_FRONT_MATTER_CHARS = 100_000
+
+
+def read_markdown(path: Path, root: Path) -> ReadResult:  # noqa: ARG001 - the signature of every reader
+    """Reads a Markdown file.
+
+    Raises:
+        ReaderError: the file cannot be read, or its front matter is not a YAML mapping.
+    """
+    text = read_text(path).replace("\r\n", "\n")
+    meta, body = _split_front_matter(text)
+    body = _without_comments(body)
+    body = _IMAGE.sub(lambda found: found.group(1), body)
+    body = TEX_INLINE.sub(lambda found: f"${found.group(1).strip()}$", body)
+    body = TEX_DISPLAY.sub(lambda found: f"$${found.group(1).strip()}$$", body)
+    return ReadResult(
+        text=body.strip("\n"),
+        title=_string(meta, "title") or _heading(body),
+        authors=names_of(meta.get("authors", meta.get("author"))),
+        year=year_of(meta.get("year", meta.get("date"))),
+        categories=list_of(meta.get("categories", meta.get("tags"))),
+        license=_string(meta, "license") or _string(meta, "licence"),
+        identifier=_string(meta, "id") or _string(meta, "doi"),
+    )
+
+
+def _split_front_matter(text: str) -> tuple[dict[str, Any], str]:
+    import yaml
+
+    found = _FRONT_MATTER.match(text)
+    if not found:
+        return {}, text
+    if len(found.group(1)) > _MAX_FRONT_MATTER_CHARS or ("&" in found.group(1) and re.search(r"\*\w", found.group(1))):
+        # A few lines of anchors and aliases can stand for gigabytes; no front matter needs them.
+        raise ReaderError("bad-front-matter", "too long, or made of YAML aliases")
+    try:
+        meta = yaml.safe_load(found.group(1))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ReaderError("bad-front-matter", " ".join(str(error).split())[:200]) from error
+    if meta is None:
+        return {}, text[found.end() :]
+    if not isinstance(meta, dict):
+        # A text may open with a rule: then there is no front matter.
+        return {}, text
+    return meta, text[found.end() :]
+
+
+def _without_comments(text: str) -> str:
+    kept: list[str] = []
+    start = 0
+    while (opening := text.find("<!--", start)) >= 0:
+        closing = text.find("-->", opening + 4)
+        if closing < 0:
+            break
+        kept.append(text[start:opening])
+        start = closing + 3
+    return "".join([*kept, text[start:]])
+
+
+def _heading(body: str) -> str | None:
+    found = _SETEXT.search(body) or _HEADING.search(body)
+    return found.group(1).strip() if found else None
+
+
+def _string(meta: dict[str, Any], key: str) -> str | None:
+    value = meta.get(key)
+    return str(value).strip() or None if isinstance(value, str | int | float) else None
+
+
+def names_of(value: object) -> list[str]:
+    """Names of authors: a list of names, of mappings with `name`, or one string with `;` or ` and ` between them."""
+    if isinstance(value, str):
+        return [name.strip() for name in re.split(r";|\band\b|\n", value) if name.strip()]
+    if not isinstance(value, list):
+        return []
+    names = [item.get("name") if isinstance(item, dict) else item for item in value]
+    return [name.strip() for name in names if isinstance(name, str) and name.strip()]
+
+
+def list_of(value: object) -> list[str]:
+    """Strings of a list, or of one string with commas or spaces between them."""
+    if isinstance(value, str):
+        parts = value.split(",") if "," in value else value.split()
+        return [part.strip() for part in parts if part.strip()]
+    return [str(item) for item in value if isinstance(item, str | int)] if isinstance(value, list) else []
+
+
+def year_of(value: object) -> int | None:
+    """The first year from 1000 to 2999 in a number, a date or a string."""
+    found = re.search(r"(?<!\d)([12]\d{3})(?!\d)", str(value)) if value is not None else None
+    return int(found.group(1)) if found else None

@@ -1,0 +1,35 @@
+"""Which reader reads which file: one literal dict, by suffix. LaTeX folders are found by their main file instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sagecraft.corpus.readers.cnxml import read_cnxml
+from sagecraft.corpus.readers.found import Reader, single
+from sagecraft.corpus.readers.html import read_html
+from sagecraft.corpus.readers.jsonl import read_jsonl_documents
+from sagecraft.corpus.readers.latex import read_latex
+from sagecraft.corpus.readers.markdown import read_markdown
+from sagecraft.corpus.readers.text import read_plain
+
+#: suffix → (name of the format, reader)
+READERS: dict[str, tuple[str, Reader]] = {
+    ".tex": ("latex", single(read_latex)),
+    ".html": ("html", single(read_html)),
+    ".htm": ("html", single(read_html)),
+    ".xhtml": ("html", single(read_html)),
+    ".cnxml": ("cnxml", single(read_cnxml)),
+    ".md": ("markdown", single(read_markdown)),
+    ".markdown": ("markdown", single(read_markdown)),
+    ".mmd": ("markdown", single(read_markdown)),
+    ".txt": ("text", single(read_plain)),
+    ".jsonl": ("jsonl", read_jsonl_documents),
+    ".jsonl.gz": ("jsonl", read_jsonl_documents),
+}
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix by which a file's reader is looked up: lower case, `.gz` together with what is before it."""
+    name = path.name.lower()
+    inner = Path(name.removesuffix(".gz")).suffix
+    return f"{inner}.gz" if name.endswith(".gz") else inner

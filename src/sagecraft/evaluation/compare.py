@@ -1,0 +1,275 @@
+"""The comparison stage: evaluations of several models on the items they share, tested in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sagecraft import artifact
+from sagecraft.artifact import Manifest
+from sagecraft.errors import UserError
+from sagecraft.evaluation import statistics
+
+VERSION = 1
+
+Row = Mapping[str, Any]
+
+
+class CompareConfig(BaseModel):
+    """Which tests are made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    mode: str | None = Field(
+        default=None, description="mode whose items are compared; null takes the first one of the first evaluation"
+    )
+    against: Literal["all", "first"] = Field(
+        default="all", description="test every pair, or every model against the first only (fewer tests, more power)"
+    )
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="level of the tests after Holm's correction")
+    power: float = Field(
+        default=0.8, gt=0, lt=1, description="probability at which the smallest detectable difference is found"
+    )
+    num_resamples: int = Field(
+        default=10_000, ge=100, description="bootstrap resamples: 10,000 settle an interval's ends to about 0.1 points"
+    )
+    seed: int = Field(default=0, description="key of the resamples")
+
+
+@dataclass(frozen=True)
+class PairedResult:
+    """Two models on the same items.
+
+    Attributes:
+        n: items both answered.
+        accuracy_a: share that the first has right, on these items.
+        accuracy_b: of the second.
+        difference: b − a.
+        ci95: paired bootstrap interval of the difference; articles are drawn whole where all are named.
+        only_a: items only the first has right.
+        only_b: items only the second has right.
+        p_value: exact McNemar test, two-sided.
+        detectable: the smallest true difference that this comparison finds with the power asked for.
+    """
+
+    n: int
+    accuracy_a: float
+    accuracy_b: float
+    difference: float
+    ci95: tuple[float, float]
+    only_a: int
+    only_b: int
+    p_value: float
+    detectable: float
+
+
+def paired(
+    items_a: Iterable[Row],
+    items_b: Iterable[Row],
+    *,
+    seed: int = 0,
+    num_resamples: int = 10_000,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> PairedResult:
+    """Compares two models on the items they share; rows of `items.jsonl` of one mode each.
+
+    Raises:
+        UserError: no item in common, no key, or one id stands for two different questions.
+    """
+    by_id = {row["id"]: row for row in items_b}
+    pairs = [(row, by_id[row["id"]]) for row in items_a if row["id"] in by_id]
+    if not pairs:
+        raise UserError("the two evaluations have no item in common; evaluate both on the same task")
+    for a, b in pairs:
+        if a.get("digest") != b.get("digest"):
+            raise UserError(
+                f"item {a['id']}: the two evaluations mean different questions by it; use the same task file"
+            )
+        if a["correct"] is None or b["correct"] is None:
+            raise UserError(f"item {a['id']}: has no key; only keyed tasks can be compared")
+    differences = [float(b["correct"]) - float(a["correct"]) for a, b in pairs]
+    articles = [a.get("article") or "" for a, _ in pairs]
+    clusters: Sequence[object] = articles if all(articles) else range(len(pairs))
+    only_a, only_b = differences.count(-1.0), differences.count(1.0)
+    return PairedResult(
+        n=len(pairs),
+        accuracy_a=sum(bool(a["correct"]) for a, _ in pairs) / len(pairs),
+        accuracy_b=sum(bool(b["correct"]) for _, b in pairs) / len(pairs),
+        difference=(only_b - only_a) / len(pairs),
+        ci95=statistics.clustered_bootstrap(differences, clusters, seed, num_resamples=num_resamples),
+        only_a=only_a,
+        only_b=only_b,
+        p_value=statistics.mcnemar(only_a, only_b),
+        detectable=statistics.minimum_detectable_difference(
+            len(pairs), (only_a + only_b) / len(pairs), power=power, alpha=alpha
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation as read: its name in the comparison, its results, its rows of the mode compared."""
+
+    name: str
+    results: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+
+def run(config: CompareConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
+    """Runs the stage: `inputs` are evaluations, in the order of their keys ("0", "1", …)."""
+    order = sorted(inputs, key=lambda key: (not key.isdigit(), int(key) if key.isdigit() else 0, key))
+    if len(order) < 2:
+        raise UserError("compare: give at least two evaluations")
+    evaluations = _read([inputs[key] for key in order], config.mode)
+    with artifact.build(
+        out, kind="comparison", stage="compare", version=VERSION, config=config, inputs=inputs
+    ) as build:
+        results = compare(evaluations, config)
+        artifact.write_json(build.path / "results.json", results)
+        artifact.write_text(build.path / "report.html", _render(results, config))
+        build.stats.update({"num_models": len(evaluations), "num_pairs": len(results["pairs"])})
+    return build.manifest
+
+
+def _read(folders: Sequence[Path], mode: str | None) -> list[Evaluation]:
+    found: list[Evaluation] = []
+    for folder in folders:
+        if not (folder / "results.json").is_file() or not (folder / "items.jsonl").is_file():
+            raise UserError(
+                f"{folder}: not an evaluation (no results.json and items.jsonl); run `sagecraft eval` first"
+            )
+        results = artifact.read_json(folder / "results.json")
+        if not isinstance(results, dict) or not isinstance(results.get("modes"), dict):
+            raise UserError(f"{folder / 'results.json'}: not an evaluation's results; run `sagecraft eval` again")
+        mode = mode or results["mode"]
+        if mode not in results["modes"]:
+            raise UserError(
+                f"{folder}: has no mode {mode} (it has {', '.join(results['modes'])}); evaluate it in that mode"
+            )
+        rows = [row for row in artifact.read_jsonl(folder / "items.jsonl") if row.get("mode") == mode]
+        if any(not {"id", "correct", "digest"} <= row.keys() for row in rows):
+            raise UserError(f"{folder / 'items.jsonl'}: a row lacks id, correct or digest; run `sagecraft eval` again")
+        found.append(Evaluation(_distinct(str(results["model"]), found), {**results, "mode": mode}, rows))
+    return found
+
+
+def _distinct(name: str, taken: Sequence[Evaluation]) -> str:
+    """The name, numbered if another evaluation has it too (one model twice, with other settings)."""
+    names = {evaluation.name for evaluation in taken}
+    number = 2
+    distinct = name
+    while distinct in names:
+        distinct, number = f"{name} ({number})", number + 1
+    return distinct
+
+
+def compare(evaluations: Sequence[Evaluation], config: CompareConfig) -> dict[str, Any]:
+    """The tests of all pairs, with Holm's correction over them."""
+    chosen = [(a, b) for a, b in combinations(evaluations, 2) if config.against == "all" or a is evaluations[0]]
+    tested = []
+    for a, b in chosen:
+        try:
+            found = paired(
+                a.rows,
+                b.rows,
+                seed=config.seed,
+                num_resamples=config.num_resamples,
+                power=config.power,
+                alpha=config.alpha,
+            )
+        except UserError as error:
+            raise UserError(f"{a.name}, {b.name}: {error}") from error
+        tested.append(found)
+    adjusted = statistics.holm([result.p_value for result in tested])
+    pairs = [
+        {"a": a.name, "b": b.name, **asdict(result), "p_holm": p, "significant": p < config.alpha}
+        for (a, b), result, p in zip(chosen, tested, adjusted, strict=True)
+    ]
+    mode = evaluations[0].results["mode"]
+    return {"mode": mode, "models": [_model(evaluation) for evaluation in evaluations], "pairs": pairs}
+
+
+def _model(evaluation: Evaluation) -> dict[str, Any]:
+    results = evaluation.results
+    mode = results["modes"][results["mode"]]
+    cost, tokens = mode["cost_usd"], mode["tokens"]
+    known = not isinstance(cost, str) and isinstance(tokens, dict) and sum(tokens.values()) > 0
+    return {
+        "name": evaluation.name,
+        "n": mode["n"],
+        "accuracy": mode["accuracy"],
+        "ci95": mode["ci95"],
+        "outcomes": mode["outcomes"],
+        "tokens": tokens,
+        "cost_usd": cost,
+        "usd_per_100k_tokens": cost / sum(tokens.values()) * 1e5 if known else "unknown",
+        "perplexity": results["perplexity"],
+    }
+
+
+def _render(results: Mapping[str, Any], config: CompareConfig) -> str:
+    from sagecraft.evaluation.report import interval, money, percent
+    from sagecraft.reporting import plots
+    from sagecraft.reporting.page import Page
+
+    models, pairs = results["models"], results["pairs"]
+    page = Page(f"{len(models)} models compared", f"mode {results['mode']}")
+    page.table(
+        ["model", "questions", "accuracy", "95 % interval", "cost (USD)"],
+        [[m["name"], m["n"], percent(m["accuracy"]), interval(m["ci95"]), money(m["cost_usd"])] for m in models],
+    )
+    page.figure(
+        plots.accuracy_bars([m["name"] for m in models], [m["accuracy"] for m in models], [m["ci95"] for m in models]),
+        "Accuracy with 95 % intervals. Intervals that overlap say little: the models answered the same questions, "
+        "so the table of pairs decides.",
+    )
+    priced = [m for m in models if isinstance(m["cost_usd"], float) and m["cost_usd"] > 0]
+    if priced:
+        points = [(m["name"], m["cost_usd"], m["accuracy"], m["ci95"]) for m in priced]
+        page.figure(plots.cost_accuracy(points), "Accuracy against the cost of this evaluation")
+    page.heading("Pairs")
+    page.paragraph(
+        f"Exact McNemar tests on the items both answered, with Holm's correction for {len(pairs)} tests; a difference "
+        f"counts where the corrected p is below {config.alpha:g}. The last column is the smallest true difference that "
+        f"would be found with a probability of {config.power:g}: what is smaller may exist and cannot be seen here."
+    )
+    columns = [
+        "a",
+        "b",
+        "items",
+        "b − a (points)",
+        "95 % interval",
+        "only a",
+        "only b",
+        "p",
+        "p (Holm)",
+        "verdict",
+        "visible from",
+    ]
+    page.table(columns, [_pair(pair) for pair in pairs])
+    page.links([("all figures", "results.json")])
+    return page.render()
+
+
+def _pair(pair: Mapping[str, Any]) -> list[str | int]:
+    from sagecraft.evaluation.report import interval
+
+    better = pair["b"] if pair["difference"] > 0 else pair["a"]
+    return [
+        pair["a"],
+        pair["b"],
+        pair["n"],
+        f"{100 * pair['difference']:+.1f}",
+        interval(pair["ci95"]),
+        pair["only_a"],
+        pair["only_b"],
+        f"{pair['p_value']:.3g}",
+        f"{pair['p_holm']:.3g}",
+        f"{better} is better" if pair["significant"] else "no difference shown",
+        f"{100 * pair['detectable']:.1f}",
+    ]

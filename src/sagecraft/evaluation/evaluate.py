@@ -1,0 +1,339 @@
+"""The evaluation stage: one model on one task, in one mode or several, and on running text.
+
+A run writes every measurement down as it is made (`store.py`), so a killed run goes on, and the bytes of the results do not
+depend on where it was interrupted. The only times in the files are `seconds` in `results.json`, and the USD of a
+local run if a rate is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sagecraft import artifact, console
+from sagecraft.artifact import Manifest
+from sagecraft.errors import UserError
+
+if TYPE_CHECKING:
+    from sagecraft.evaluation.score import Mode, Request
+    from sagecraft.evaluation.store import Store
+    from sagecraft.evaluation.tasks import Item, Task
+
+VERSION = 1
+
+ModeName = Literal["continuation", "letter", "generate"]
+TEXTS = ("domain", "general")
+
+
+class EvaluateConfig(BaseModel):
+    """What is measured, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    modes: tuple[ModeName, ...] = Field(
+        default=("continuation",),
+        min_length=1,
+        description="ways to ask, each on the same items; the first is the one on top of results.json. continuation "
+        "is the default because it needs no instruction following, so base and tuned models compare",
+    )
+    thinking: Literal["on", "off"] | None = Field(
+        default="off",
+        description="state of the switch in generate mode; null sends no system prompt (models that do not know it)",
+    )
+    chat_template: bool = Field(
+        default=False,
+        description="put continuation and letter prompts into the chat template; off, since it moves scores and base "
+        "models have none",
+    )
+    max_items: int | None = Field(default=None, ge=1, description="questions at most, drawn by seed; null takes all")
+    seed: int = Field(default=0, description="key of everything drawn: items, documents, resamples")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="bfloat16", description="arithmetic of a local model; bfloat16 is what models are served in"
+    )
+    thought_tokens: int = Field(
+        default=1024, ge=1, description="tokens a thought may take before it is closed and the answer asked for"
+    )
+    answer_tokens: int = Field(
+        default=256, ge=1, description="tokens of an answer: a JSON object with two sentences takes about 100"
+    )
+    perplexity_tokens: int = Field(
+        default=20_000, ge=1, description="scored tokens of each text: 20,000 give perplexity to about 2 %"
+    )
+    perplexity_window: int = Field(
+        default=1024, ge=2, description="tokens of a window, the first being context only; at most the model's context"
+    )
+    device_usd_per_hour: float = Field(
+        default=0.0, ge=0, description="USD an hour of the device that runs a local model; 0: it is paid for anyway"
+    )
+    endpoint: str | None = Field(
+        default=None, description="provider:model of an OpenAI-compatible endpoint, instead of the input `model`"
+    )
+    base_url: str | None = Field(default=None, description="address of the endpoint, for the provider `local` only")
+
+    @field_validator("thinking", mode="before")
+    @classmethod
+    def _yaml_switch(cls, value: object) -> object:
+        """YAML reads a bare `on` and `off` as booleans."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+    @field_validator("modes", mode="before")
+    @classmethod
+    def _one_mode(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("modes")
+    @classmethod
+    def _different(cls, value: tuple[ModeName, ...]) -> tuple[ModeName, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a mode stands there twice")
+        return value
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model under test.
+
+    Attributes:
+        name: what it is called in results.
+        identity: what the store's records are keyed by.
+        engine: a LocalEngine or an EndpointEngine.
+        modes: how it can be asked.
+        template_sha256: hash of its chat template; None if it is not ours to see.
+    """
+
+    name: str
+    identity: str
+    engine: Any
+    modes: Mapping[str, Mode]
+    template_sha256: str | None
+
+
+def resolve_model(model: str) -> tuple[Path | None, str | None]:
+    """What a MODEL on the command line means: a folder (the input `model`), or `provider:model` (`endpoint`).
+
+    Raises:
+        UserError: neither.
+    """
+    path = Path(model)
+    if path.is_dir():
+        return path, None
+    if path.suffix == ".gguf":
+        raise UserError(
+            f"{model}: GGUF files are not evaluated directly; make a folder of it with `sagecraft model fetch`"
+        )
+    if ":" in model and not path.exists():
+        return None, model
+    raise UserError(f"{model}: neither a model folder nor provider:model")
+
+
+def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store: Path | None = None) -> Manifest:
+    """Runs the stage.
+
+    Args:
+        config: what is measured.
+        inputs: `task` (file or folder of questions); `model` (a Hugging Face folder) unless `endpoint` is set;
+            optionally `domain` and `general` (folders of documents), and `prices` (a YAML file).
+        out: the artifact.
+        store: folder that keeps the measurements for other runs; by default they are kept until this one ends.
+    """
+    _check(config, inputs)
+    from sagecraft.evaluation.tasks import choose, read_task
+
+    task = read_task(inputs["task"])
+    items = choose(task.items, config.max_items, config.seed)
+    with artifact.build(
+        out, kind="evaluation", stage="evaluate", version=VERSION, config=config, inputs=inputs, resumable=True
+    ) as build:
+        from sagecraft.evaluation.store import Store
+
+        folder = store or build.scratch("store")
+        with _subject(config, inputs) as subject:
+            modes: dict[str, Asked] = {}
+            for name in config.modes:
+                with closing(Store(folder, subject.identity)) as kept:
+                    modes[name] = _ask(subject, name, items, config, kept, inputs.get("prices"))
+            with closing(Store(folder, subject.identity)) as kept:
+                texts = _texts(subject, config, inputs, kept)
+                seconds = kept.seconds + sum(mode.seconds for mode in modes.values())
+        results = _results(subject, task, modes, texts, seconds)
+        build.timed.add("results.json")
+        _write(build.path, results, [row for mode in modes.values() for row in mode.rows])
+        build.stats.update({key: results[key] for key in ("model", "mode", "n", "accuracy", "ci95", "perplexity")})
+    console.say(f"  {subject.name}: {describe(results)}")
+    return build.manifest
+
+
+def _check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
+    """All that can be known before anything is loaded."""
+    known = {"model", "task", "prices", *TEXTS}
+    unknown = sorted(set(inputs) - known)
+    if unknown:
+        raise UserError(f"inputs.{unknown[0]}: evaluation takes {', '.join(sorted(known))}")
+    if "task" not in inputs:
+        raise UserError("inputs.task: missing; give a file of questions")
+    if (config.endpoint is None) == ("model" not in inputs):
+        raise UserError("model: give either a model folder or endpoint: provider:model, not both")
+    if config.endpoint is None:
+        if config.base_url is not None:
+            raise UserError("base_url: only used together with endpoint")
+        return
+    scored = [mode for mode in config.modes if mode != "generate"]
+    if scored:
+        raise UserError(
+            f"modes: {scored[0]} needs the probabilities of given tokens, which chat endpoints do not tell; use generate"
+        )
+    for text in TEXTS:
+        if text in inputs:
+            raise UserError(
+                f"inputs.{text}: perplexity needs the probabilities of given tokens, which {config.endpoint} "
+                "does not tell; leave it out"
+            )
+
+
+@contextmanager
+def _subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator[Subject]:
+    from sagecraft.evaluation import generate, score
+
+    if config.endpoint is not None:
+        from sagecraft.inference.endpoint import EndpointEngine
+
+        with EndpointEngine(config.endpoint, config.base_url) as remote:
+            asked = score.Mode(generate.endpoint_request, generate.measure_endpoint, generate.grade_generate)
+            yield Subject(remote.name, f"{remote.base_url} {remote.model}", remote, {"generate": asked}, None)
+        return
+    from sagecraft.inference.local import LocalEngine
+
+    engine = LocalEngine(inputs["model"], config.dtype)
+    modes = {
+        "continuation": score.Mode(score.continuation_request, score.measure_continuation, score.grade_continuation),
+        "letter": score.Mode(score.letter_request, score.measure_letter, score.grade_letter),
+        "generate": score.Mode(generate.local_request, generate.measure_local, generate.grade_generate),
+    }
+    identity = f"{artifact.input_digest(inputs['model'])} {config.dtype}"
+    yield Subject(engine.name, identity, engine, modes, engine.template.sha256)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All items in one mode: the rows, what they add up to, and how long it took."""
+
+    rows: list[dict[str, Any]]
+    summary: dict[str, Any]
+    seconds: float
+
+
+def _ask(
+    subject: Subject, name: str, items: list[Item], config: EvaluateConfig, kept: Store, prices: Path | None
+) -> Asked:
+    from sagecraft.evaluation.cost import endpoint_cost, local_cost
+    from sagecraft.evaluation.summary import summarise
+
+    mode = subject.modes[name]
+    rows = []
+    with console.progress(f"{subject.name}, {name}", len(items)) as tick:
+        for item in items:
+            request = mode.request(subject.engine, item, config)
+            rows.append(_row(subject, name, item, request, kept))
+            tick.advance()
+    summary, tokens = summarise(name, rows, config.seed)
+    if config.endpoint is None:
+        cost: float | str = local_cost(kept.seconds, config.device_usd_per_hour)
+    else:
+        from sagecraft.inference.prices import price_of
+
+        cost = endpoint_cost(tokens, price_of(config.endpoint, prices))
+    return Asked(rows, {**summary, "cost_usd": cost, "example_prompt": rows[0]["prompt"]}, kept.seconds)
+
+
+def _row(subject: Subject, name: str, item: Item, request: Request, kept: Store) -> dict[str, Any]:
+    """One line of items.jsonl: what the model saw, what it said, and what became of it."""
+    mode = subject.modes[name]
+    row: dict[str, Any] = {
+        "id": item.id,
+        "mode": name,
+        "topic": item.topic,
+        "kind": item.kind,
+        "article": item.article,
+        "key": None if item.answer is None else item.letters[item.answer],
+        "question": item.question,
+        "prompt": request.prompt,
+        "digest": item.digest,
+    }
+    if request.error is not None:
+        failed = {"correct": None if item.answer is None else False, "outcome": "failed", "error": request.error}
+        graded: dict[str, Any] = {"pick": None, **failed, "tokens": {"in": 0, "thought": 0, "out": 0}}
+    else:
+        value = kept.get(request.body, lambda: mode.measure(subject.engine, request))
+        graded = {**mode.grade(item, value), "tokens": value["tokens"]}
+    scores = graded.pop("options", [{}] * len(item.options))
+    row["options"] = [
+        {"letter": letter, "text": text, **score}
+        for letter, text, score in zip(item.letters, item.options, scores, strict=True)
+    ]
+    return {**row, **graded, "extra": item.extra}
+
+
+def _texts(
+    subject: Subject, config: EvaluateConfig, inputs: Mapping[str, Path], kept: Store
+) -> dict[str, dict[str, Any]]:
+    """Perplexity of each text that was given."""
+    given = [name for name in TEXTS if name in inputs]
+    if not given:
+        return {}
+    from sagecraft.corpus.documents import read_documents
+    from sagecraft.evaluation.perplexity import perplexity
+
+    return {
+        name: perplexity(
+            subject.engine,
+            read_documents(inputs[name]),
+            config.perplexity_tokens,
+            config.perplexity_window,
+            seed=config.seed,
+            store=kept,
+            label=f"{subject.name}, {name} text",
+        )
+        for name in given
+    }
+
+
+def _results(
+    subject: Subject, task: Task, modes: Mapping[str, Asked], texts: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
+    first = next(iter(modes))
+    return {
+        "model": subject.name,
+        "mode": first,
+        **modes[first].summary,
+        "perplexity": dict(texts),
+        "task": task.name,
+        "task_sha256": task.sha256,
+        "template_sha256": subject.template_sha256,
+        "modes": {name: asked.summary for name, asked in modes.items()},
+        "seconds": round(seconds, 3),
+    }
+
+
+def _write(folder: Path, results: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    from sagecraft.evaluation.report import render
+
+    artifact.write_jsonl(folder / "items.jsonl", rows)
+    artifact.write_json(folder / "results.json", results)
+    artifact.write_text(folder / "report.html", render(results, rows))
+
+
+def describe(results: Mapping[str, Any]) -> str:
+    """The result in one line."""
+    parts = []
+    for name, mode in results["modes"].items():
+        if mode["accuracy"] is None:
+            parts.append(f"{name}: {mode['n']} picks (no key)")
+            continue
+        low, high = mode["ci95"]
+        parts.append(f"{name}: {100 * mode['accuracy']:.1f} % of {mode['n']} ({100 * low:.1f} to {100 * high:.1f})")
+    parts += [f"{name} perplexity {text['perplexity']:.2f}" for name, text in results["perplexity"].items()]
+    return "; ".join(parts)

@@ -1,0 +1,180 @@
+"""The mode that lets the model write: greedy, asked for JSON, with separate budgets for the thought and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sagecraft.chat.thinking import CLOSE, OPEN, SWITCH, split_thought
+from sagecraft.evaluation import prompts
+from sagecraft.evaluation.extract import extract
+from sagecraft.evaluation.score import Request, outcome_of
+from sagecraft.evaluation.tasks import Item
+
+if TYPE_CHECKING:
+    from sagecraft.evaluation.evaluate import EvaluateConfig
+    from sagecraft.inference.endpoint import EndpointEngine, Reply
+    from sagecraft.inference.local import LocalEngine
+
+#: Tokens that are looked at for the closing tag: it is at most eight characters, so at most eight tokens.
+_TAIL_TOKENS = 12
+#: Characters of a thought that are given back to an endpoint which is asked for the answer.
+_MAX_THOUGHT_CHARS = 100_000
+
+
+def local_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Request:
+    """The question through the checkpoint's chat template, with the switch."""
+    from sagecraft.chat.masks import encode_prompt
+    from sagecraft.chat.messages import Message
+
+    messages = [Message(role="user", content=prompts.generate_prompt(item))]
+    shown = engine.template.render(messages, thinking=config.thinking, add_generation_prompt=True)
+    ids = encode_prompt(engine.tokenizer, engine.template, messages, config.thinking)
+    body = {
+        "mode": "generate",
+        "prompt": ids,
+        "opened": shown.rstrip().endswith(OPEN),
+        "thought_tokens": config.thought_tokens,
+        "answer_tokens": config.answer_tokens,
+    }
+    room = engine.config.max_positions - len(ids)
+    error = None if room > 0 else f"{len(ids):,} tokens do not fit into the model's context of {len(ids) + room:,}"
+    return Request(shown, body, error)
+
+
+class _Writer:
+    """What a local model has written so far, and in which part of its turn it is."""
+
+    def __init__(self, engine: LocalEngine, request: Request) -> None:
+        self.engine, self.body = engine, request.body
+        self.ids: list[int] = []
+        self.part = "thought" if self.body["opened"] else "start"
+        self.num_thought = 0
+        self.cut = False
+
+    def text(self, ids: Sequence[int]) -> str:
+        return self.engine.tokenizer.decode(list(ids), skip_special=False)
+
+    def take(self, token: int) -> bool:
+        """Takes the next token; False if the budget of its part is used up."""
+        if self.part == "thought" and len(self.ids) >= self.body["thought_tokens"]:
+            return False
+        if self.part != "thought" and len(self.ids) - self.num_thought >= self.body["answer_tokens"]:
+            self.cut = True
+            return False
+        self.ids.append(token)
+        if self.part == "start":
+            begun = self.text(self.ids).lstrip()
+            if begun.startswith(OPEN):
+                self.part = "thought"
+            elif not OPEN.startswith(begun):
+                self.part = "answer"
+        if self.part == "thought":
+            self.num_thought = len(self.ids)
+            if CLOSE in self.text(self.ids[-_TAIL_TOKENS:]):
+                self.part = "answer"
+        return True
+
+
+def measure_local(engine: LocalEngine, request: Request) -> dict[str, Any]:
+    """Writes greedily; a thought that outruns its budget is closed and the answer still asked for."""
+    writer = _Writer(engine, request)
+    prompt: list[int] = request.body["prompt"]
+    budget = request.body["thought_tokens"] + request.body["answer_tokens"]
+    _write(writer, prompt, budget)
+    closed_by_us = writer.part == "thought"
+    if closed_by_us:
+        thought, _, _ = split_thought(writer.text(writer.ids), request.body["opened"])
+        closing = engine.tokenizer.encode(f"\n{CLOSE}\n\n", parse_special=True)
+        before = writer.ids
+        writer.ids, writer.num_thought, writer.part = [], 0, "answer"
+        _write(writer, [*prompt, *before, *closing], request.body["answer_tokens"])
+        answer, num_thought = writer.text(writer.ids), len(before)
+    else:
+        thought, answer, _ = split_thought(writer.text(writer.ids), request.body["opened"])
+        num_thought = writer.num_thought
+    num_out = len(writer.ids) - writer.num_thought
+    return {
+        "thought": thought,
+        "answer": answer,
+        "closed_by_us": closed_by_us,
+        "cut": writer.cut,
+        "finish": "length" if writer.cut else "stop",
+        "tokens": {"in": len(prompt), "thought": num_thought, "out": num_out},
+    }
+
+
+def _write(writer: _Writer, prompt: list[int], budget: int) -> None:
+    """Lets the engine write; one token beyond the budget tells a reply that ends there from one that is cut there."""
+    from sagecraft.inference.local import Sampling
+
+    room = writer.engine.config.max_positions - len(prompt)
+    if room <= 0:
+        writer.cut = True
+        return
+    start = len(writer.ids)
+    for token in writer.engine.stream(prompt, Sampling(max_tokens=budget + 1)):
+        if not writer.take(token):
+            return
+    writer.cut = writer.part != "thought" and len(writer.ids) - start >= room  # the context ended, not the reply
+
+
+def endpoint_request(engine: EndpointEngine, item: Item, config: EvaluateConfig) -> Request:
+    """The question as chat messages; the switch is the system message."""
+    messages = [] if config.thinking is None else [{"role": "system", "content": SWITCH[config.thinking]}]
+    messages.append({"role": "user", "content": prompts.generate_prompt(item)})
+    # An endpoint knows one limit only, and reasoning models think whether asked to or not.
+    body = {"mode": "generate", **engine.body(messages, config.thought_tokens + config.answer_tokens)}
+    body["budgets"] = [config.thought_tokens, config.answer_tokens]
+    return Request("\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages), body)
+
+
+def measure_endpoint(engine: EndpointEngine, request: Request) -> dict[str, Any]:
+    """Asks; where the limit fell inside a visible thought, asks once more for the answer alone."""
+    messages, (thought_tokens, answer_tokens) = request.body["messages"], request.body["budgets"]
+    reply = engine.chat(messages, thought_tokens + answer_tokens)
+    replies = [reply]
+    thought, answer, closed = _parts(reply)
+    unfinished = reply.finish == "length" and (not closed or not answer.strip())
+    if unfinished and thought:
+        so_far = [{"role": "assistant", "content": thought[-_MAX_THOUGHT_CHARS:]}]
+        asked = [*messages, *so_far, {"role": "user", "content": prompts.ANSWER_NOW}]
+        reply = engine.chat(asked, answer_tokens)
+        replies.append(reply)
+        answer = _parts(reply)[1]
+    return {
+        "thought": thought,
+        "answer": answer,
+        "closed_by_us": len(replies) == 2,
+        "cut": reply.finish == "length",
+        "finish": reply.finish,
+        "tokens": _usage(replies),
+    }
+
+
+def _parts(reply: Reply) -> tuple[str | None, str, bool]:
+    return split_thought(reply.text) if reply.thought is None else (reply.thought, reply.text, True)
+
+
+def _usage(replies: Sequence[Reply]) -> dict[str, int] | None:
+    """Tokens as the endpoint bills them; None where it does not say."""
+    total = {"in": 0, "thought": 0, "out": 0}
+    for reply in replies:
+        if reply.prompt_tokens is None or reply.completion_tokens is None:
+            return None
+        thought = min(reply.thought_tokens or 0, reply.completion_tokens)
+        total["in"] += reply.prompt_tokens
+        total["thought"] += thought
+        total["out"] += reply.completion_tokens - thought
+    return total
+
+
+def grade_generate(item: Item, value: dict[str, Any]) -> dict[str, Any]:
+    """Reads the letter; what cannot be read is truncated, refused or unparsed, and never passed off as wrong."""
+    read = extract(value["answer"], item.options, value["cut"])
+    row = {"pick": read.letter, "stage": read.stage, "thought": value["thought"], "raw": value["answer"]}
+    row |= {"cut": value["cut"], "closed_by_us": value["closed_by_us"]}
+    if read.letter is not None:
+        return {**row, **outcome_of(item, read.letter)}
+    outcome = "refused" if value["finish"] == "content_filter" else "truncated" if value["cut"] else "unparsed"
+    return {**row, "correct": None if item.answer is None else False, "outcome": outcome}

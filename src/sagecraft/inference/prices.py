@@ -1,0 +1,78 @@
+"""What endpoints charge: one YAML file of ours, rows of it overridden by one of the user's."""
+
+from __future__ import annotations
+
+import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sagecraft.errors import UserError
+
+_OURS = Path(__file__).parent / "prices.yaml"
+
+
+class Price(BaseModel):
+    """Price of one model.
+
+    Attributes:
+        usd_per_million_in: USD per million tokens read; None if not known.
+        usd_per_million_out: USD per million tokens written, thoughts included; None if not known.
+        source: where it was read.
+        date: when it was in force.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    usd_per_million_in: float | None = Field(default=None, ge=0, alias="in")
+    usd_per_million_out: float | None = Field(default=None, ge=0, alias="out")
+    source: str = ""
+    date: datetime.date | None = None
+
+
+def read_prices(path: Path) -> dict[str, Price]:
+    """Reads a price file.
+
+    Raises:
+        UserError: names the file and the row.
+    """
+    rows = read_yaml_mapping(path)
+    prices = {}
+    for name, row in rows.items():
+        try:
+            prices[name] = Price.model_validate(row)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, (name, *first["loc"])))
+            raise UserError(f"{path}: {where}: {first['msg']}; a row has in, out, source and date") from error
+    return prices
+
+
+def price_of(model: str, overrides: Path | None = None) -> Price | None:
+    """The price of `provider:model`, or None if there is no row for it."""
+    if overrides is not None:
+        found = read_prices(overrides).get(model)
+        if found is not None:
+            return found
+    return _our_prices().get(model)
+
+
+@cache
+def _our_prices() -> dict[str, Price]:
+    return read_prices(_OURS)
+
+
+def read_yaml_mapping(path: Path) -> dict[str, Any]:
+    """A YAML file that holds one mapping with texts as keys."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())[:200]})") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give an existing YAML file") from error
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UserError(f"{path}: expected a mapping of names at the top")
+    return value

@@ -1,0 +1,354 @@
+"""Stage `merge`: several checkpoints of one architecture become one, exactly and in little memory.
+
+Two ways in, one way through: a recipe's `merge:` section names models by their role (`base`, `cpt`, `sft`), mergekit's
+YAML names folders. Both become a `Job`; it is planned from headers alone, streamed, and its result is loaded and run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+
+from sagecraft import artifact, console
+from sagecraft.artifact import Build, Manifest, write_json
+from sagecraft.errors import MachineError, UserError
+from sagecraft.merging.config import (
+    Dtype,
+    GlobalParameters,
+    Job,
+    MergekitConfig,
+    ModelEntry,
+    ModelParameters,
+    RescaleSetting,
+    Setting,
+    Source,
+    find_method,
+    read_merge_config,
+)
+
+if TYPE_CHECKING:
+    from sagecraft.merging.plan import MergePlan
+    from sagecraft.merging.summary import TensorSummary
+
+VERSION = 1
+#: What the merged model continues, to see that it runs; any plain text does.
+_PROBE = "The answer to the question is"
+_PROBE_TOKENS = 12
+
+
+class RoleModel(BaseModel):
+    """One model of a recipe's merge.
+
+    Attributes:
+        model: its role: `base`, `cpt` or `sft`.
+        weight: factor of its delta (a number, a gradient over the layers, or a list of {filter, value}).
+        density: share of its delta's elements that are kept; 1 keeps all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    model: str
+    weight: Setting = 1.0
+    density: Setting | None = None
+
+
+class MergeConfig(BaseModel):
+    """The `merge:` section of a recipe.
+
+    Attributes:
+        method: DARE-TIES by default: random thinning and a sign election, so that specialised models interfere least.
+        seed: of the random masks; each element's draw is keyed by (seed, role, tensor name, index).
+        base: role of the model that deltas are taken from.
+        models: those that contribute.
+        normalize: divide by the weights; None is the method's default (on for linear and ties).
+        rescale: of thinned deltas, see `GlobalParameters`; None is the method's default (inverse_density for DARE).
+        lambda_: factor of the merged delta; `lambda` in YAML. 1 adds the deltas as weighted.
+        t: SLERP's way from base (0) to the other model (1).
+        sign_ties: what an exactly tied sign election does, see `GlobalParameters`; None: the element stays at its base.
+        tokenizer: role whose tokenizer and chat template the result gets; by default that of the first model, since
+            the base seldom has a chat template.
+        out_dtype: type of the merged weights; bfloat16 is what they are trained and served in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    method: str = "dare_ties"
+    seed: int = 0
+    base: str | None = "base"
+    models: tuple[RoleModel, ...] = Field(min_length=1)
+    normalize: bool | None = None
+    rescale: RescaleSetting | None = None
+    lambda_: float = Field(default=1.0, validation_alias=AliasChoices("lambda", "lambda_"), allow_inf_nan=False)
+    t: Setting | None = None
+    sign_ties: Literal["none", "positive"] | None = None
+    tokenizer: str | None = None
+    out_dtype: Dtype | None = "bfloat16"
+
+    @model_validator(mode="after")
+    def _check(self) -> MergeConfig:
+        self.as_mergekit()
+        return self
+
+    def roles(self) -> list[str]:
+        """The models it needs, by role."""
+        return list(dict.fromkeys([*([self.base] if self.base else []), *(entry.model for entry in self.models)]))
+
+    def as_mergekit(self) -> MergekitConfig:
+        """The same merge in mergekit's form, with roles for folders."""
+        reads = find_method(self.method).parameters
+        entries = []
+        for entry in self.models:
+            weight = entry.weight if "weight" in reads or "weight" in entry.model_fields_set else None
+            entries.append(
+                ModelEntry(model=entry.model, parameters=ModelParameters(weight=weight, density=entry.density))
+            )
+        given: dict[str, Any] = {
+            "normalize": self.normalize,
+            "rescale": self.rescale,
+            "lambda": self.lambda_ if "lambda" in reads or self.lambda_ != 1 else None,
+            "t": self.t,
+            "sign_ties": self.sign_ties,
+        }
+        return MergekitConfig(
+            merge_method=self.method,
+            models=tuple(entries),
+            base_model=self.base,
+            parameters=GlobalParameters(**given),
+            out_dtype=self.out_dtype,
+            tokenizer_source=self.tokenizer or self.models[0].model,
+            seed=self.seed,
+        )
+
+
+def run(config: MergeConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
+    """Merges the models of a recipe.
+
+    Args:
+        config: what to merge.
+        inputs: role → model folder.
+        out: folder of the merged model.
+    """
+    missing = [role for role in config.roles() if role not in inputs]
+    if missing:
+        raise UserError(f"merge: no model for role {missing[0]!r}; there are {', '.join(sorted(inputs))}")
+    used = {role: inputs[role] for role in config.roles()}
+    return _merge(make_job(config.as_mergekit(), used), config, used, out)
+
+
+def merge_from_yaml(config_path: Path, out: Path) -> Manifest:
+    """Merges what mergekit's YAML says.
+
+    Raises:
+        UserError: one line a fault; all faults of the file at once, then all of the models, before weights are read.
+    """
+    config = read_merge_config(config_path)
+    named = dict.fromkeys([*([config.base_model] if config.base_model else []), *(row.model for row in config.models)])
+    folders, faults = {}, []
+    for name in named:
+        try:
+            folders[name] = _folder(name, config_path)
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
+    try:
+        job = make_job(config, folders)
+    except UserError as error:
+        raise UserError(f"{config_path}: {error}") from error
+    if config.parameters.int8_mask:
+        console.say("  int8_mask: masks are made block by block and never held, so it changes nothing here")
+    return _merge(job, config, folders, out)
+
+
+def _folder(name: str, config_path: Path) -> Path:
+    """A model's folder, seen from the YAML file or from the working directory."""
+    for start in (config_path.parent, Path()):
+        path = start / Path(name).expanduser()
+        if path.is_dir():
+            return path
+    if "+" in name:
+        raise UserError(f"{config_path}: {name}: adapters (model+adapter) are not supported yet; merge them first")
+    raise UserError(
+        f"{config_path}: model {name!r} is no folder here; for a model of the hub run "
+        f"`sagecraft model fetch {name} --out DIR` first and name DIR"
+    )
+
+
+def make_job(config: MergekitConfig, folders: Mapping[str, Path]) -> Job:
+    """Fills in the defaults and finds the models."""
+    row, common = find_method(config.merge_method), config.parameters
+    base = None
+    if config.base_model is not None:
+        base = Source(config.base_model, folders[config.base_model])
+    models = tuple(
+        Source(
+            entry.model,
+            folders[entry.model],
+            common.weight if entry.parameters.weight is None else entry.parameters.weight,
+            common.density if entry.parameters.density is None else entry.parameters.density,
+        )
+        for entry in config.models
+        if row.base != "needed" or entry.model != config.base_model
+    )
+    return Job(
+        method=config.merge_method,
+        base=base,
+        models=models,
+        tokenizer=_tokenizer_source(config, base or models[0], folders),
+        seed=config.seed,
+        normalize=row.normalize if common.normalize is None else common.normalize,
+        rescale=common.rescale or row.rescale,
+        lambda_=1.0 if common.lambda_ is None else common.lambda_,
+        sign_ties=common.sign_ties or "none",
+        t=common.t,
+        chat_template=config.chat_template,
+        out_dtype=config.out_dtype or config.dtype,
+    )
+
+
+def _tokenizer_source(config: MergekitConfig, default: Source, folders: Mapping[str, Path]) -> Source:
+    """Where the tokenizer comes from. A union of equal vocabularies is any of them; the plan refuses others."""
+    name = config.tokenizer_source
+    if name in (None, "base", "union"):
+        if name == "base" and config.base_model is None:
+            raise UserError("tokenizer_source: base, but there is no base_model; name a model or leave it out")
+        return default
+    if name not in folders:
+        raise UserError(f"tokenizer_source: {name!r} is not one of base, union, {', '.join(folders)}")
+    return Source(name, folders[name])
+
+
+def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -> Manifest:
+    """Plans, streams, checks and finishes."""
+    from sagecraft.merging.plan import make_plan
+    from sagecraft.merging.stream import BLOCK_ELEMENTS, default_threads, write_merged
+    from sagecraft.merging.summary import totals
+    from sagecraft.models.tokenizer import copy_tokenizer
+
+    plan = make_plan(job, BLOCK_ELEMENTS, default_threads())
+    template = chat_template_text(job)
+    _show(job, plan)
+    with artifact.build(out, kind="model", stage="merge", version=VERSION, config=config, inputs=inputs) as build:
+        with console.progress("merging", plan.num_output_bytes / 1e6) as tick:
+            summaries = write_merged(
+                job, plan, build.path, lambda row: tick.advance(row.num_elements * _width(row.dtype) / 1e6, row.name)
+            )
+        copy_tokenizer(job.tokenizer.folder, build.path, template)
+        write_json(build.path / "config.json", plan.config)
+        _write_summary(build, job, plan, summaries)
+        check(build.path, plan)
+        build.stats.update(
+            method=job.method,
+            paper=job.row.url,
+            tokenizer=job.tokenizer.label,
+            num_bytes=plan.num_output_bytes,
+            **totals(summaries),
+        )
+    return build.manifest
+
+
+def _width(code: str) -> int:
+    return 4 if code == "F32" else 2
+
+
+def _show(job: Job, plan: MergePlan) -> None:
+    vocabulary = plan.vocabulary
+    console.say(
+        f"  {job.method} ({job.row.url}) of {', '.join(source.label for source in job.models)}"
+        + (f" on {job.base.label}" if job.base else "")
+    )
+    console.say(
+        f"  vocabulary: {vocabulary.action} in all ({max(vocabulary.num_tokens.values()):,} tokens, "
+        f"{vocabulary.num_rows:,} rows); tokenizer and chat template of {job.tokenizer.label}"
+    )
+    for note in plan.notes:
+        console.warn(note)
+    console.say(
+        f"  {len(plan.tensors):,} tensors, reads {plan.num_input_bytes / 1e9:.2f} GB, writes "
+        f"{plan.num_output_bytes / 1e9:.2f} GB, about {plan.peak_bytes / 1e6:,.0f} MB of memory"
+    )
+
+
+def chat_template_text(job: Job) -> str | None:
+    """The chat template that replaces the tokenizer's own, or None to keep that.
+
+    Raises:
+        UserError: the name is not known.
+    """
+    from sagecraft.chat.template import built_in
+    from sagecraft.models.tokenizer import Tokenizer
+
+    wanted = job.chat_template
+    if wanted is None or "{" in wanted:
+        return wanted
+    if wanted == "auto":
+        found = [Tokenizer.from_folder(source.folder).chat_template for source in job.sources]
+        counted = Counter(text for text in found if text is not None)
+        return counted.most_common(1)[0][0] if counted else None  # of equally many, the first
+    known = {"chatml": "chatml", "llama3": "llama-3", "llama-3": "llama-3"}
+    if wanted not in known:
+        raise UserError(f"chat_template: {wanted!r} is not auto, chatml, llama3 or a Jinja text; write one of these")
+    return built_in(known[wanted])
+
+
+def _write_summary(build: Build, job: Job, plan: MergePlan, summaries: list[TensorSummary]) -> None:
+    """What was done to each tensor, and what the plan found out."""
+    vocabulary = plan.vocabulary
+    value = {
+        "method": job.method,
+        "reference": job.reference.label,
+        "vocabulary": {
+            "action": vocabulary.action,
+            "num_tokens": dict(vocabulary.num_tokens),
+            "num_rows": vocabulary.num_rows,
+        },
+        "notes": list(plan.notes),
+        "tensors": [vars(row) for row in summaries],
+    }
+    write_json(build.path / "summary.json", value)
+
+
+def check(folder: Path, plan: MergePlan) -> str | None:
+    """Loads the result, runs it and shows what it says.
+
+    Returns:
+        The continuation of a probe; None if this machine has not the memory to load the model (and says so).
+
+    Raises:
+        MachineError: the merged model gives logits that are not finite.
+    """
+    import torch
+
+    from sagecraft.models.load import load_model
+
+    dtype: Literal["bfloat16", "float32"] = "bfloat16" if plan.config["dtype"] == "bfloat16" else "float32"
+    needed = 1.1 * sum(row.num_elements for row in plan.tensors) * (2 if dtype == "bfloat16" else 4)
+    if needed > free_bytes():
+        console.warn(f"not loaded for a test: it takes {needed / 1e9:.1f} GB of memory; try `sagecraft chat` elsewhere")
+        return None
+    loaded = load_model(folder, dtype)
+    ids = loaded.tokenizer.encode(_PROBE)
+    ids = [loaded.tokenizer.bos_id, *ids] if loaded.tokenizer.bos_id is not None else ids
+    start = len(ids)
+    with torch.inference_mode():
+        for _ in range(_PROBE_TOKENS):
+            logits = loaded.model.logits(loaded.model(torch.tensor([ids])))
+            if not bool(torch.isfinite(logits).all()):
+                raise MachineError("the merged model gives logits that are not finite; lower the weights or lambda")
+            ids.append(int(logits[0, -1].argmax()))
+    text = loaded.tokenizer.decode(ids[start:])
+    console.say(f"  it runs; after {_PROBE!r} it says {text!r}")
+    return text
+
+
+def free_bytes() -> int:
+    """Memory a program may take: what is free, and file contents in memory that are given up when needed (Linux)."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    path = Path("/proc/meminfo")
+    if not path.is_file():
+        return free
+    rows = dict(line.split(":", 1) for line in path.read_text(encoding="utf-8").splitlines() if ":" in line)
+    return max(free, 1024 * int(rows.get("MemAvailable", "0").split()[0]))

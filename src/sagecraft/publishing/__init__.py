@@ -1,0 +1,1 @@
+"""Model cards, GGUF, the hub, the report of a run."""

@@ -1,0 +1,1 @@
+"""The one place where HTML is made and escaped."""

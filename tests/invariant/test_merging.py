@@ -1,0 +1,125 @@
+"""A streamed merge is the whole merge: blocks, threads, shards and the order of tensors change no byte of a tensor."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pico import pico_model
+from sagecraft.merging.config import MergekitConfig
+from sagecraft.merging.merge import make_job
+from sagecraft.merging.plan import make_plan
+from sagecraft.merging.stream import write_merged
+from sagecraft.models.save import save_model
+from sagecraft.models.tensors import list_tensors
+
+METHODS: dict[str, dict[str, Any]] = {
+    "linear": {},
+    "slerp": {"t": 0.4},
+    "task_arithmetic": {},
+    "ties": {"density": 0.4, "rescale": "l1"},
+    "dare_linear": {"density": 0.4, "rescale": "l1"},
+    "dare_ties": {"density": 0.4},
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    for seed, name in enumerate(("base", "a", "b")):
+        pico_model(root / name, seed, "bfloat16")
+    return root
+
+
+def merged(root: Path, out: Path, method: str, **options: Any) -> dict[str, torch.Tensor]:
+    names = ["a"] if method == "slerp" else ["a", "b"]
+    weight = {} if method == "slerp" else {"weight": 0.5}
+    config = MergekitConfig.model_validate(
+        {
+            "merge_method": method,
+            "base_model": "base",
+            "models": [{"model": name} for name in names],
+            "parameters": {**METHODS[method], **weight},
+        }
+    )
+    job = make_job(config, {name: root / name for name in ("base", "a", "b")})
+    out.mkdir()
+    write_merged(job, make_plan(job, 1, 1), out, lambda _: None, **options)
+    found: dict[str, torch.Tensor] = {}
+    for file in sorted(out.glob("*.safetensors")):
+        found |= load_file(file)
+    assert set(list_tensors(out)) == set(found)  # the index and the headers are sound
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_blocks_threads_and_shards(models: Path, tmp_path: Path, method: str) -> None:
+    whole = merged(models, tmp_path / "whole", method, num_threads=1, block_elements=1 << 20)
+    ways: list[dict[str, int]] = [
+        {"num_threads": 1, "block_elements": 999},
+        {"num_threads": 3, "block_elements": 1024},
+        {"num_threads": 2, "block_elements": 512, "shard_bytes": 20_000},
+    ]
+    for number, way in enumerate(ways):
+        streamed = merged(models, tmp_path / str(number), method, **way)
+        assert set(streamed) == set(whole)
+        assert all(torch.equal(streamed[name], whole[name]) for name in whole), way
+    assert len(list((tmp_path / "2").glob("model-*-of-*.safetensors"))) > 2
+
+
+def test_the_order_of_tensors_and_the_shards_of_inputs(models: Path, tmp_path: Path) -> None:
+    for name in ("base", "a", "b"):
+        weights = load_file(models / name / "model.safetensors")
+        config = {"model_type": "llama", "tie_word_embeddings": True}
+        backwards = dict(sorted(weights.items(), reverse=True))
+        save_model(tmp_path / "sharded" / name, backwards, config, models / name, shard_bytes=9000)
+        assert len(list((tmp_path / "sharded" / name).glob("*.safetensors"))) > 3
+    straight = merged(models, tmp_path / "1", "dare_ties")
+    sharded = merged(tmp_path / "sharded", tmp_path / "2", "dare_ties")
+    assert all(torch.equal(straight[name], sharded[name]) for name in straight)
+
+
+def test_a_tensor_more_or_less_changes_no_other(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models, tmp_path / "fewer")
+    for name in ("base", "a", "b"):
+        path = tmp_path / "fewer" / name / "model.safetensors"
+        weights = load_file(path)
+        del weights["model.embed_tokens.weight"]
+        save_file(weights, path)
+    full = merged(models, tmp_path / "1", "dare_ties")
+    fewer = merged(tmp_path / "fewer", tmp_path / "2", "dare_ties")
+    assert len(fewer) == len(full) - 1
+    assert all(torch.equal(fewer[name], full[name]) for name in fewer)
+
+
+def test_dare_keeps_the_expected_delta(models: Path, tmp_path: Path) -> None:
+    """Rescaled by 1/density, the mean over many seeds is the full delta (arXiv:2311.03099, section 3.2)."""
+    name = "model.layers.0.self_attn.q_proj.weight"
+    base, a = (load_file(models / m / "model.safetensors")[name].float() for m in ("base", "a"))
+    total = torch.zeros_like(base)
+    num_seeds, density = 60, 0.4
+    for seed in range(num_seeds):
+        config = MergekitConfig.model_validate(
+            {
+                "merge_method": "dare_linear",
+                "base_model": "base",
+                "models": [{"model": "a", "parameters": {"weight": 1, "density": density}}],
+                "out_dtype": "float32",
+                "seed": seed,
+            }
+        )
+        job = make_job(config, {n: models / n for n in ("base", "a")})
+        out = tmp_path / str(seed)
+        out.mkdir()
+        write_merged(job, make_plan(job, 1, 1), out, lambda _: None, num_threads=1)
+        total += load_file(out / "model.safetensors")[name] - base
+    error = (total / num_seeds - (a - base)) / (a - base).abs()
+    expected = ((1 - density) / density / num_seeds) ** 0.5
+    moved = error[(a - base) != 0]
+    assert abs(float(moved.std()) / expected - 1) < 0.1
+    assert abs(float(moved.mean())) < 4 * expected / moved.numel() ** 0.5

@@ -1,0 +1,186 @@
+"""The LaTeX reader's files, limits and hostile input: it ends, within its folder, and raises nothing but `ReaderError`."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sagecraft.corpus.readers.latex import find_main, read_latex
+from sagecraft.corpus.readers.result import ReaderError, ReadResult
+
+Reader = Callable[..., ReadResult]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Reader:
+    """Reads a document made of a preamble, a body and further files."""
+
+    def run(body: str, preamble: str = "", document_class: str = "article", **files: str) -> ReadResult:
+        for name, text in files.items():
+            (tmp_path / name.replace("__", ".")).write_text(text, encoding="utf-8")
+        main = tmp_path / "main.tex"
+        text = f"\\documentclass{{{document_class}}}\n{preamble}\n\\begin{{document}}\n{body}\n\\end{{document}}\n"
+        main.write_text(text, encoding="utf-8")
+        return read_latex(main, tmp_path)
+
+    return run
+
+
+# ---- files ----
+
+
+def test_included_files(read: Reader, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "deep.tex").write_text("deep")
+    (tmp_path / "stand.tex").write_text("\\documentclass[main]{subfiles}\\begin{document}alone\\end{document}")
+    result = read(
+        "\\input{a} \\include{a.tex} \\input a \\import{parts/}{deep} \\subfile{stand} \\input{missing}",
+        a__tex="part% c\n",
+    )
+    assert result.text == "part part partdeep alone\n"
+    assert (result.counts["inputs"], result.counts["inputs_missing"]) == (5, 1)
+
+
+def test_input_never_leaves_the_folder(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret.tex").write_text("SECRET")
+    (root / "link.tex").symlink_to(tmp_path / "secret.tex")
+    body = (
+        "x \\input{../secret} \\input{../../../../etc/passwd} \\input{/etc/passwd} \\input{link} \\import{../}{secret}"
+    )
+    (root / "main.tex").write_text(f"\\documentclass{{article}}\\begin{{document}}{body}\\end{{document}}")
+    result = read_latex(root / "main.tex", root)
+    assert result.text == "x\n"
+    assert result.counts["inputs_refused"] == 5
+
+
+def test_files_that_include_each_other_end(read: Reader) -> None:
+    result = read("\\input{a}", a__tex="A\\input{b}", b__tex="B\\input{a}\\input{main}")
+    assert result.text == "AB\n"
+    assert result.counts["inputs_refused"] == 2
+
+
+def test_old_encodings(tmp_path: Path) -> None:
+    (tmp_path / "main.tex").write_bytes("\\documentclass{a}\\begin{document}Köln\\end{document}".encode("latin-1"))
+    assert read_latex(tmp_path / "main.tex", tmp_path).text == "Köln\n"
+
+
+def test_find_main(tmp_path: Path) -> None:
+    assert find_main(tmp_path) is None
+    document = "\\documentclass{article}\\begin{document}x\\end{document}"
+    (tmp_path / "zz.tex").write_text(document)
+    (tmp_path / "macros.tex").write_text("\\newcommand{\\x}{y}" * 100)
+    (tmp_path / "old-referee.tex").write_text(document + "%" * 900)
+    assert find_main(tmp_path) == tmp_path / "zz.tex"
+    (tmp_path / "ms.tex").write_text(document)
+    assert find_main(tmp_path) == tmp_path / "ms.tex"
+    (tmp_path / "00README.XXX").write_text("../../etc/passwd.tex toplevelfile\nzz.tex toplevelfile\n")
+    assert find_main(tmp_path) == tmp_path / "zz.tex"
+    (tmp_path / "00README.json").write_text('{"sources": [{"filename": "ms.tex", "usage": "toplevel"}]}')
+    assert find_main(tmp_path) == tmp_path / "ms.tex"
+
+
+# ---- hostile ----
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("\\def\\a{\\a\\a}\\a", "macro-recursion"),
+        ("\\def\\a{x\\a}\\a", "macro-recursion"),
+        ("$\\def\\a{\\a}\\a$", "macro-recursion"),
+        ("\\def\\a#1{\\a}\\a " + "x" * 300_000, "macro-recursion"),
+        ("{" * 30_000 + "x", "nesting"),
+        ("", "no-text"),
+    ],
+)
+def test_hostile_documents_end_in_a_reader_error(read: Reader, body: str, reason: str) -> None:
+    with pytest.raises(ReaderError) as caught:
+        read(body)
+    assert caught.value.reason == reason
+
+
+def test_exponential_macros_stop(read: Reader) -> None:
+    names = ["\\x" + "a" * depth for depth in range(13)]
+    laughs = "".join(f"\\def{name}{{{(following + ' ') * 10}}}" for name, following in pairwise(names)) + "\\x"
+    started = time.perf_counter()
+    with pytest.raises(ReaderError, match="macro-recursion"):
+        read(laughs)
+    assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "}}} a {{ b",
+        "a } b \\emph{c",
+        "$x",
+        "\\begin{equation} x",
+        "\\begin{itemize}\\item x",
+        "\\end{foo} a",
+        "\\footnote{x",
+        "\\cite{",
+        "\\def",
+    ],
+)
+def test_unbalanced_documents_are_read(read: Reader, body: str) -> None:
+    assert read("start " + body).text.startswith("start")
+
+
+def test_an_unclosed_argument_costs_a_paragraph_at_most(read: Reader) -> None:
+    assert read("\\emph{a\n\nb \\textbf{c}").text == "*a*\n\nb **c**\n"
+
+
+def test_a_line_of_five_megabytes(read: Reader) -> None:
+    started = time.perf_counter()
+    result = read("some plain words of prose, $x$, " * 160_000)
+    assert result.counts["equations_inline"] == 160_000
+    assert time.perf_counter() - started < 20
+
+
+def test_missing_main_file(tmp_path: Path) -> None:
+    with pytest.raises(ReaderError) as caught:
+        read_latex(tmp_path / "none.tex", tmp_path)
+    assert caught.value.reason == "unreadable"
+
+
+_PIECES = (
+    "\\begin{%s} \\end{%s} { } $ $$ & \\\\ # #1 ^ _ ~ [ ] % \\def\\a#1{#1\\a} \\a \\newcommand{\\b}[1][x]{#1} \\b \\section{ \\emph{ \\item \\cite{k} \\ref{l} \\label{l} "
+    "\\caption{ \\footnote{ \\verb|x| \\verb \\[ \\] \\( \\) \\' \\hline \\multicolumn{2}{c}{ \\input{main} \\let\\a\\b \\ifx \\else \\fi \\csname \\endcsname "
+    "\\mbox{ \\ensuremath{ \\frac \\left( \\abstract{ \\author{ \\title{ \\appendix \\acknowledgments \\bibitem[ \\SI{3e5}{\\km} \\url{ \\href{a}{ \\expandafter \\makeatletter "
+    "\\xspace \\par word \x00 \\the \\newif\\ifq \\qtrue \\ifq \\renewcommand{\\theequation}{\\theequation}"
+).split(" ")
+_NAMES = [
+    "equation",
+    "align",
+    "tabular",
+    "itemize",
+    "figure",
+    "table",
+    "verbatim",
+    "abstract",
+    "thebibliography",
+    "document",
+    "odd",
+    "subequations",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(_PIECES) | st.text(max_size=5), max_size=40), st.randoms(use_true_random=False))
+def test_no_input_raises_anything_else(tmp_path: Path, pieces: list[str], random: random.Random) -> None:
+    text = " ".join(piece.replace("%s", random.choice(_NAMES)) if "%s" in piece else piece for piece in pieces)
+    (tmp_path / "main.tex").write_text(
+        "\\documentclass{article}\\begin{document}" + text, encoding="utf-8", errors="replace"
+    )
+    with contextlib.suppress(ReaderError):
+        assert "\0" not in read_latex(tmp_path / "main.tex", tmp_path).text

@@ -1,0 +1,70 @@
+from sagecraft.corpus.documents import Document
+from sagecraft.corpus.overlap import ShingleIndex, leak_report, ngrams, shared_ngrams, untaught, words_of
+
+WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon"
+
+
+def test_words_and_ngrams():
+    assert words_of("The Star's mass: 3.5 M_sun, É!") == ["the", "star", "s", "mass", "3", "5", "m", "sun", "é"]
+    assert list(ngrams("a b c d", 3)) == ["a b c", "b c d"]
+    assert list(ngrams("a b", 3)) == []
+
+
+def test_shared_ngrams_ignore_case_and_punctuation():
+    assert shared_ngrams(["One, two THREE four"], ["zero one two; three", "nothing"], n=3) == {"one two three"}
+    assert shared_ngrams([WORDS], [WORDS]) == {" ".join(WORDS.split()[start : start + 13]) for start in range(8)}
+
+
+def test_shingles_share_of_the_smaller_text():
+    index = ShingleIndex(n=3)
+    index.add("short", "a b c d e")
+    index.add("other", "x y z")
+    assert index.nearest("q q q a b c d e q q q q q") == ("short", 1.0)
+    assert index.nearest("a b c q q") == ("short", 1 / 3)
+    assert index.nearest("nothing in common here") == ("", 0.0)
+
+
+ITEMS = [
+    {
+        "id": "w",
+        "kind": "withheld",
+        "question": "How long does an undisturbed oxygen ion remain in the upper level?",
+        "A": "one hour",
+        "B": "37 seconds",
+        "answer": "B",
+        "support": "An undisturbed ion stays in this level for about 37 seconds before it emits.",
+    },
+    {
+        "id": "t",
+        "kind": "taught",
+        "question": "At what distance from the centre of the Galaxy does the Sun orbit?",
+        "A": "8.2 kpc",
+        "answer": "A",
+        "support": "The Sun orbits the centre of the Galaxy at a distance of 8.2 kiloparsecs.",
+    },
+]
+
+
+def test_leaks_are_found_with_both_texts():
+    document = Document(id="d", text=f"Before it. {ITEMS[0]['support'].upper()} After it. {ITEMS[1]['support']}")
+    (hit,) = leak_report(ITEMS, [document, Document(id="e", text="clean")])
+    assert (hit.item, hit.kind, hit.part, hit.document) == ("w", "withheld", "support", "d")
+    assert hit.num_ngrams == 14 - 8 + 1
+    assert hit.item_text == ITEMS[0]["support"]
+    assert hit.document_text.startswith("before it an undisturbed ion")
+
+
+def test_a_question_in_training_is_a_leak_of_any_item():
+    document = Document(id="d", text="At what distance from the centre of the Galaxy does the Sun orbit? 8.2 kpc")
+    assert [(hit.item, hit.part) for hit in leak_report(ITEMS, [document])] == [("t", "question")]
+
+
+def test_short_questions_must_agree_whole():
+    item = {"id": "s", "question": "Who found the Crab pulsar?", "A": "Staelin", "answer": "A", "kind": "taught"}
+    assert leak_report([item], [Document(id="d", text="who found the crab pulsar staelin")])[0].num_ngrams == 1
+    assert leak_report([item], [Document(id="d", text="who found the crab pulsar first")]) == []
+
+
+def test_untaught():
+    assert untaught(ITEMS, [Document(id="d", text=ITEMS[0]["support"])]) == ["t"]
+    assert untaught(ITEMS, [Document(id="d", text=f"So: {ITEMS[1]['support']}")]) == []

@@ -1,0 +1,105 @@
+import json
+
+import pytest
+
+from sagecraft.artifact import load
+from sagecraft.corpus.documents import Document, read_documents, write_documents
+from sagecraft.corpus.withhold import WithholdConfig, run
+from sagecraft.errors import UserError
+
+
+def words(seed, count=60):
+    return " ".join(f"{seed}{number}" for number in range(count))
+
+
+def documents():
+    return [
+        Document(id="a/1", text=words("a"), withheld=True),
+        Document(id="a/2", text=words("b"), withheld=False),
+        *(Document(id=f"b/{number}", text=words(f"c{number}x")) for number in range(10)),
+    ]
+
+
+def withhold(tmp_path, rows=None, name="out", **config):
+    source = tmp_path / "source"
+    write_documents(source, documents() if rows is None else rows)
+    manifest = run(WithholdConfig(**config), {"documents": source}, tmp_path / name)
+    rules = [json.loads(line) for line in (tmp_path / name / "withheld.jsonl").read_text().splitlines()]
+    return manifest, {row["id"]: (row["rule"], row["detail"]) for row in rules}
+
+
+def ids(path):
+    return [document.id for document in read_documents(path)]
+
+
+def test_flags_are_respected(tmp_path):
+    manifest, rules = withhold(tmp_path)
+    assert rules == {"a/1": ("flagged", "")}
+    assert ids(tmp_path / "out/withheld") == ["a/1"]
+    assert ids(tmp_path / "out/training") == ["a/2", *(f"b/{number}" for number in range(10))]
+    assert {document.withheld for document in read_documents(tmp_path / "out/training")} == {False}
+    assert {document.withheld for document in read_documents(tmp_path / "out/withheld")} == {True}
+    assert manifest.stats["num_withheld"] == 1
+    assert load(tmp_path / "out", "documents") == manifest
+
+
+def test_patterns_go_before_flags(tmp_path):
+    _, rules = withhold(tmp_path, ids=["a/2", "b/[01]"], flagged=False)
+    assert rules == {"a/2": ("ids", "a/2"), "b/0": ("ids", "b/[01]"), "b/1": ("ids", "b/[01]")}
+
+
+def test_an_identifier_with_brackets_is_found(tmp_path):
+    rows = [*documents(), Document(id="x[1]", text=words("x"))]
+    assert withhold(tmp_path, rows, ids=["x[1]"])[1]["x[1]"] == ("ids", "x[1]")
+
+
+def test_a_pattern_that_matches_nothing(tmp_path):
+    with pytest.raises(UserError, match=r"'b/33' matches no document.*nearest identifier is 'b/3'"):
+        withhold(tmp_path, ids=["b/33"])
+
+
+def test_the_draw_is_keyed_and_among_the_undecided(tmp_path):
+    first = withhold(tmp_path, fraction=0.3)[1]
+    assert sum(rule == "fraction" for rule, _ in first.values()) == 3
+    assert all(name.startswith("b/") for name, (rule, _) in first.items() if rule == "fraction")
+    assert withhold(tmp_path, name="again", fraction=0.3)[1] == first
+    assert any(withhold(tmp_path, name=f"s{seed}", fraction=0.3, seed=seed)[1] != first for seed in (1, 2, 3))
+
+
+def test_a_draw_of_a_small_fraction_takes_one(tmp_path):
+    assert sum(rule == "fraction" for rule, _ in withhold(tmp_path, fraction=0.01)[1].values()) == 1
+
+
+def test_near_duplicates_go_along_and_take_theirs_with_them(tmp_path):
+    base = words("a", 100).split()
+    rows = [
+        *documents()[2:],
+        Document(id="original", text=" ".join(base), withheld=True),
+        Document(id="preprint", text=" ".join(base[:70]) + " " + words("p", 50)),
+        Document(id="of-preprint", text=words("p", 50)),
+        Document(id="quotes", text=" ".join(base[:20]) + " " + words("q", 200), withheld=False),
+    ]
+    _, rules = withhold(tmp_path, rows, near_duplicates=0.5)
+    assert set(rules) == {"original", "preprint", "of-preprint"}
+    assert rules["preprint"] == ("near-duplicate", "original (0.66)")
+    assert rules["of-preprint"] == ("near-duplicate", "preprint (1.00)")
+    assert set(withhold(tmp_path, rows, name="off", near_duplicates=None)[1]) == {"original"}
+
+
+def test_nothing_left_to_train_on(tmp_path):
+    with pytest.raises(UserError, match="all 12 documents are withheld"):
+        withhold(tmp_path, ids=["*"])
+
+
+def test_nothing_withheld(tmp_path):
+    with pytest.raises(UserError, match=r"set withhold.fraction or withhold.ids"):
+        withhold(tmp_path, documents()[1:])
+    manifest, rules = withhold(tmp_path, documents()[1:], min_withheld=0)
+    assert rules == {}
+    assert manifest.stats["num_withheld"] == 0
+    assert ids(tmp_path / "out/withheld") == []
+
+
+def test_two_runs_give_the_same_bytes(tmp_path):
+    one, two = withhold(tmp_path, name="one", fraction=0.2)[0], withhold(tmp_path, name="two", fraction=0.2)[0]
+    assert one == two

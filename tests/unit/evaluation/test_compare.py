@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scipy.stats
+
+from sagecraft import artifact
+from sagecraft.errors import UserError
+from sagecraft.evaluation.compare import CompareConfig, paired, run
+
+
+def rows(right: list[bool], **changes: Any) -> list[dict[str, Any]]:
+    return [
+        {"id": f"q{n}", "correct": value, "digest": f"d{n}", "mode": "letter", **changes}
+        for n, value in enumerate(right)
+    ]
+
+
+A = rows([n % 2 == 0 for n in range(100)])
+B = rows([n % 2 == 0 or n < 30 for n in range(100)])
+
+
+def test_pairs() -> None:
+    found = paired(A, B)
+    assert (found.n, found.only_a, found.only_b) == (100, 0, 15)
+    assert found.difference == pytest.approx(0.15)
+    assert found.ci95[0] < 0.15 < found.ci95[1]
+    assert found.p_value == pytest.approx(scipy.stats.binomtest(0, 15).pvalue)
+    back = paired(B, A)
+    assert (back.difference, back.p_value) == (pytest.approx(-0.15), found.p_value)
+
+
+def test_only_shared_items_count_and_articles_are_drawn_whole() -> None:
+    assert paired(A[:40], B[20:]).n == 20
+    alone, together = paired(A, B), paired([{**row, "article": f"a{n // 10}"} for n, row in enumerate(A)], B)
+    assert together.ci95[1] - together.ci95[0] > alone.ci95[1] - alone.ci95[0]
+
+
+def test_what_cannot_be_compared() -> None:
+    with pytest.raises(UserError, match="no item in common"):
+        paired(A, [])
+    with pytest.raises(UserError, match="item q0: the two evaluations mean different questions"):
+        paired(A, rows([True], digest="other"))
+    with pytest.raises(UserError, match="item q0: has no key"):
+        paired(A, [{**row, "correct": None} for row in A])
+
+
+def evaluation(folder: Path, name: str, right: list[bool], cost: float | str = 0.5) -> Path:
+    folder.mkdir()
+    share = sum(right) / len(right)
+    mode = {
+        "n": len(right), "accuracy": share, "ci95": [share - 0.05, share + 0.05], "outcomes": {},
+        "tokens": {"in": 1000, "thought": 0, "out": 0}, "cost_usd": cost,
+    }  # fmt: skip
+    artifact.write_json(
+        folder / "results.json", {"model": name, "mode": "letter", "modes": {"letter": mode}, "perplexity": {}}
+    )
+    artifact.write_jsonl(folder / "items.jsonl", rows(right))
+    return folder
+
+
+def test_run(tmp_path: Path) -> None:
+    right = [row["correct"] for row in A]
+    inputs = {
+        "0": evaluation(tmp_path / "a", "base", right),
+        "1": evaluation(tmp_path / "b", "base", [row["correct"] for row in B], cost=0.0),
+        "2": evaluation(tmp_path / "c", "<b>tuned</b>", right, cost="unknown"),
+    }
+    run(CompareConfig(num_resamples=500), inputs, tmp_path / "out")
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    assert [m["name"] for m in results["models"]] == ["base", "base (2)", "<b>tuned</b>"]
+    assert results["models"][0]["usd_per_100k_tokens"] == 50.0
+    assert results["models"][2]["usd_per_100k_tokens"] == "unknown"
+    assert [(p["a"], p["b"], p["significant"]) for p in results["pairs"]] == [
+        ("base", "base (2)", True),
+        ("base", "<b>tuned</b>", False),
+        ("base (2)", "<b>tuned</b>", True),
+    ]
+    assert all(p["p_holm"] >= p["p_value"] for p in results["pairs"])
+    page = (tmp_path / "out/report.html").read_text()
+    assert "<b>tuned" not in page
+    assert "base (2) is better" in page
+    before = (tmp_path / "out/results.json").read_bytes()
+    run(CompareConfig(num_resamples=500), inputs, tmp_path / "again")
+    assert (tmp_path / "again/results.json").read_bytes() == before
+    run(CompareConfig(against="first", num_resamples=500), inputs, tmp_path / "first")
+    assert len(json.loads((tmp_path / "first/results.json").read_text())["pairs"]) == 2
+
+
+def test_bad_inputs(tmp_path: Path) -> None:
+    one, empty = evaluation(tmp_path / "a", "base", [True]), tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UserError, match="at least two"):
+        run(CompareConfig(), {"0": one}, tmp_path / "out")
+    with pytest.raises(UserError, match="not an evaluation"):
+        run(CompareConfig(), {"0": one, "1": empty}, tmp_path / "out")
+    with pytest.raises(UserError, match="has no mode generate"):
+        run(CompareConfig(mode="generate"), {"0": one, "1": one}, tmp_path / "out")

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sagecraft.chat.template import ChatTemplate
+from sagecraft.evaluation import generate
+from sagecraft.evaluation.evaluate import EvaluateConfig
+from sagecraft.evaluation.tasks import Item
+from sagecraft.inference.endpoint import Reply
+from sagecraft.inference.local import LocalEngine, Sampling
+from sagecraft.models.tokenizer import Tokenizer
+
+ITEM = Item("1", "Which is hot?", ("ice", "fire"), 1)
+ANSWER = '{"answer": "B", "explanation": "it burns"}'
+
+
+class Scripted:
+    """An engine that says what it is told to, one reply a call."""
+
+    def __init__(self, folder: Path, *replies: str, context: int = 4096) -> None:
+        self.tokenizer = Tokenizer.from_folder(folder)
+        self.template = ChatTemplate.from_folder(folder)
+        self.config = SimpleNamespace(max_positions=context)
+        self.replies = list(replies)
+        self.prompts: list[list[int]] = []
+
+    def stream(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[int]:
+        self.prompts.append(list(prompt_ids))
+        room = min(sampling.max_tokens, self.config.max_positions - len(prompt_ids))
+        yield from self.tokenizer.encode(self.replies.pop(0))[:room]
+
+
+def ask(engine: Any, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    request = generate.local_request(engine, ITEM, EvaluateConfig(**settings))
+    assert request.error is None
+    value = generate.measure_local(engine, request)
+    return value, generate.grade_generate(ITEM, value)
+
+
+def test_the_switch_is_in_the_prompt(pico: Path) -> None:
+    for state in ("on", "off"):
+        request = generate.local_request(Scripted(pico), ITEM, EvaluateConfig(thinking=state))  # type: ignore[arg-type]
+        assert f"detailed thinking {state}" in request.prompt
+    without = generate.local_request(Scripted(pico), ITEM, EvaluateConfig(thinking=None))  # type: ignore[arg-type]
+    assert "detailed thinking" not in without.prompt
+
+
+def test_a_plain_answer(pico: Path) -> None:
+    value, row = ask(Scripted(pico, ANSWER))
+    assert (row["pick"], row["outcome"], row["stage"], row["thought"]) == ("B", "correct", "json", None)
+    assert value["tokens"]["thought"] == 0
+    assert value["tokens"]["out"] > 0
+
+
+def test_a_thought_is_kept_apart_and_not_searched(pico: Path) -> None:
+    value, row = ask(Scripted(pico, f"<think>\nThe answer is A.\n</think>\n\n{ANSWER}"), thinking="on")
+    assert (row["pick"], row["thought"], row["closed_by_us"]) == ("B", "The answer is A.", False)
+    assert value["tokens"]["thought"] > 10
+
+
+def test_a_thought_that_outruns_its_budget_is_closed_and_the_answer_asked_for(pico: Path) -> None:
+    engine = Scripted(pico, "<think>\n" + "the answer is A, or is it? " * 50, ANSWER)
+    value, row = ask(engine, thinking="on", thought_tokens=40)
+    assert (row["pick"], row["outcome"], row["closed_by_us"]) == ("B", "correct", True)
+    assert value["tokens"]["thought"] == 40
+    assert engine.tokenizer.decode(engine.prompts[1], skip_special=False).endswith("</think>\n\n")
+    assert engine.prompts[1][: len(engine.prompts[0])] == engine.prompts[0]
+
+
+def test_a_reply_that_ends_inside_its_thought_is_asked_again(pico: Path) -> None:
+    _, row = ask(Scripted(pico, "<think>\nhm", ANSWER), thinking="on")
+    assert (row["pick"], row["thought"], row["closed_by_us"]) == ("B", "hm", True)
+
+
+def test_truncated_is_not_unparsed_and_neither_is_wrong(pico: Path) -> None:
+    _, cut = ask(Scripted(pico, "Let us look at it from all sides. " * 40), answer_tokens=20)
+    assert (cut["outcome"], cut["correct"], cut["pick"]) == ("truncated", False, None)
+    _, unparsed = ask(Scripted(pico, "Let us look at it."))
+    assert (unparsed["outcome"], unparsed["pick"]) == ("unparsed", None)
+    _, wrong = ask(Scripted(pico, '{"answer": "A"}'))
+    assert wrong["outcome"] == "wrong"
+
+
+def test_an_answer_of_exactly_the_budget_is_not_cut(pico: Path) -> None:
+    length = len(Tokenizer.from_folder(pico).encode(ANSWER))
+    assert not ask(Scripted(pico, ANSWER), answer_tokens=length)[0]["cut"]
+    assert ask(Scripted(pico, ANSWER), answer_tokens=length - 1)[0]["cut"]
+
+
+def test_the_end_of_the_context_is_a_cut(pico: Path) -> None:
+    engine = Scripted(pico, "words " * 4000, context=1000)
+    value, row = ask(engine, answer_tokens=5000)
+    assert value["cut"]
+    assert row["outcome"] == "truncated"
+
+
+def test_a_real_model_writes_the_same_twice(pico: Path) -> None:
+    engine = LocalEngine(pico, "float32")
+    config = EvaluateConfig(answer_tokens=5, thought_tokens=5)
+    item = Item("1", "Hot?", ("a", "b"), 0)
+    request = generate.local_request(engine, item, config)
+    if request.error is None:
+        assert generate.measure_local(engine, request) == generate.measure_local(engine, request)
+    else:
+        pytest.fail(request.error)
+
+
+class Remote:
+    """An endpoint that replies from a list."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self.replies, self.asked = list(replies), []
+
+    def body(self, messages: Any, max_tokens: int) -> dict[str, Any]:
+        return {"messages": messages, "max_tokens": max_tokens}
+
+    def chat(self, messages: Any, max_tokens: int) -> Reply:
+        self.asked.append((messages, max_tokens))
+        return self.replies.pop(0)
+
+
+def remote(*replies: Reply) -> tuple[Remote, dict[str, Any], dict[str, Any]]:
+    engine: Any = Remote(*replies)
+    request = generate.endpoint_request(
+        engine, ITEM, EvaluateConfig(thinking="on", thought_tokens=100, answer_tokens=50)
+    )
+    value = generate.measure_endpoint(engine, request)
+    return engine, value, generate.grade_generate(ITEM, value)
+
+
+def test_an_endpoint_that_stops_in_its_thought_is_asked_for_the_answer() -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 150, "thought_tokens": 150}
+    engine, value, row = remote(
+        Reply(text="", thought="well", finish="length", **usage),
+        Reply(text=ANSWER, prompt_tokens=20, completion_tokens=9),
+    )
+    assert (row["pick"], row["closed_by_us"]) == ("B", True)
+    assert [limit for _, limit in engine.asked] == [150, 50]
+    assert value["tokens"] == {"in": 30, "thought": 150, "out": 9}
+
+
+def test_refused_truncated_and_uncounted_replies() -> None:
+    assert remote(Reply(text="", finish="content_filter"))[2]["outcome"] == "refused"
+    assert (
+        remote(Reply(text="", finish="length"))[2]["outcome"] == "truncated"
+    )  # its thought is hidden: nothing to close
+    assert remote(Reply(text=ANSWER))[1]["tokens"] is None

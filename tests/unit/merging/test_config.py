@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from sagecraft.errors import UserError
+from sagecraft.merging.config import MergekitConfig, depths, read_merge_config, value_at
+from sagecraft.merging.merge import MergeConfig, make_job, merge_from_yaml
+
+TIES = {
+    "merge_method": "ties",
+    "base_model": "base",
+    "models": [
+        {"model": "base"},
+        {"model": "a", "parameters": {"weight": 0.5, "density": 0.5}},
+        {"model": "b", "parameters": {"weight": [0, 1], "density": [{"filter": "mlp", "value": 0.2}, {"value": 1}]}},
+    ],
+    "parameters": {"normalize": True, "lambda": 0.9, "int8_mask": True},
+    "dtype": "bfloat16",
+}
+
+
+def read(folder: Path, value: object) -> MergekitConfig:
+    path = folder / "merge.yml"
+    path.write_text(value if isinstance(value, str) else yaml.safe_dump(value), encoding="utf-8")
+    return read_merge_config(path)
+
+
+def fault(folder: Path, value: object) -> str:
+    with pytest.raises(UserError) as caught:
+        read(folder, value)
+    return str(caught.value)
+
+
+def test_mergekits_form_is_read(tmp_path: Path) -> None:
+    config = read(tmp_path, TIES)
+    assert config.parameters.lambda_ == 0.9
+    assert config.models[2].parameters.weight == (0, 1)
+    job = make_job(config, {"base": tmp_path, "a": tmp_path, "b": tmp_path})
+    assert [source.label for source in job.models] == ["a", "b"]  # the base contributes no delta
+    assert (job.normalize, job.rescale, job.out_dtype, job.tokenizer.label) == (True, "off", "bfloat16", "base")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"merge_metod": "ties"}, "merge_metod: unknown key; did you mean 'merge_method'?"),
+        ({"base_modle": "x"}, "base_modle: unknown key; did you mean 'base_model'?"),
+        ({"parameters": {"normalise": True}}, "parameters.normalise: unknown key; did you mean 'normalize'?"),
+        ({"parameters": {"lamda": 1}}, "parameters.lamda: unknown key; did you mean 'lambda'?"),
+        ({"models": [{"model": "a", "parameter": {}}]}, "models[0].parameter: unknown key; did you mean 'parameters'?"),
+        (
+            {"models": [{"model": "a", "parameters": {"weight": 1, "desnity": 0.5}}]},
+            "models[0].parameters.desnity: unknown key; did you mean 'density'?",
+        ),
+        (
+            {"models": [{"model": "a", "parameters": {"weight": 1, "normalize": True}}]},
+            "models[0].parameters.normalize: is not a parameter of one model",
+        ),
+        ({"merge_method": "dare_tie"}, "merge_method 'dare_tie' is unknown; did you mean 'dare_ties'?"),
+        ({"merge_method": "della"}, "'della' is not supported yet"),
+        ({"slices": []}, "slices: is not supported yet"),
+        ({"dtype": "int4"}, "dtype: input should be 'float32', 'bfloat16' or 'float16' (found 'int4')"),
+        ({"base_model": None}, "base_model: is missing; ties needs one"),
+        ({"parameters": {"t": 0.5}}, "parameters.t: ties does not read it; it reads weight, "),
+        ({"parameters": {"rescale": "l2"}}, "parameters.rescale: input should be 'inverse_density', 'l1' or 'off'"),
+        ({"models": [{"model": "a", "parameters": {"density": 0.5}}]}, "models[0].parameters.weight: is missing for a"),
+        ({"models": [{"model": "a", "parameters": {"weight": True}}]}, "parameters.weight: expected a number, a list"),
+        ({"models": [{"model": "a", "parameters": {"weight": 1, "density": 0}}]}, "0.0 is not within (0, 1]"),
+        (
+            {"models": [{"model": "a", "parameters": {"weight": 1, "density": [{"value": [0.5, 1.5]}]}}]},
+            "models[0].parameters.density: ",
+        ),
+        (
+            {"models": [{"model": "a", "parameters": {"weight": [{"fliter": "mlp", "value": 1}]}}]},
+            "key 'fliter' is unknown here; valid: filter, value",
+        ),
+        ({"models": [{"model": "base", "parameters": {"weight": 1}}]}, "is the base, whose delta is zero"),
+        ({"models": [{"model": "base"}]}, "models: ties takes at least 1 besides the base, found 0"),
+        (
+            {"models": [{"model": "a", "parameters": {"weight": 1}}] * 2},
+            "models: a is listed more than once",
+        ),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    text = fault(tmp_path, {**TIES, **change})
+    assert says in text
+    assert all(line.startswith(str(tmp_path / "merge.yml")) for line in text.split("\n"))
+
+
+def test_all_faults_of_form_at_once(tmp_path: Path) -> None:
+    text = fault(tmp_path, {**TIES, "seeed": 1, "dtype": "x", "parameters": {"nromalize": True}})
+    assert len(text.split("\n")) == 3
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: [", "", "\x00"])
+def test_what_is_no_configuration(tmp_path: Path, text: str) -> None:
+    assert str(tmp_path / "merge.yml") in fault(tmp_path, text)
+
+
+def test_slerp_takes_two_models_and_t(tmp_path: Path) -> None:
+    slerp = {"merge_method": "slerp", "base_model": "base", "models": [{"model": "base"}, {"model": "a"}]}
+    assert "parameters.t: is missing" in fault(tmp_path, slerp)
+    assert read(tmp_path, {**slerp, "parameters": {"t": 0.5}}).parameters.t == 0.5
+    more = {**slerp, "models": [{"model": "a"}, {"model": "b"}], "parameters": {"t": 0.5}}
+    assert "slerp takes exactly 1 besides the base, found 2" in fault(tmp_path, more)
+
+
+def test_rescale_takes_yamls_booleans(tmp_path: Path) -> None:
+    for written, meant in (("true", "inverse_density"), ("false", "off"), ("off", "off"), ("l1", "l1")):
+        text = yaml.safe_dump({**TIES, "parameters": {}}) + f"parameters: {{rescale: {written}}}\n"
+        assert read(tmp_path, text.replace("parameters: {}\n", "", 1)).parameters.rescale == meant
+
+
+def test_gradients_and_filters() -> None:
+    names = ["model.embed_tokens.weight", "model.norm.weight", *(f"model.layers.{n}.mlp.w" for n in range(5))]
+    deep = depths(names)
+    assert [deep[name] for name in names] == [0, 0, 0, 0.25, 0.5, 0.75, 1]
+    gradient = (0.0, 1.0, 0.0)
+    assert [value_at(gradient, name, deep[name]) for name in names[2:]] == [0, 0.5, 1, 0.5, 0]
+    rows = MergekitConfig.model_validate(
+        {
+            "merge_method": "linear",
+            "models": [{"model": "a"}],
+            "parameters": {"weight": [{"filter": "mlp", "value": [2, 4]}, {"filter": "*", "value": 7}]},
+        }
+    ).parameters.weight
+    assert value_at(rows, "model.layers.2.mlp.w", 0.5) == 3
+    assert value_at(rows, "model.norm.weight", 0.0) == 7
+    assert value_at(rows[:1], "model.norm.weight", 0.0) is None  # type: ignore[index]
+    assert depths(["model.layers.0.mlp.w"]) == {"model.layers.0.mlp.w": 0.0}
+
+
+def test_models_that_are_no_folders(tmp_path: Path) -> None:
+    value = {"merge_method": "linear", "parameters": {"weight": 1}}
+    (tmp_path / "m.yml").write_text(yaml.safe_dump({**value, "models": [{"model": "org/x"}, {"model": "y+lora"}]}))
+    with pytest.raises(UserError) as caught:
+        merge_from_yaml(tmp_path / "m.yml", tmp_path / "out")
+    first, second = str(caught.value).split("\n")
+    assert "sagecraft model fetch org/x" in first
+    assert "adapters" in second
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recipes_section() -> None:
+    config = MergeConfig.model_validate(
+        {"models": [{"model": "sft", "weight": 0.7, "density": 0.6}, {"model": "base2"}], "base": "cpt", "lambda": 1.2}
+    )
+    assert config.roles() == ["cpt", "sft", "base2"]
+    inner = config.as_mergekit()
+    assert (inner.merge_method, inner.parameters.lambda_, inner.tokenizer_source) == ("dare_ties", 1.2, "sft")
+    assert MergeConfig.model_validate(config.model_dump()) == config
+    slerp = MergeConfig.model_validate({"method": "slerp", "models": [{"model": "sft"}], "t": 0.3})
+    assert slerp.as_mergekit().parameters.t == 0.3
+    with pytest.raises(ValidationError, match="linear does not read it"):
+        MergeConfig.model_validate({"method": "linear", "models": [{"model": "sft", "density": 0.5}], "base": None})
