@@ -51,12 +51,19 @@ def explanations(model: type[BaseModel]) -> dict[str, str]:
 
 def type_name(annotation: Any) -> str:
     """A type as a reader of YAML would say it."""
-    text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
-    text = text or str(annotation).replace("typing.", "")
-    text = re.sub(r"[a-z_.]+\.([A-Z]\w+)", r"\1", text)
-    return re.sub(r"Literal\[(.*?)\]", lambda m: m[1].replace("'", "").replace(", ", " or "), text).replace(
-        "None", "null"
-    )
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return type_name(parts[0])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(type_name(part) for part in parts))
+    if origin is typing.Literal:
+        return " or ".join(str(part) for part in parts)
+    if origin is not None:
+        inner = ", ".join(type_name(part) for part in parts if part is not Ellipsis)
+        return f"{origin.__name__} of {inner}"
+    if annotation is type(None):
+        return "null"
+    return str(getattr(annotation, "__name__", annotation))
 
 
 def table(model: type[BaseModel], prefix: str) -> list[str]:
@@ -69,12 +76,12 @@ def table(model: type[BaseModel], prefix: str) -> list[str]:
         default = "required" if field.is_required() else field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel) or default is PydanticUndefined:
             default = "see below"
-        label = f"{prefix}{field.alias or name}"
-        kind = type_name(field.annotation).replace("|", "or")
+        label = f"{prefix}{name.rstrip('_')}"  # `lambda_` is `lambda` in YAML
+        kind = type_name(field.annotation)
         text = explained.get(name, "").replace("|", "\\|")
         rows.append(f"| `{label}` | {kind} | {default if default == 'required' else f'`{default}`'} | {text} |")
         if inner is not None:
-            many = typing.get_origin(field.annotation) is list or "list[" in str(field.annotation)
+            many = kind.startswith(("list", "tuple"))
             later += ["", *table(inner, f"{label}[]." if many else f"{label}.")]
     return rows + later
 

@@ -19,7 +19,7 @@ from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.errors import UserError
 from sagecraft.evaluation.evaluate import EvaluateConfig
 from sagecraft.models.fetch import FetchConfig, find
-from sagecraft.recipe import Recipe, resolve
+from sagecraft.recipe import GeneralSection, Recipe, resolve
 
 #: stage → (module that holds its `run` and `VERSION`, kind of artifact it makes).
 STAGES: dict[str, tuple[str, str]] = {
@@ -94,6 +94,7 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
     ):
         if sources:
             yield _ingest(name, key, IngestConfig(paths=sources), folder, faults)
+    faults += _measured_and_replayed(general, folder)
     yield Step("withhold", "withhold", recipe.withhold, {"documents": Ref("ingest", "documents")})
     training = Ref("withhold", "documents", "training")
     if recipe.pack is not None:
@@ -168,6 +169,26 @@ def _measuring(recipe: Recipe, models: Mapping[str, Ref | Path], task: Path | No
         }
         parts |= {name: Ref(name, _kind(name)) for name, here in present.items() if here}
         yield Step("report", "report", recipe.report, parts)
+
+
+def _measured_and_replayed(general: GeneralSection, folder: Path) -> list[str]:
+    """Text that is trained on and measured on would show no forgetting, whatever happens."""
+    faults = []
+    replayed = [_span(source, folder) for source in general.replay]
+    for number, source in enumerate(general.held_out):
+        path, (first, last) = _span(source, folder)
+        for other, (start, end) in replayed:
+            if path is not None and path == other and first < end and start < last:
+                faults.append(
+                    f"general.held_out[{number}]: {path} is replayed too; take other text, or shares that part"
+                )
+    return faults
+
+
+def _span(source: str | SourceConfig, folder: Path) -> tuple[Path | None, tuple[float, float]]:
+    written, share = (source.path, source.share) if isinstance(source, SourceConfig) else (source, (0.0, 1.0))
+    found = resolve(written, folder)
+    return (found.resolve() if found else None), share
 
 
 def _kind(step: str) -> str:

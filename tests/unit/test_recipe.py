@@ -115,6 +115,18 @@ def test_steps_of_the_quickstart(monkeypatch: pytest.MonkeyPatch) -> None:
         choose(steps, "evalute", None)
 
 
+def test_general_text_is_not_measured_where_it_is_replayed(tmp_path: Path) -> None:
+    text = ROOT / "examples/general/replay/../replay"
+    halves = [
+        f"general.replay=[{{path: {text}, share: [0, 0.5]}}]",
+        f"general.held_out=[{{path: {text}, share: [0.5, 1]}}]",
+    ]
+    plan_steps(load_recipe(ROOT / "recipes/quickstart.yaml", halves), ROOT)
+    whole = ["general.replay=[examples/general/replay]", f"general.held_out=[{{path: {text}, share: [0.4, 1]}}]"]
+    with pytest.raises(UserError, match=r"general\.held_out\[0\]: .* is replayed too"):
+        plan_steps(load_recipe(ROOT / "recipes/quickstart.yaml", whole), ROOT)
+
+
 def test_seed_of_the_recipe_is_a_field_of_the_form() -> None:
     assert Recipe.model_fields["seed"].default == 0
 

@@ -113,9 +113,8 @@ def gather(config: ReportConfig, inputs: Mapping[str, Path]) -> RunFacts:
         facts.withheld = _withheld(inputs["withhold"])
     facts.tokens = {step: manifests[step].stats for step in ("pack", "render") if step in inputs}
     facts.training = {step: _metrics(inputs[step]) for step in ("cpt", "sft") if step in inputs}
-    facts.checks = [
-        row for step in ("withhold", "synth", "pack") if step in inputs for row in _checks(step, manifests[step])
-    ]
+    withheld = None if facts.withheld is None else frozenset(row[0] for row in facts.withheld)
+    facts.checks = [*_checks(inputs, manifests, withheld)]
     if "synth" in inputs and config.max_rows_shown:
         rows = artifact.read_jsonl(inputs["synth"] / "conversations.jsonl")
         facts.conversations = _draw(rows, config.max_rows_shown, config.seed)

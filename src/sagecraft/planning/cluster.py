@@ -1,0 +1,101 @@
+"""Machines: what they hold, how fast they are, what they cost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sagecraft.errors import UserError
+
+
+class Cluster(BaseModel):
+    """A machine or an allocation; one YAML file in `clusters/`.
+
+    Attributes:
+        name: what it is called in the plan.
+        devices: number of accelerators (or 1, for a machine that trains on its processor).
+        memory_gib: memory of one device; null takes this machine's.
+        peak_tflops: dense bf16 rate of one device, in 10¹² FLOP per second; null measures this machine's.
+        mfu: share of the peak that training reaches, in the `causal` convention of `planning.flops`.
+        bandwidth_gb_per_second: memory bandwidth of one device, which bounds generation; null takes 20, a laptop's.
+        usd_per_device_hour: price; null is unknown, and every sum with it is unknown too.
+        source: where the figures come from.
+        date: of the price.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    name: str = Field(min_length=1)
+    devices: int = Field(ge=1)
+    memory_gib: float | None = Field(gt=0)
+    peak_tflops: float | None = Field(gt=0)
+    mfu: float = Field(gt=0, le=1)
+    bandwidth_gb_per_second: float | None = Field(default=None, gt=0)
+    usd_per_device_hour: float | None = Field(ge=0)
+    source: str = Field(min_length=1)
+    date: str | None
+
+    @property
+    def is_this_machine(self) -> bool:
+        """True if the figures are those of the machine that plans."""
+        return self.peak_tflops is None
+
+
+#: Used where no file is given. Utilisation: our trainer on layers of SmolLM2-135M's shape, 2 × 256 tokens, one thread
+#: of an AMD EPYC with AVX512-bf16, between two measurements of the product: 0.40 to 0.46.
+THIS_MACHINE = Cluster(
+    name="this machine",
+    devices=1,
+    memory_gib=None,
+    peak_tflops=None,
+    mfu=0.43,
+    usd_per_device_hour=None,
+    source="measured by sagecraft doctor's matrix product",
+    date=None,
+)
+
+
+def read_cluster(path: Path | None) -> Cluster:
+    """Reads a cluster file; None is this machine.
+
+    Raises:
+        UserError: no such file, not YAML, or a key that is unknown, missing or wrong.
+    """
+    if path is None:
+        return THIS_MACHINE
+    if not path.is_file():
+        near = sorted(str(file) for file in Path("clusters").glob("*.yaml"))
+        known = f"; there are {', '.join(near)}" if near else "; give a YAML file with devices, memory_gib, mfu, …"
+        raise UserError(f"{path}: no such cluster file{known}")
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: a cluster is a mapping of keys, found {type(value).__name__}")
+    try:
+        return Cluster.model_validate(value)
+    except ValidationError as error:
+        valid = ", ".join(Cluster.model_fields)
+        raise UserError("\n".join(f"{path}: {_explain(fault, valid)}" for fault in error.errors())) from error
+
+
+def _explain(fault: object, valid: str) -> str:
+    assert isinstance(fault, dict)
+    key = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: unknown key; valid: {valid}"
+    if fault["type"] == "missing":
+        return f"{key}: is missing; give it, or null where it is not known"
+    return f"{key}: {fault['msg'].lower()} (found {fault['input']!r})"
+
+
+def machine_memory_gib() -> float:
+    """Memory of this machine, or of the container if that is less, in GiB."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
+        total = min(total, int(text))
+    return total / 2**30

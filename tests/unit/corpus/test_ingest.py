@@ -1,0 +1,218 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from sagecraft.artifact import load
+from sagecraft.corpus.documents import read_documents, read_dropped
+from sagecraft.corpus.ingest import IngestConfig, SourceConfig, run, text_hash, with_title
+from sagecraft.errors import UserError
+
+PROSE = "The spectrum of the star number {} shows strong lines of ionized calcium and weak lines of helium. "
+
+
+def prose(key, sentences=4):
+    return "".join(PROSE.format(f"{key}{number}") for number in range(sentences))
+
+
+@pytest.fixture
+def corpus(tmp_path) -> Path:
+    root = tmp_path / "lit"
+    (root / "deep").mkdir(parents=True)
+    (root / "b.md").write_text(f"---\ntitle: Second\nlicense: CC BY 4.0\n---\n{prose('b')}")
+    (root / "a.txt").write_text(f"First one\n\n{prose('a')}")
+    (root / "deep/c.html").write_text(f"<title>Third</title><p>{prose('c')}</p>")
+    rows = [{"id": "j1", "title": "Row", "abstract": prose("j")}, {"text": prose("k")}]
+    (root / "deep/d.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    paper = root / "paper"
+    paper.mkdir()
+    body = "\\section{One}\nAs $x$ in \\input{part}"
+    (paper / "main.tex").write_text(
+        f"\\documentclass{{article}}\\title{{Fourth}}\\begin{{document}}\\maketitle {body}\\end{{document}}"
+    )
+    (paper / "part.tex").write_text(prose("t"))
+    (paper / "notes.md").write_text(prose("never read"))
+    for name in ("README.md", "LICENSE", "LICENSE-NOTE.txt", "refs.bib", "questions.jsonl", ".hidden.md"):
+        (root / name).write_text(prose("no document"))
+    return root
+
+
+def ingest(tmp_path, *paths, name="out", **config):
+    inputs = {f"path{n}": Path(p.path if isinstance(p, SourceConfig) else p) for n, p in enumerate(paths)}
+    written = [p if isinstance(p, SourceConfig) else str(p) for p in paths]
+    out = tmp_path / name
+    manifest = run(IngestConfig(paths=written, min_words=config.pop("min_words", 20), **config), inputs, out)
+    return manifest, {document.id: document for document in read_documents(out)}
+
+
+def drops(tmp_path, name="out"):
+    return {row.id: row.reason for row in read_dropped(tmp_path / name)}
+
+
+def test_every_format_of_a_folder(tmp_path, corpus):
+    manifest, found = ingest(tmp_path, corpus)
+    assert {name: document.format for name, document in found.items()} == {
+        "lit/a": "text",
+        "lit/b": "markdown",
+        "lit/deep/c": "html",
+        "j1": "jsonl",
+        "lit/deep/d#2": "jsonl",
+        "lit/paper": "latex",
+    }
+    assert list(found) == ["lit/a", "lit/b", "lit/deep/c", "j1", "lit/deep/d#2", "lit/paper"]
+    assert found["lit/b"].license == "CC-BY-4.0"
+    assert found["lit/a"].license == "unknown"
+    assert found["lit/paper"].title == "Fourth"
+    assert "number t0" in found["lit/paper"].text
+    assert found["lit/deep/c"].source == f"{corpus}/deep/c.html"
+    assert found["j1"].text.startswith("# Row\n\nThe spectrum")
+    assert manifest.stats["num_documents"] == 6
+    assert manifest.stats["num_dropped"] == 0
+    assert load(tmp_path / "out", "documents") == manifest
+
+
+def test_two_runs_and_other_shards_hold_the_same(tmp_path, corpus):
+    first, found = ingest(tmp_path, corpus)
+    assert ingest(tmp_path, corpus, name="again")[0] == first
+    manifest, sharded = ingest(tmp_path, corpus, name="sharded", shard_documents=2)
+    assert sharded == found
+    assert sum(name.startswith("documents/") for name in manifest.files) == 3
+
+
+def test_sidecars_override(tmp_path, corpus):
+    rows = [
+        {"path": "a.txt", "id": "one", "title": "Given", "withheld": True, "license": "CC0", "band": "X"},
+        {"path": "paper/main.tex", "id": "four", "authors": ["A B"], "year": 2020, "categories": ["stars"]},
+        {"path": "deep", "id": "ignored"},
+    ]
+    (corpus / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (corpus / "deep/metadata.jsonl").write_text(json.dumps({"path": "d.jsonl", "license": "MIT", "id": "no"}))
+    found = ingest(tmp_path, corpus)[1]
+    one = found["one"]
+    assert (one.title, one.withheld, one.license, json.loads(one.extra)) == ("Given", True, "CC0-1.0", {"band": "X"})
+    four = found["four"]
+    assert (four.authors, four.year, four.categories) == (["A B"], 2020, ["stars"])
+    assert found["j1"].license == found["lit/deep/d#2"].license == "MIT"
+
+
+def test_a_latex_folder_named_by_itself(tmp_path, corpus):
+    (corpus / "metadata.jsonl").write_text(json.dumps({"path": "paper", "id": "four"}))
+    assert "four" in ingest(tmp_path, corpus)[1]
+    assert list(ingest(tmp_path, corpus / "paper", name="folder")[1]) == ["paper"]
+    assert list(ingest(tmp_path, corpus / "paper/main.tex", name="file")[1]) == ["paper/main"]
+
+
+def test_drops_have_their_reasons(tmp_path, corpus):
+    (corpus / "short.md").write_text("Too short.")
+    (corpus / "e.txt").write_text(f"First one\n\n{prose('a').upper()}")
+    (corpus / "deep/e.jsonl").write_text(json.dumps({"id": "j1", "text": prose("other")}))
+    (corpus / "image.png").write_bytes(b"\x89PNG")
+    (corpus / "binary.txt").write_bytes(b"\x00\x01" * 500)
+    (corpus / "bad.cnxml").write_text("<document><open>")
+    (corpus / "zz.txt").write_text("~~^^@@ \\\\ ¬¬¦¦ " * 60)
+    manifest, found = ingest(tmp_path, corpus)
+    assert drops(tmp_path) == {
+        "lit/short": "too-short",
+        "lit/e": "duplicate-text",
+        "j1": "duplicate-id",
+        "lit/image.png": "no-reader",
+        "lit/binary": "binary",
+        "lit/bad": "bad-xml",
+        "lit/zz": "non-text",
+    }
+    assert manifest.stats["dropped"]["duplicate-id"] == 1
+    assert len(found) == 6
+    page = (tmp_path / "out/report.html").read_text()
+    assert "duplicate-text" in page
+    assert "the same text as lit/a" in page
+
+
+def test_files_of_one_stem_are_told_apart(tmp_path, corpus):
+    (corpus / "a.md").write_text(prose("other"))
+    assert {"lit/a.txt", "lit/a.md"} < set(ingest(tmp_path, corpus)[1])
+
+
+def test_sources_of_one_name_are_told_apart(tmp_path, corpus):
+    other = tmp_path / "other/lit"
+    other.mkdir(parents=True)
+    (other / "a.txt").write_text(prose("z"))
+    assert {"lit/a", "lit-2/a"} < set(ingest(tmp_path, corpus, other)[1])
+
+
+def test_shares_of_a_source(tmp_path):
+    folder = tmp_path / "src"
+    folder.mkdir()
+    paragraphs = [prose(f"p{number}-", 2) for number in range(40)]
+    (folder / "x.txt").write_text("\n\n".join(paragraphs[:30]))
+    (folder / "y.txt").write_text("\n\n".join(paragraphs[30:]))
+    halves = [SourceConfig(path=str(folder), share=share) for share in ((0.0, 0.5), (0.5, 1.0))]
+    first = ingest(tmp_path, halves[0], name="first")[1]
+    second = ingest(tmp_path, halves[1], name="second")[1]
+    assert list(first) == ["src/x#0-0.5"]
+    assert list(second) == ["src/x#0.5-1", "src/y"]
+    texts = [document.text for part in (first, second) for document in part.values()]
+    assert [line.strip() for text in texts for line in text.split("\n\n")] == [line.strip() for line in paragraphs]
+    assert ingest(tmp_path, *halves, name="both")[1] == first | second
+
+
+def test_a_source_states_the_licence_of_what_states_none(tmp_path, corpus):
+    found = ingest(tmp_path, SourceConfig(path=str(corpus), license="CC BY-SA 4.0"))[1]
+    assert (found["lit/a"].license, found["lit/b"].license) == ("CC-BY-SA-4.0", "CC-BY-4.0")
+
+
+def test_the_allow_list(tmp_path, corpus):
+    assert list(ingest(tmp_path, corpus, licenses=["CC-BY-*"])[1]) == ["lit/b"]
+    assert set(drops(tmp_path).values()) == {"license"}
+
+
+def test_an_empty_corpus_names_its_path_and_says_why(tmp_path):
+    folder = tmp_path / "none"
+    folder.mkdir()
+    with pytest.raises(UserError, match=r"none: empty corpus"):
+        ingest(tmp_path, folder)
+    (folder / "a.md").write_text("short")
+    with pytest.raises(UserError, match=r"none: empty corpus.*none/a: too-short \(1 words"):
+        ingest(tmp_path, folder)
+    assert not (tmp_path / "out").exists()
+
+
+def test_collections_give_licence_and_chapters(tmp_path):
+    root = tmp_path / "book"
+    (root / "modules/m1").mkdir(parents=True)
+    (root / "modules/m1/index.cnxml").write_text(
+        '<document xmlns="http://cnx.rice.edu/cnxml"><title>T</title><metadata><content-id>m1</content-id></metadata>'
+        f"<content><para>{prose('m')}</para></content></document>"
+    )
+    (root / "b.collection.xml").write_text(
+        "<collection><metadata><title>Book</title><license url='http://creativecommons.org/licenses/by/4.0/'/></metadata>"
+        "<content><subcollection><title>Light</title><content><module document='m1'/></content></subcollection></content>"
+        "</collection>"
+    )
+    document = ingest(tmp_path, root)[1]["m1"]
+    assert (document.license, document.categories) == ("CC-BY-4.0", ["Book", "Light"])
+
+
+def test_a_second_main_file_is_not_lost_without_a_word(tmp_path, corpus):
+    (corpus / "paper/other.tex").write_text("\\documentclass{article}\\begin{document}Other\\end{document}")
+    ingest(tmp_path, corpus)
+    assert drops(tmp_path) == {"lit/paper/other.tex": "second-main-file"}
+
+
+def test_the_title_opens_the_text_once():
+    assert with_title("A Title", "Text") == "# A Title\n\nText"
+    assert with_title("A Title", "A title\n\nText") == "A title\n\nText"
+    assert with_title("", "Text") == "Text"
+
+
+def test_the_hash_does_not_see_case_spaces_and_forms():
+    assert text_hash("The  ﬁrst\nStar") == text_hash("the first star")
+    assert text_hash("the first star") != text_hash("the first stars")
+
+
+@pytest.mark.data
+def test_a_textbook_in_cnxml(tmp_path, shared_data):
+    manifest, found = ingest(tmp_path, shared_data / "openstax-astronomy")
+    assert manifest.stats["formats"] == {"cnxml": 199}
+    assert manifest.stats["licenses"] == {"CC-BY-4.0": 199}
+    assert manifest.stats["num_equations_display"] == 115
+    assert sum(document.text.count("\n**Exercise") for document in found.values()) == 1016
