@@ -64,9 +64,7 @@ class RequestError(Exception):
     def body(self) -> dict[str, Any]:
         """The JSON body."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
-        # A key may hold half a surrogate pair, which no encoding can write.
-        message, param = (text and text.encode("utf-8", "replace").decode() for text in (str(self), self.param))
-        return {"error": {"message": message, "type": kind, "param": param, "code": self.code}}
+        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
 
 class _Part(BaseModel):
@@ -195,8 +193,9 @@ def parse_request(value: Any) -> ChatRequest:
     try:
         return ChatRequest.model_validate(value)
     except ValidationError as error:
-        fault = error.errors()[0]
-        param = ".".join(map(str, fault["loc"]))
+        # Of the branches of a union the one that got furthest is the one that was meant.
+        fault = max(error.errors(include_url=False), key=lambda one: len(one["loc"]))
+        param = ".".join(str(part) for part in fault["loc"] if part not in ("str", "list[_Part]"))
         if fault["type"] == "extra_forbidden":
             message = f"{param}: not supported here; leave it out"
             raise RequestError(message, code="unsupported_parameter", param=param) from error

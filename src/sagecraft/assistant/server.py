@@ -291,7 +291,9 @@ async def _body(request: Request) -> Any:
         if len(data) > MAX_BODY_BYTES:
             raise RequestError(f"the body is over {MAX_BODY_BYTES:,} bytes; shorten it", status=413, code="too_large")
     try:
-        return json.loads(data.decode("utf-8"))
+        value = json.loads(data.decode("utf-8"))
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is JSON, but no text
+        return value
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON ({error})") from error
 

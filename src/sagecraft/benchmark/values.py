@@ -63,6 +63,13 @@ _POINTING = re.compile(
 )
 #: Factors between neighbouring options: far enough to be clearly wrong, near enough to be thinkable.
 _STEPS = (1.6, 1.9, 2.3, 2.8)
+_ONE_SIDED = re.compile(
+    r"\b(?:more than|less than|fewer than|at least|at most|up to|over|under|below|above|beyond|exceeds?|within|between|from|"
+    r"only|than)\s+(?:about |roughly |some |a )?$"
+)
+_RANGE = re.compile(r" ?(?:to|and|or|–|-|±)\s*\d")
+#: A definite thing ("The globule") is known only to its own text unless a name says which.
+_NAMED = re.compile(r"(?<=[a-z,] )[A-Z][\w’'-]+|^(?!The |A |An )[A-Z]")
 _MATH = re.compile(r"\$|\\")
 
 
@@ -71,6 +78,8 @@ def find_value(sentence: str) -> tuple[int, int] | None:
     found = [match for match in _VALUE.finditer(sentence) if match["unit"] not in _NO_UNIT and not _is_year(match)]
     if len(found) != 1 or number_of(found[0][1]) == 0:
         return None
+    if _ONE_SIDED.search(sentence[: found[0].start()]) or _RANGE.match(sentence[found[0].end() :]):
+        return None  # several options would be right
     before = sentence[: found[0].start()].split()
     if before and before[-1][0].isupper() and len(before) > 1:  # a name with a number: Apollo 11, Order 66
         return None
@@ -87,7 +96,7 @@ def tied_to_its_context(sentence: str) -> str | None:
         return "form"
     if _MATH.search(sentence):
         return "mathematics"
-    if _POINTING.search(sentence):
+    if _POINTING.search(sentence) or not _NAMED.search(sentence):
         return "not-alone"
     return None
 

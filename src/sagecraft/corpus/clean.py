@@ -21,11 +21,12 @@ _TABLE = {**_CONTROL, **_INVISIBLE, **_SPACES, **_LINES}
 _NEEDS_TABLE = re.compile("[" + "".join(re.escape(chr(code)) for code in _TABLE) + "]")
 
 #: What the repetition rules leave alone: display and inline mathematics, fenced and inline code.
-#: A dollar sign followed by a space, or closed before a digit, is money (the rule of pandoc).
+#: A dollar sign before a space opens no formula, one after a space closes none. (That a digit may not follow, as pandoc
+#: asks, would lose the `2$\pm$1` of abstracts.)
 # A fence ends at the next line that begins with one: no start scans further than that.
 _FENCE = r"^```[^\n]*\n(?:(?!```)[^\n]*\n)*```[^\S\n]*$"
 PROTECTED = re.compile(
-    rf"\$\$.*?\$\$|(?<![\\$])\$(?![\s$])[^$\n]*?(?<![\s\\])\$(?!\d)|{_FENCE}|`[^`\n]+`", re.DOTALL | re.MULTILINE
+    rf"\$\$.*?\$\$|(?<!\\)\$(?![\s$])[^$\n]*?(?<![\s\\])\$|{_FENCE}|`[^`\n]+`", re.DOTALL | re.MULTILINE
 )
 _FENCED = re.compile(_FENCE, re.MULTILINE)
 _CHAR_RUN = re.compile(r"([^\s\d=\-_*.#~|+<>&^])\1{14,}")

@@ -22,7 +22,6 @@ from sagecraft.corpus.documents import Document, Dropped, write_documents, write
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
-    from sagecraft.corpus.ingest_report import Audit
     from sagecraft.corpus.sources import Source
 
 VERSION = 1
@@ -105,7 +104,6 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path) -> Manifest
                     writer.drop(drop)
                     audit.drop(drop)
         writer.flush()
-        _check_not_empty(config, audit)
         build.stats.update(audit.stats())
         write_report(build.path / "report.html", audit, config)
     return build.manifest
@@ -274,11 +272,3 @@ class _Shards:
         write_dropped(self._folder, self._dropped, f"part-{self._num_dropped:05d}")
         self._dropped = []
         self._num_dropped += 1
-
-
-def _check_not_empty(config: IngestConfig, audit: Audit) -> None:
-    if not audit.num_documents:
-        paths = ", ".join(entry if isinstance(entry, str) else entry.path for entry in config.paths)
-        raise UserError(
-            f"{paths}: empty corpus: every document was dropped; look at the reasons with a lower min_words"
-        )

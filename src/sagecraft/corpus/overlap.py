@@ -68,13 +68,14 @@ class _Probe:
     kind: str
     part: Part
     text: str
+    expected: str = ""
 
 
 def leak_report(items: Iterable[Mapping[str, Any]], documents: Iterable[Document], n: int = 8) -> list[Hit]:
     """Items whose text stands in training documents.
 
-    Looked for are the question with its right option, of every item, and the support sentence of withheld items; the
-    support of a taught item is expected in training (see `untaught`).
+    Looked for are the question with its right option, of every item, and the support sentence of withheld items. The
+    support of a taught item is expected in training (see `untaught`), and so are words that its question takes from it.
 
     Args:
         items: rows of a benchmark (`id`, `question`, `A`…, `answer`, `kind`, `support`).
@@ -107,9 +108,11 @@ def untaught(items: Iterable[Mapping[str, Any]], documents: Iterable[Document], 
 def _probes(item: Mapping[str, Any]) -> Iterator[_Probe]:
     identifier, kind = str(item["id"]), str(item.get("kind") or "withheld")
     right = item.get(str(item.get("answer"))) or ""
-    yield _Probe(identifier, kind, "question", f"{item['question']} {right}".strip())
-    if kind != "taught" and item.get("support"):
-        yield _Probe(identifier, kind, "support", str(item["support"]))
+    support = str(item.get("support") or "")
+    expected = support if kind == "taught" else ""
+    yield _Probe(identifier, kind, "question", f"{item['question']} {right}".strip(), expected)
+    if kind != "taught" and support:
+        yield _Probe(identifier, kind, "support", support)
 
 
 def _search(
@@ -120,7 +123,7 @@ def _search(
     for number, probe in enumerate(probes):
         length = min(n, len(words_of(probe.text)))
         if length >= _LEAST_WORDS:
-            for ngram in set(ngrams(probe.text, length)):
+            for ngram in set(ngrams(probe.text, length)) - set(ngrams(probe.expected, length)):
                 owners.setdefault(length, {}).setdefault(ngram, []).append(number)
     for document in documents:
         words = words_of(document.text)

@@ -203,14 +203,14 @@ def _document(
     if result.identifier and own_id is None:
         extra["identifier"] = result.identifier
     fallback = _join(source.label, name) + (f"#{found.row}" if found.row is not None else "")
-    license_name = normalize_license(result.license) if result.license else default.get("license") or source.license
+    stated_license = result.license or default.get("license") or source.license
     values: dict[str, Any] = {
         "id": own_id or fallback,
         "title": result.title or "",
         "authors": list(result.authors),
         "year": result.year,
         "categories": list(result.categories) or default.get("categories", []),
-        "license": license_name or UNKNOWN_LICENSE,
+        "license": normalize_license(stated_license) if stated_license else UNKNOWN_LICENSE,
         "withheld": found.withheld,
     }
     if override is not None:

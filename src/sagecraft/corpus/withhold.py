@@ -31,7 +31,7 @@ class WithholdConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     ids: list[str] = Field(
-        default=[], description="identifiers or patterns (`astronomy/*`) of documents to withhold; none by default"
+        default=[], description="identifiers or patterns (`reviews/*`) of documents to withhold; none by default"
     )
     flagged: bool = Field(
         default=True,

@@ -99,11 +99,15 @@ def elect(base: Array, deltas: Sequence[Array], numbers: Numbers) -> Array:
     plus, minus = total > 0, total < 0
     if numbers.sign_ties == "positive":
         plus = ~minus
-    mixed = _agreeing(weighted[0], plus, minus)
-    for part in weighted[1:]:
-        mixed += _agreeing(part, plus, minus)
+    mixed, divisor = total * 0, total * 0
+    for part, weight in zip(weighted, numbers.weights, strict=True):
+        agreeing = ((part > 0) & plus) | ((part < 0) & minus)
+        mixed += part * agreeing
+        if numbers.normalize:
+            divisor += agreeing.astype(total.dtype) * weight
     if numbers.normalize:
-        mixed /= _weights_taking_part(weighted, numbers.weights, plus, minus)
+        divisor[abs(divisor) < _TINY] = 1
+        mixed /= divisor
     return base + mixed * numbers.lambda_
 
 
@@ -118,20 +122,6 @@ def _weighted_sum(tensors: Sequence[Array], factors: Sequence[float]) -> Array:
     total = tensors[0] * factors[0]
     for tensor, factor in zip(tensors[1:], factors[1:], strict=True):
         total += tensor * factor
-    return total
-
-
-def _agreeing(part: Array, plus: Array, minus: Array) -> Array:
-    """Values of the elected sign, zero elsewhere."""
-    return part.clip(min=0) * plus + part.clip(max=0) * minus
-
-
-def _weights_taking_part(weighted: Sequence[Array], weights: Sequence[float], plus: Array, minus: Array) -> Array:
-    total = weighted[0] * 0
-    for part, weight in zip(weighted, weights, strict=True):
-        taking_part = ((part > 0) & plus) | ((part < 0) & minus)
-        total += taking_part.astype(total.dtype) * weight
-    total[abs(total) < _TINY] = 1
     return total
 
 

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-#: Elements of a block: 256 kB in float32, so that a block's temporaries stay in a core's cache.
-BLOCK_ELEMENTS = 1 << 16
+#: Elements of a block: 64 kB in float32, so that a block's temporaries stay in a core's cache and below the size from
+#: which the C library fetches fresh pages for each array (an election took 6.9 ns an element, with 2^16 18.7 ns).
+BLOCK_ELEMENTS = 1 << 14
 #: Hugging Face's customary size of a shard.
 SHARD_BYTES = 5_000_000_000
 _EXPONENTS = {"F32": (np.uint32, 0x7F800000), "BF16": (np.uint16, 0x7F80), "F16": (np.uint16, 0x7C00)}

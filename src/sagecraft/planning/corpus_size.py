@@ -85,8 +85,8 @@ def num_rows(path: Path) -> int:
     return rows - 1 if path.suffix == ".csv" else rows
 
 
-def share_flagged(paths: list[Path]) -> float:
-    """Share of the documents that the sidecars (`metadata.jsonl`) mark as withheld; 0 where nothing is said."""
+def withheld_shares(paths: list[Path]) -> tuple[float, float]:
+    """Share of the documents that sidecars (`metadata.jsonl`) mark as withheld, and share they say nothing about."""
     flags: list[Any] = []
     for path in paths:
         for sidecar in sorted(path.rglob("metadata.jsonl")) if path.is_dir() else []:
@@ -96,4 +96,6 @@ def share_flagged(paths: list[Path]) -> float:
                 except ValueError:
                     continue  # ingest names the line; a plan needs only the share
                 flags.append(row.get("withheld") if isinstance(row, dict) else None)
-    return sum(flag is True for flag in flags) / len(flags) if flags else 0.0
+    if not flags:
+        return 0.0, 1.0
+    return sum(flag is True for flag in flags) / len(flags), sum(flag is None for flag in flags) / len(flags)

@@ -2,116 +2,159 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import platform
 import shutil
-import statistics
-import time
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sagecraft import console
+from sagecraft.planning.cluster import machine_memory_gib
 
-#: Part → (the modules it needs, the stages that need it).
-_PARTS = {
-    "corpus": (("lxml",), "ingest"),
-    "train": (("torch", "transformers", "tokenizers", "safetensors"), "pack, cpt, render, sft, merge, evaluate, chat"),
-    "gguf files": (("gguf", "accelerate"), "fetch of quantised models, publish --gguf"),
-    "hub": (("huggingface_hub",), "fetch from the hub, publish --push"),
-    "eval": (("scipy", "matplotlib", "httpx"), "report, compare, endpoints"),
-    "serve": (("fastapi", "uvicorn"), "serve"),
-    "llama.cpp": (("llama_cpp",), "nothing yet"),
+#: optional part → (extra that brings it, stages that need it)
+PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "lxml": ("corpus", ("ingest of HTML, CNXML and JATS",)),
+    "torch": ("train", ("cpt", "sft", "merge", "evaluate", "chat", "serve", "model fetch")),
+    "transformers": ("train", ("model fetch", "families without a decoder of our own")),
+    "tokenizers": ("train", ("pack", "render", "evaluate", "chat", "serve")),
+    "safetensors": ("train", ("cpt", "sft", "merge")),
+    "gguf": ("train", ("model fetch of GGUF models", "publish --gguf")),
+    "accelerate": ("train", ("families without a decoder of our own",)),
+    "huggingface_hub": ("train", ("model fetch from the hub", "publish --push")),
+    "scipy": ("eval", ("evaluate", "compare")),
+    "matplotlib": ("eval", ("report", "compare")),
+    "httpx": ("eval", ("evaluate of an endpoint",)),
+    "fastapi": ("serve", ("serve",)),
+    "uvicorn": ("serve", ("serve",)),
+    "llama_cpp": ("gguf", ("chat and serve of a GGUF file",)),
 }
-_SIZE = 2048
-_REPEATS = 5
-_FLAGS = ("amx_bf16", "amx_tile", "avx512_bf16", "avx512f", "avx2")
+#: Extras whose packages are built on this machine and are therefore asked for by name.
+_BY_NAME = {"gguf": "pip install llama-cpp-python"}
+#: Processor flag → what it does for us.
+_FLAGS = {
+    "avx2": "AVX2",
+    "avx512f": "AVX512",
+    "avx512_bf16": "AVX512-bf16",
+    "amx_bf16": "AMX-bf16",
+}
 
 
 def doctor() -> dict[str, Any]:
-    """Examines the machine; takes a few seconds, most of them for the matrix rates.
-
-    Returns:
-        cores, memory in GiB, free disk in GiB, versions, matrix rates in TFLOP/s, CPU flags, GPUs, and for each optional
-        part which modules are missing and which stages need it.
-    """
-    parts = {
-        name: {"missing": [m for m in modules if importlib.util.find_spec(m) is None], "needed_for": stages}
-        for name, (modules, stages) in _PARTS.items()
-    }
+    """Examines the machine; takes some five seconds, most of them for two matrix products."""
+    parts = _parts()
     report: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": memory_gib(),
-        "disk_free_gib": round(shutil.disk_usage(Path()).free / 2**30, 1),
-        "cpu_flags": _flags(),
+        "load": round(os.getloadavg()[0], 2),
+        "memory_gib": round(machine_memory_gib(), 2),
+        "disk_free_gib": round(shutil.disk_usage(Path.cwd()).free / 2**30, 2),
+        "cpu": _processor(),
+        "torch": _torch() if parts["torch"]["version"] else None,
         "parts": parts,
+        "missing": _missing(parts),
     }
-    if not parts["train"]["missing"]:
-        report |= _torch_facts()
     return report
 
 
-def memory_gib() -> float | None:
-    """Memory of this machine in GiB, where the system tells."""
-    if not hasattr(os, "sysconf"):
-        return None
-    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-
-
-def _flags() -> list[str]:
-    """Instructions that decide how fast matrices are multiplied, where the system tells."""
-    path = Path("/proc/cpuinfo")
-    if not path.is_file():
-        return []
-    words = set(path.read_text(encoding="utf-8", errors="replace").split())
-    return [flag for flag in _FLAGS if flag in words]
-
-
-def _torch_facts() -> dict[str, Any]:
-    import torch
-
+def _processor() -> dict[str, Any]:
+    """Name and the instructions that matter; an unknown system names none."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text(encoding="utf-8", errors="replace") if info.is_file() else ""
+    fields = dict(line.partition(":")[::2] for line in text.splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in fields.items()}
+    flags = set(fields.get("flags", "").split())
     return {
-        "torch": torch.__version__,
-        "torch_threads": torch.get_num_threads(),
-        "matrix_tflops": {name: matrix_rate(name) for name in ("float32", "bfloat16")},
-        "gpus": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())],
+        "name": fields.get("model name") or platform.processor() or platform.machine(),
+        "instructions": {label: flag in flags for flag, label in _FLAGS.items()} if flags else {},
     }
 
 
-def matrix_rate(dtype: str) -> float:
-    """TFLOP/s of a 2048³ product on the CPU: the median of five, after one to warm up."""
+def _torch() -> dict[str, Any]:
     import torch
 
-    generator = torch.Generator().manual_seed(0)
-    matrix = torch.randn(_SIZE, _SIZE, generator=generator).to(getattr(torch, dtype))
-    times = []
-    for _ in range(_REPEATS + 1):
-        began = time.perf_counter()
-        torch.mm(matrix, matrix)
-        times.append(time.perf_counter() - began)
-    return round(2 * _SIZE**3 / statistics.median(times[1:]) / 1e12, 3)
+    from sagecraft.planning.measure import matrix_tflops
+
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {
+        "version": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "gpus": gpus,
+        "bf16_tflops": round(matrix_tflops("bfloat16"), 4),
+        "fp32_tflops": round(matrix_tflops("float32"), 4),
+    }
 
 
-def print_doctor(report: dict[str, Any]) -> None:
-    """Prints what `doctor` found."""
-    rates = report.get("matrix_tflops", {})
-    rows: list[list[object]] = [
-        ["Python", report["python"]],
-        ["cores", report["cores"]],
-        ["memory", f"{report['memory_gib']} GiB"],
-        ["disk, free here", f"{report['disk_free_gib']} GiB"],
-        ["CPU instructions", ", ".join(report["cpu_flags"]) or "unknown"],
-        ["GPU", ", ".join(report.get("gpus", [])) or "none"],
-        ["torch", f"{report['torch']}, {report['torch_threads']} threads" if "torch" in report else "missing"],
+def _parts() -> dict[str, dict[str, Any]]:
+    return {
+        name: {"version": _version(name), "extra": extra, "stages": list(stages)}
+        for name, (extra, stages) in PARTS.items()
+    }
+
+
+def _version(name: str) -> str | None:
+    """Version of an importable package, without importing it; None if it is not there."""
+    if importlib.util.find_spec(name) is None:
+        return None
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _missing(parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One entry an extra: what is not there, which stages need it, and the command that brings it."""
+    missing: dict[str, dict[str, Any]] = {}
+    for name, part in parts.items():
+        if part["version"] is not None:
+            continue
+        extra = str(part["extra"])
+        command = _BY_NAME.get(extra, f"pip install 'sagecraft[{extra}]'")
+        entry = missing.setdefault(extra, {"extra": extra, "parts": [], "stages": [], "command": command})
+        entry["parts"].append(name)
+        entry["stages"] += [stage for stage in part["stages"] if stage not in entry["stages"]]
+    return list(missing.values())
+
+
+def print_doctor(report: Mapping[str, Any]) -> None:
+    """Shows what `doctor` found."""
+    cpu, torch = report["cpu"], report["torch"]
+    has = [name for name, there in cpu["instructions"].items() if there]
+    lacks = [name for name, there in cpu["instructions"].items() if not there]
+    rows = [
+        ("processor", f"{cpu['name']}, {report['cores']} cores, load {report['load']:g}"),
+        ("instructions", f"{', '.join(has) or 'unknown'}" + (f"; not {', '.join(lacks)}" if lacks else "")),
+        ("memory", f"{report['memory_gib']:,.1f} GiB"),
+        ("disk free here", f"{report['disk_free_gib']:,.1f} GiB"),
+        ("Python", f"{report['python']} ({sys.executable})"),
     ]
-    rows += [[f"matrix product, {name}", f"{rate} TFLOP/s"] for name, rate in rates.items()]
-    console.table("this machine", ["", ""], rows)
-    states = [
-        [name, "there" if not part["missing"] else f"missing: {', '.join(part['missing'])}", part["needed_for"]]
-        for name, part in report["parts"].items()
-    ]
-    console.table("\noptional parts", ["part", "", "needed for"], states)
-    if any(part["missing"] for name, part in report["parts"].items() if name != "llama.cpp"):
-        console.out.print('\nto install all of them: pip install -c constraints.txt -e ".[all]"', markup=False)
+    if torch is not None:
+        rate = f"bf16 {torch['bf16_tflops']:.3g}, fp32 {torch['fp32_tflops']:.3g} TFLOP/s (matrix product)"
+        rows += [
+            ("torch", f"{torch['version']}, {torch['threads']} threads"),
+            ("matrix rate", rate),
+            ("GPU", ", ".join(torch["gpus"]) or "none"),
+        ]
+    console.table("this machine", ("what", "found"), rows)
+    console.table(
+        "optional parts",
+        ("part", "version", "extra", "needed for"),
+        [
+            (name, part["version"] or "missing", part["extra"], ", ".join(part["stages"]))
+            for name, part in report["parts"].items()
+        ],
+    )
+    for entry in report["missing"]:
+        console.warn(
+            f"{', '.join(entry['parts'])} missing, needed for {', '.join(entry['stages'])}: {entry['command']}"
+        )
+    if not report["missing"]:
+        console.say("nothing is missing")
+    if report["load"] > 0.5 * (report["cores"] or 1):
+        console.warn(f"the machine is busy (load {report['load']:g}): the matrix rates are lower bounds")
+    elif torch is not None and torch["bf16_tflops"] < torch["fp32_tflops"]:
+        console.warn("bf16 is slower than float32 here: set compute_dtype: float32 in cpt and sft")

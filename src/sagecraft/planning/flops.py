@@ -27,9 +27,7 @@ def flop_per_token_full(config: DecoderConfig, sequence_length: int) -> float:
 
 def flop_per_token_all(config: DecoderConfig, sequence_length: int) -> float:
     """6·N_all + 12·L·d·s with the input embedding counted (llm-foundry)."""
-    return flop_per_token_of_all(
-        config.num_parameters(), config.num_layers, config.hidden_size, sequence_length
-    )
+    return flop_per_token_of_all(config.num_parameters(), config.num_layers, config.hidden_size, sequence_length)
 
 
 def flop_per_token_of_all(num_parameters: int, num_layers: int, hidden_size: int, sequence_length: int) -> float:

@@ -32,7 +32,7 @@ def matrix_tflops(dtype: str) -> float:
     small = product(_SMALL)
     size = _SIZE if small * (_SIZE / _SMALL) ** 3 < _BUDGET_SECONDS / 2 else _SMALL
     began = time.perf_counter()
-    seconds = []
+    seconds: list[float] = []
     while len(seconds) < _REPETITIONS and (not seconds or time.perf_counter() - began < _BUDGET_SECONDS / 2):
         seconds.append(product(size))
     return 2 * size**3 / statistics.median(seconds) / 1e12

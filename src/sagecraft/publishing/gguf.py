@@ -12,6 +12,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from sagecraft.models.parity import Parity
+    from sagecraft.models.parity import Logits
 
 GgufType = Literal["f32", "f16", "bf16", "q8_0"]
 
-#: Largest difference of logits from the original that passes, as a share of their standard deviation, by type.
-#: Seen on SmolLM2-135M (float32 weights): see tests and the docstring of `check`.
-TOLERANCES: dict[GgufType, float] = {"f32": 1e-3, "f16": 0.02, "bf16": 0.15, "q8_0": 0.3}
+#: Largest difference of logits from the original that passes, by type: root mean square over all probe positions and
+#: tokens, as a share of the logits' own spread. Seen on SmolLM2-135M (float32): 0, 0.010, 0.065, 0.043; with the rows
+#: of q and k left unpermuted 1.0. The largest single difference is no measure here: on a row of random tokens rounding
+#: to bf16 moves one logit by 1.25 spreads while 98 % of the likeliest tokens stay the same.
+TOLERANCES: dict[GgufType, float] = {"f32": 1e-4, "f16": 0.03, "bf16": 0.15, "q8_0": 0.15}
 
 #: Our families ← llama.cpp's architectures; only `llama` has the permuted rows.
 _ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
@@ -59,19 +62,28 @@ _SPLITS = {f"{_LETTERS}{{1,3}}{_REST}": "llama-bpe", f"{_LETTERS}{_REST}": "qwen
 _ROPE_FACTORS = "rope_freqs.weight"
 
 
-def export(folder: Path, target: Path, kind: GgufType) -> Parity:
+@dataclass(frozen=True)
+class Match:
+    """How far a file's logits are from its original's (see TOLERANCES), over how many positions."""
+
+    difference: float
+    num_positions: int
+
+
+def export(folder: Path, target: Path, kind: GgufType, name: str) -> Match:
     """Writes `target` and compares it with the folder.
 
     Args:
         folder: a Hugging Face folder of a family that our decoder covers.
         target: the file to write; it is removed again if the check fails.
         kind: type of the matrices; vectors are always float32.
+        name: what the model is called.
 
     Raises:
         UserError: the model or its tokenizer has no GGUF form here.
         MachineError: the file does not compute what the folder does.
     """
-    write(folder, target, kind)
+    write(folder, target, kind, name)
     try:
         check_tokenizer(folder, target)
         return check(folder, target, kind)
@@ -80,7 +92,7 @@ def export(folder: Path, target: Path, kind: GgufType) -> Parity:
         raise
 
 
-def write(folder: Path, target: Path, kind: GgufType) -> None:
+def write(folder: Path, target: Path, kind: GgufType, title: str) -> None:
     """Writes the file: metadata, tokenizer, then the tensors one by one."""
     import numpy as np
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter
@@ -88,7 +100,7 @@ def write(folder: Path, target: Path, kind: GgufType) -> None:
     config = parse_config(read_config(folder), folder / "config.json")
     records = _tensors(folder, config)
     writer = GGUFWriter(target, _ARCHITECTURES[config.family])
-    _add_architecture(writer, config, folder.resolve().name, kind)
+    _add_architecture(writer, config, title, kind)
     _add_tokenizer(writer, Tokenizer.from_folder(folder), config.vocab_size)
     types = {name: _type_of(record.shape, kind) for name, record in records.items()}
     for name, record in records.items():
@@ -99,9 +111,7 @@ def write(folder: Path, target: Path, kind: GgufType) -> None:
         )
     factors = rope_factors(config)
     if factors is not None:
-        writer.add_tensor_info(
-            _ROPE_FACTORS, factors.shape, factors.dtype, factors.nbytes, GGMLQuantizationType.F32
-        )
+        writer.add_tensor_info(_ROPE_FACTORS, factors.shape, factors.dtype, factors.nbytes, GGMLQuantizationType.F32)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -283,7 +293,7 @@ def pre_tokenizer_name(value: Any, path: Path) -> str:
     raise UserError(f"{path}: pre-tokenizer is none of {known}; publish without --gguf")
 
 
-def check(folder: Path, target: Path, kind: GgufType) -> Parity:
+def check(folder: Path, target: Path, kind: GgufType) -> Match:
     """Compares the file, read and computed by transformers, with the folder, computed by our decoder in float32.
 
     transformers knows nothing of Llama 3.1's rotary factors in a GGUF, so there its settings come from the folder;
@@ -294,7 +304,7 @@ def check(folder: Path, target: Path, kind: GgufType) -> Parity:
     from transformers.utils import logging
 
     from sagecraft.models.load import load_model
-    from sagecraft.models.parity import compare_logits, probe_ids, require
+    from sagecraft.models.parity import probe_ids
 
     logging.disable_progress_bar()
     ours = load_model(folder)
@@ -321,13 +331,31 @@ def check(folder: Path, target: Path, kind: GgufType) -> Parity:
         except (ValueError, KeyError, RuntimeError) as error:
             raise MachineError(f"{target}: transformers cannot read it back ({error}); nothing was kept") from error
     theirs.eval()
-    parity = compare_logits(
+    match = compare(
         lambda ids: ours.model.logits(ours.model(ids)),
         lambda ids: theirs(ids).logits,
         probe_ids(ours.tokenizer, settings.vocab_size),
     )
-    require(parity, TOLERANCES[kind], str(target))
-    return parity
+    if not match.difference <= TOLERANCES[kind]:
+        raise MachineError(
+            f"{target}: logits differ from the original's by {match.difference:.3g} of their spread, "
+            f"{TOLERANCES[kind]:g} is allowed for {kind}; nothing was kept"
+        )
+    return match
+
+
+def compare(first: Logits, second: Logits, rows: list[list[int]]) -> Match:
+    """Runs both on the same rows; the row where they differ most counts."""
+    import torch
+
+    worst = 0.0
+    with torch.no_grad():
+        for row in rows:
+            ids = torch.tensor([row])
+            one, two = first(ids).double(), second(ids).double()
+            share = ((one - two).pow(2).mean().sqrt() / one.std()).item()
+            worst = max(worst, share) if not math.isnan(share) else math.nan
+    return Match(worst, sum(map(len, rows)))
 
 
 def _head_size(target: Path) -> int:

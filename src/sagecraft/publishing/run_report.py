@@ -162,8 +162,7 @@ def summarise(facts: RunFacts) -> dict[str, Any]:
             row.step: {
                 "kind": row.kind,
                 "fingerprint": row.fingerprint,
-                # an evaluation holds the seconds it took, so the hash of its contents is not a function of the run
-                "digest": None if row.kind == "evaluation" else row.digest,
+                "digest": row.digest,
                 "inputs": row.inputs,
             }
             for row in facts.lineage

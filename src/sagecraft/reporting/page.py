@@ -25,7 +25,10 @@ Cell = str | int | float | bool | None
 _MISSING = "–"
 # Lone surrogates cannot be written as UTF-8 and control characters are not HTML: both come with damaged input.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_NUMBER = re.compile(r"[<≤≈~$]? ?[+−-]?(\d[\d,]*)?\.?\d+(e[+−-]?\d+)?( ?(%|s|ms|min|h|points|×|USD|B|kB|MB|GB))?")
+_FIGURE = r"[<≤≈~$]? ?[+−-]?(\d[\d,]*)?\.?\d+(e[+−-]?\d+)?"
+_NUMBER = re.compile(rf"{_FIGURE}( to {_FIGURE})?( ?(%|s|ms|min|h|points|×|USD|B|kB|MB|GB))?")
+# A number is not parted from its unit, nor a p from its value, at the end of a line.
+_TIE = re.compile(r"(?<=\d) (?=%|points\b|USD\b|min\b|s\b|h\b)|(?<=\bp) (?=[=<])|(?<=\bp [=<]) (?=\d)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 # Neither <style>, which would reach the whole page, nor <title> and <desc>, inside which a browser reads HTML again.
 _SVG_SHAPES = ("path", "line", "rect", "circle", "ellipse", "polyline", "polygon", "text", "tspan")
@@ -57,11 +60,11 @@ class Page:
         """Running text; an empty line in it starts a new paragraph."""
         for block in re.split(r"\n\s*\n", text):
             if block.strip():
-                self._add("paragraph", text=block.strip())
+                self._add("paragraph", text=_TIE.sub("\N{NO-BREAK SPACE}", block.strip()))
 
     def note(self, text: str) -> None:
         """A sentence that must not be missed."""
-        self._add("note", text=text)
+        self._add("note", text=_TIE.sub("\N{NO-BREAK SPACE}", text))
 
     def table(
         self,

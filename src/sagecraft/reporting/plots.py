@@ -319,8 +319,15 @@ def perplexity_bars(models: Sequence[str], panels: Mapping[str, Sequence[float |
     return _drawing(draw)
 
 
-def _bars(labels: Sequence[str], values: Sequence[float], texts: Sequence[str], x_label: str, color: str) -> Drawing:
-    """Horizontal bars from top to bottom, each with its value written behind it."""
+def _bars(
+    labels: Sequence[str],
+    values: Sequence[float],
+    texts: Sequence[str],
+    x_label: str,
+    color: str,
+    highest: float = math.inf,
+) -> Drawing:
+    """Horizontal bars from top to bottom, each with its value written behind it; no tick stands above `highest`."""
 
     def draw() -> Any:
         figure, axes = _figure(0.75 + 0.27 * len(labels))
@@ -334,6 +341,7 @@ def _bars(labels: Sequence[str], values: Sequence[float], texts: Sequence[str], 
         # room for the text behind the longest bar: about 1.6 % of the axis a character, more beside long names
         room = 1 + (0.016 + 0.0006 * max(len(_short(label)) for label in labels)) * max(map(len, texts))
         axes.set_xlim(0, room * max([*values, 1e-9]))
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= min(highest, axes.get_xlim()[1])])
         axes.set_xlabel(x_label)
         axes.grid(axis="x")
         return figure
@@ -356,7 +364,7 @@ def source_shares(amounts: Mapping[str, float], unit: str = "tokens") -> Drawing
     total = sum(amounts.values()) or 1
     texts = [f"{value:,.0f} ({100 * value / total:.1f} %)" for _, value in order]
     shares = [100 * value / total for _, value in order]
-    return _bars([name for name, _ in order], shares, texts, f"share of {unit} (%)", _SERIES[2])
+    return _bars([name for name, _ in order], shares, texts, f"share of {unit} (%)", _SERIES[2], 100)
 
 
 def cost_accuracy(points: Sequence[tuple[str, float, float, Interval]], chance: float | None = None) -> Drawing:

@@ -153,7 +153,7 @@ def _summary(page: Page, facts: RunFacts) -> None:
         cards.append(("questions", last.n, f"{last.mode} mode"))
     if "ingest" in facts.corpora:
         corpus = facts.corpora["ingest"]
-        cards.append(("literature", f"{corpus.num_words:,} words", f"{corpus.num_documents:,} documents"))
+        cards.append(("words of literature", corpus.num_words, f"in {corpus.num_documents:,} documents"))
     if facts.seconds:
         cards.append(("time of all steps", duration(sum(facts.seconds.values())), f"{len(facts.seconds)} steps"))
     if cards:
@@ -236,9 +236,8 @@ def _questions(page: Page, facts: RunFacts) -> None:
         page.table(["kind", *_TEST_COLUMNS], tests, caption=f"{c.model} against {c.against}, by kind of question")
 
 
-_TEST_COLUMNS = (
-    "difference (points)", "95 % interval", "only it right", "only the other", "p", "p (Holm)", "shown", "findable (points)"
-)  # fmt: skip
+_COUNT_COLUMNS = ("difference (points)", "95 % interval", "only it right", "only the other")
+_TEST_COLUMNS = (*_COUNT_COLUMNS, "p", "p after Holm", "difference shown", "findable (points)")
 
 
 def _test_row(label: str, c: Comparison) -> list[Cell]:
@@ -250,7 +249,7 @@ def _test_row(label: str, c: Comparison) -> list[Cell]:
         c.only_against,
         f"{c.p:.2g}",
         f"{c.p_adjusted:.2g}",
-        ("gain" if c.difference > 0 else "loss") if c.p_adjusted < SIGNIFICANCE else "no difference",
+        ("gain" if c.difference > 0 else "loss") if c.p_adjusted < SIGNIFICANCE else "none",
         f"{100 * c.detectable:.1f}",
     ]
 
@@ -269,7 +268,7 @@ def _groups(page: Page, facts: RunFacts, models: Sequence[ModelFacts], column: s
         for model in models
     }
     more = f" The {_MAX_GROUPS} largest groups." if len(counts) > _MAX_GROUPS else ""
-    labels = [f"{name} ({counts[name]:,})" for name in names]
+    labels = [f"{_cut(name, 22, brief=True)} ({counts[name]:,})" for name in names]
     page.figure(
         plots.accuracy_by_group(labels, values, facts.chance), caption + " Number of questions in brackets." + more
     )
@@ -423,8 +422,10 @@ def _conversation(page: Page, row: Mapping[str, Any]) -> None:
     page.details(f"{row.get('id')} ({row.get('kind')}{thinking})", build)
 
 
-def _cut(text: str, limit: int = _MAX_TEXT) -> str:
-    return text if len(text) <= limit else text[:limit].rstrip() + f" … ({len(text) - limit:,} characters more)"
+def _cut(text: str, limit: int = _MAX_TEXT, brief: bool = False) -> str:
+    if len(text) <= limit:
+        return text
+    return text[:limit].rstrip() + ("…" if brief else f" … ({len(text) - limit:,} characters more)")
 
 
 def _timings(page: Page, facts: RunFacts) -> None:

@@ -108,7 +108,8 @@ def _knowledge(c: Comparison) -> str:
         f"{c.against} {_percent(c.accuracy_against)}"
     )
     points = f"{100 * abs(c.difference):.1f} points"
-    test = f"paired p {_p_value(c.p_adjusted)}"
+    corrected = f", {_p_value(c.p_adjusted).removeprefix('= ')} after Holm's correction" if c.p_adjusted != c.p else ""
+    test = f"paired p {_p_value(c.p)}{corrected}"
     if c.p_adjusted < SIGNIFICANCE:
         low, high = sorted((abs(c.ci95[0]), abs(c.ci95[1]))) if c.ci95[0] * c.ci95[1] > 0 else c.ci95
         measured = f"{points} (95 % interval {100 * low:.1f} to {100 * high:.1f}, {test})"
@@ -119,8 +120,8 @@ def _knowledge(c: Comparison) -> str:
         return f"{scores}: they are right on the very same questions, so no change of knowledge is shown."
     shown = "no gain in knowledge is shown" if c.difference > 0 else "neither a gain nor a loss of knowledge is shown"
     return (
-        f"{scores}: with {c.n:,} questions a true difference under about {max(1, round(100 * c.detectable))} points "
-        f"would often be missed ({test}), so {shown}."
+        f"{scores}: at this number a true difference under about {max(1, round(100 * c.detectable))} points would "
+        f"often be missed ({test}), so {shown}."
     )
 
 

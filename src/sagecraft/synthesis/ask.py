@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sagecraft.corpus.sentences import mask_math, unmask
 from sagecraft.synthesis import english
 from sagecraft.synthesis.candidate import Candidate, Clause, Names
 from sagecraft.synthesis.questions import RULES
-from sagecraft.corpus.sentences import mask_math, unmask
 
 #: "In the core of a star, …": said before the question instead of being lost.
 _LEAD = re.compile(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from sagecraft.corpus.sentences import mask_math
 from sagecraft.synthesis import english
 from sagecraft.synthesis.candidate import Candidate
-from sagecraft.corpus.sentences import mask_math
 
 _LEAK = re.compile(
     r"\b(?:(?:this|the present|the current|our) (?:paper|article|study|work|review|chapter|section|text|book|letter|analysis)|"

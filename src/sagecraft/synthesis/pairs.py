@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.documents import Document, read_documents
+from sagecraft.corpus.sentences import Sentence, mask_math, sentences_of
 from sagecraft.synthesis import english
 from sagecraft.synthesis.ask import ask
 from sagecraft.synthesis.candidate import Candidate, Names
 from sagecraft.synthesis.dedup import BenchmarkIndex, QuestionIndex
 from sagecraft.synthesis.grade import grade
 from sagecraft.synthesis.passages import accounts, metadata, quoted
-from sagecraft.corpus.sentences import Sentence, mask_math, sentences_of
 
 if TYPE_CHECKING:
     from sagecraft.synthesis.synth import SynthConfig

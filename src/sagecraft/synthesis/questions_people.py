@@ -13,12 +13,7 @@ from sagecraft.synthesis.shapes import DATE, subject_of
 _NAME = r"[A-Z][a-zà-ÿ’'-]+(?: (?:[A-Z]\.)+)*(?: (?:van|von|de|der|den|la|le|du|di))*(?: [A-Z][a-zà-ÿ]*[A-Z’'-]?[A-Za-zà-ÿ’'-]+)+|(?:[A-Z]\. ?)+(?:(?:van|von|de|der) )*[A-Z][a-zà-ÿ’'-]+"
 _SURNAMES = r"[A-Z][a-zà-ÿ]+[A-Za-zà-ÿ’'-]*(?:, [A-Z][A-Za-zà-ÿ’'-]+)* and (?:[A-Z][A-Za-zà-ÿ’'-]+|colleagues|collaborators|co-workers)"
 PERSONS = rf"(?:(?:{_NAME})(?:(?:, (?:{_NAME}))* and (?:{_NAME}|his colleagues|her colleagues|colleagues|collaborators))?|{_SURNAMES})"
-_NOT_PEOPLE = re.compile(
-    r"\b(?:Observatory|Telescope|Survey|Mission|University|Institute|Agency|Array|Explorer|Orbiter|Probe|Laboratory|"
-    r"Experiment|Collaboration|Satellite|Instrument|Camera|Interferometer|Project|Society|Company|Centre|Center|Way|Cloud|"
-    r"Galaxy|Nebula|System|Sea|Ocean|Event|Belt|Sun|Moon|Earth|Sky|The|Law|Space|Deep|Very|Large|Great|New|Early|Late|"
-    r"North|South|East|West|Northern|Southern|National|European|American|Royal|States)\b"
-)
+_NOT_PEOPLE = re.compile(rf"\b(?:{'|'.join(english.NOT_PEOPLE)})\b")
 _ACTS = (
     "discovered|proposed|showed|recognised|recognized|found|announced|measured|derived|predicted|introduced|suggested|argued|"
     "published|identified|noticed|calculated|computed|demonstrated|invented|detected|observed|described|explained|estimated|"

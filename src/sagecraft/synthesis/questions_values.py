@@ -137,7 +137,6 @@ def _counted(clause: Clause) -> Iterator[Candidate]:
         "seconds",
         "minutes",
         "degrees",
-        "astronomers",
         "times",
         "volts",
         "kelvins",

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagecraft.corpus.clean import (
+    PROTECTED,
     clean,
     drop_char_runs,
     drop_repeated_lines,
@@ -50,7 +51,14 @@ def test_a_run_of_one_character_is_cut():
 
 @pytest.mark.parametrize(
     "text",
-    ["1000000000000000000000000", "-" * 40, "." * 40, "| " + "-" * 30 + " |", "$" + "x" * 20 + "$", "`" + "a" * 20 + "`"],
+    [
+        "1000000000000000000000000",
+        "-" * 40,
+        "." * 40,
+        "| " + "-" * 30 + " |",
+        "$" + "x" * 20 + "$",
+        "`" + "a" * 20 + "`",
+    ],
 )
 def test_numbers_rules_and_mathematics_are_no_runs(text):
     assert drop_char_runs(text) == text
@@ -109,3 +117,16 @@ def test_equations_survive_cleaning():
 def test_cleaning_twice_changes_no_more(text):
     once = clean(text)
     assert clean(once) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "formulas"),
+    [
+        ("2.5$\\pm$0.5 and $a$$b$", ["$\\pm$", "$a$", "$b$"]),
+        ("it costs $ 5 or $6 a day", []),
+        ("\\$5 and \\$6, $x$", ["$x$"]),
+        ("$$\na\n\nb\n$$ and `$x`", ["$$\na\n\nb\n$$", "`$x`"]),
+    ],
+)
+def test_what_is_a_formula(text, formulas):
+    assert PROTECTED.findall(text) == formulas

@@ -94,7 +94,9 @@ def test_glossary(tmp_path):
 
 def test_references_to_other_modules_read_as_their_titles(tmp_path):
     write(tmp_path, "<para>x</para>", name="m2")
-    content = '<para>In <link document="m2"/>, <link document="../../etc"/> and <link document="m9" target-id="z"/>.</para>'
+    content = (
+        '<para>In <link document="m2"/>, <link document="../../etc"/> and <link document="m9" target-id="z"/>.</para>'
+    )
     assert blocks(tmp_path, content)[1] == "In Orbits, another section and another section."
 
 
@@ -124,3 +126,9 @@ def test_other_xml_is_refused(tmp_path):
     path.write_text("<html/>")
     with pytest.raises(ReaderError, match="not-cnxml"):
         read_cnxml(path, tmp_path)
+
+
+def test_emphasis_that_begins_again_inside_a_word_is_one(tmp_path):
+    assert (
+        blocks(tmp_path, '<para>A <term>unit</term><emphasis effect="bold">s</emphasis>.</para>')[1] == "A **units**."
+    )

@@ -39,9 +39,7 @@ def test_blocks(tmp_path):
 def test_tables(tmp_path):
     body = """<table><caption>Planets</caption><thead><tr><th>Name</th><th>a|b</th></tr></thead>
     <tr><td>Earth</td><td><math><mi>x</mi></math></td></tr><tr><td colspan="2">Mars</td></tr></table>"""
-    assert text(tmp_path, body) == (
-        "Planets\n\n| Name | a\\|b |\n| --- | --- |\n| Earth | $x$ |\n| Mars |  |"
-    )
+    assert text(tmp_path, body) == ("Planets\n\n| Name | a\\|b |\n| --- | --- |\n| Earth | $x$ |\n| Mars |  |")
 
 
 def test_a_table_for_layout_is_no_table(tmp_path):
@@ -56,7 +54,9 @@ def test_mathml_with_and_without_tex(tmp_path):
 
 
 def test_delimiters_in_text(tmp_path):
-    body = r"<p>The mass \(m_\odot\) obeys \[ a = b \] and costs $5 or $6.</p><p>\begin{align} a &amp;= b \end{align}</p>"
+    body = (
+        r"<p>The mass \(m_\odot\) obeys \[ a = b \] and costs $5 or $6.</p><p>\begin{align} a &amp;= b \end{align}</p>"
+    )
     assert text(tmp_path, body) == (
         "The mass $m_\\odot$ obeys\n\n$$a = b$$\n\nand costs \\$5 or \\$6.\n\n$$\\begin{aligned} a &= b \\end{aligned}$$"
     )
@@ -124,10 +124,19 @@ def test_declared_encodings_are_used(tmp_path):
 
 def test_an_xml_declaration_is_no_obstacle(tmp_path):
     path = tmp_path / "x.xhtml"
-    path.write_text('<?xml version="1.0" encoding="utf-8"?>\n<html xmlns="http://www.w3.org/1999/xhtml"><body><p>a</p></body></html>')
+    path.write_text(
+        '<?xml version="1.0" encoding="utf-8"?>\n<html xmlns="http://www.w3.org/1999/xhtml"><body><p>a</p></body></html>'
+    )
     assert read_html(path, tmp_path).text == "a"
 
 
 def test_a_page_without_text(tmp_path):
     with pytest.raises(ReaderError, match="no-text"):
         read(tmp_path, "<nav>Home</nav>")
+
+
+def test_neighbouring_formulas_are_joined(tmp_path):
+    body = (
+        "<p>x<sub>a</sub><sup>2</sup> costs $<math><mn>5</mn></math> <math><mi>y</mi></math><math><mi>z</mi></math></p>"
+    )
+    assert text(tmp_path, body) == "x$_{a} ^{2}$ costs \\$ $5$ $y z$"

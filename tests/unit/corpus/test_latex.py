@@ -60,7 +60,7 @@ def read(tmp_path: Path) -> Reader:
         ("{\\em outer \\textbf{in}}", "{}*outer **in***"[2:]),
         ("\\iffalse no \\else yes\\fi{} \\iftrue a\\else b\\fi", "yes a"),
         ("\\textcolor{red}{a} {\\color{blue} b}", "a b"),
-        ("a \\vskip 0.3cm plus 1pt b\\kern-3pt c\\rule{1cm}{1pt} \\parindent=0pt d", "a\n\nb c d"),
+        ("a \\vskip 0.3cm plus 1pt b\\kern-3pt c\\rule{1cm}{1pt} \\parindent=0pt d", "a\n\nbc d"),
         ("Ph.D.\\@ X", "Ph.D. X"),
         ("x\\textsuperscript{2}", "x$^{\\mathrm{2}}$"),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -109,13 +108,12 @@ def test_hostile_documents_end_in_a_reader_error(read: Reader, body: str, reason
     assert caught.value.reason == reason
 
 
+@pytest.mark.timeout(120)  # quadratic would take hours
 def test_exponential_macros_stop(read: Reader) -> None:
     names = ["\\x" + "a" * depth for depth in range(13)]
     laughs = "".join(f"\\def{name}{{{(following + ' ') * 10}}}" for name, following in pairwise(names)) + "\\x"
-    started = time.perf_counter()
     with pytest.raises(ReaderError, match="macro-recursion"):
         read(laughs)
-    assert time.perf_counter() - started < 10
 
 
 @pytest.mark.parametrize(
@@ -140,11 +138,10 @@ def test_an_unclosed_argument_costs_a_paragraph_at_most(read: Reader) -> None:
     assert read("\\emph{a\n\nb \\textbf{c}").text == "*a*\n\nb **c**\n"
 
 
+@pytest.mark.timeout(120)  # quadratic would take hours
 def test_a_line_of_five_megabytes(read: Reader) -> None:
-    started = time.perf_counter()
     result = read("some plain words of prose, $x$, " * 160_000)
     assert result.counts["equations_inline"] == 160_000
-    assert time.perf_counter() - started < 20
 
 
 def test_missing_main_file(tmp_path: Path) -> None:

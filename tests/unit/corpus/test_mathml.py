@@ -35,7 +35,7 @@ def latex(body, attributes=""):
         ("<msqrt><mi>x</mi><mo>+</mo><mn>1</mn></msqrt>", r"\sqrt{x+1}"),
         ("<mroot><mi>x</mi><mn>3</mn></mroot>", r"\sqrt[3]{x}"),
         ('<mover accent="true"><mi>v</mi><mo>→</mo></mover>', r"\vec{v}"),
-        ('<mover><mi>AB</mi><mo>→</mo></mover>', r"\overrightarrow{\mathrm{AB}}"),
+        ("<mover><mi>AB</mi><mo>→</mo></mover>", r"\overrightarrow{\mathrm{AB}}"),
         ("<mover><mi>x</mi><mo>¯</mo></mover>", r"\bar{x}"),
         ("<mover><mi>x</mi><mo>^</mo></mover>", r"\hat{x}"),
         ("<munder><mi>lim</mi><mrow><mi>x</mi><mo>→</mo><mn>0</mn></mrow></munder>", r"\lim_{x \to 0}"),

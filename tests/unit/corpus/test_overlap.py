@@ -59,6 +59,17 @@ def test_a_question_in_training_is_a_leak_of_any_item():
     assert [(hit.item, hit.part) for hit in leak_report(ITEMS, [document])] == [("t", "question")]
 
 
+def test_words_that_a_taught_question_takes_from_its_support_are_no_leak():
+    item = dict(ITEMS[1], question="The Sun orbits the centre of the Galaxy at a distance of what?", A="8.2")
+    assert leak_report([item], [Document(id="d", text=item["support"])]) == []
+    assert [
+        hit.part for hit in leak_report([item | {"kind": "withheld"}], [Document(id="d", text=item["support"])])
+    ] == [
+        "question",
+        "support",
+    ]
+
+
 def test_short_questions_must_agree_whole():
     item = {"id": "s", "question": "Who found the Crab pulsar?", "A": "Staelin", "answer": "A", "kind": "taught"}
     assert leak_report([item], [Document(id="d", text="who found the crab pulsar staelin")])[0].num_ngrams == 1

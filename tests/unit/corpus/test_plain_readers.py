@@ -19,7 +19,8 @@ def markdown(tmp_path, text):
 
 def test_front_matter(tmp_path):
     result = markdown(
-        tmp_path, "---\ntitle: Stars\nauthors: [A B, C D]\ndate: 2020-05-01\ntags: x, y z\nlicense: CC0\n---\n\n# Head\n\nText"
+        tmp_path,
+        "---\ntitle: Stars\nauthors: [A B, C D]\ndate: 2020-05-01\ntags: x, y z\nlicense: CC0\n---\n\n# Head\n\nText",
     )
     assert (result.title, result.authors, result.year) == ("Stars", ["A B", "C D"], 2020)
     assert (result.categories, result.license) == (["x", "y z"], "CC0")
@@ -107,7 +108,15 @@ def jsonl(tmp_path, *lines, packed=False):
 
 
 def test_rows_are_documents(tmp_path):
-    row = {"id": "2504.12345", "title": "A\n title", "authors": ["A B"], "categories": "x y", "summary": "S $z$", "n": 1, "m": None}
+    row = {
+        "id": "2504.12345",
+        "title": "A\n title",
+        "authors": ["A B"],
+        "categories": "x y",
+        "summary": "S $z$",
+        "n": 1,
+        "m": None,
+    }
     (found,) = jsonl(tmp_path, row, packed=True)
     assert isinstance(found, Found)
     result = found.result
@@ -122,7 +131,9 @@ def test_text_goes_before_abstract_and_withheld_is_read(tmp_path):
 
 
 def test_bad_lines_do_not_end_the_file(tmp_path):
-    rows = jsonl(tmp_path, {"text": "a"}, b"{not json", b"", [1], {"id": "x"}, {"text": "q", "withheld": "yes"}, {"text": "b"})
+    rows = jsonl(
+        tmp_path, {"text": "a"}, b"{not json", b"", [1], {"id": "x"}, {"text": "q", "withheld": "yes"}, {"text": "b"}
+    )
     reasons = [row.reason if isinstance(row, ReaderError) else row.result.text for row in rows]
     assert reasons == ["a", "bad-json", "bad-json", "no-text", "bad-value", "b"]
     assert "line 2" in rows[1].detail

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def test_shares_that_meet_are_disjoint_and_complete(documents, cuts):
     borders = [0.0, *sorted(set(cuts)), 1.0]
     parts = [
         paragraph
-        for share in zip(borders, borders[1:], strict=False)
+        for share in itertools.pairwise(borders)
         for document in take(texts, share)
         for paragraph in document.text.split("\n\n")
     ]

@@ -45,9 +45,8 @@ def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def test_a_sound_plan(family: Path) -> None:
     found = plan(family / "a", family / "b-16", out_dtype="bfloat16")
     assert [row.name for row in found.tensors] == sorted(load_file(family / "a" / "model.safetensors"))
-    assert found.num_output_bytes == sum((family / "b-16" / "model.safetensors").stat().st_size for _ in "1") - header(
-        family / "b-16" / "model.safetensors"
-    )
+    path = family / "b-16" / "model.safetensors"
+    assert found.num_output_bytes == path.stat().st_size - header(path)
     assert (found.vocabulary.action, found.vocabulary.num_rows) == ("same", 320)
     assert found.config["dtype"] == "bfloat16"
     assert found.notes == ()

@@ -10,6 +10,11 @@ from collections.abc import Sequence
 
 #: Stands for a line break that the author asked for, until spaces are collapsed. (A control character: text cannot hold it.)
 BREAK = "\x1e"
+#: Stand for the dollar signs of inline formulas until the paragraph is closed, so that neighbours can be joined.
+_MATH_OPEN, _MATH_CLOSE = "\x02", "\x03"
+_MARKERS = str.maketrans("", "", BREAK + _MATH_OPEN + _MATH_CLOSE)
+#: `**unit****s**`: emphasis that ends and begins again inside a word.
+_EMPHASIS_SEAM = re.compile(r"(?<=\w)\*{4}(?=\w)")
 _SPACE = re.compile(r"[ \t\r\n\f\v]+")
 # None scans past a second opening: a page of openings without an end costs no more than another.
 TEX_INLINE = re.compile(r"\\\(((?:(?!\\\().)+?)\\\)", re.DOTALL)
@@ -21,17 +26,25 @@ _BEGIN_DISPLAY = re.compile(
 
 def escape_text(text: str) -> str:
     """Text of a page as Markdown: a dollar sign is not the beginning of a formula."""
-    return text.replace("$", r"\$").replace(BREAK, "")
+    return text.translate(_MARKERS).replace("$", r"\$")
 
 
 def inline_math(latex: str) -> str:
     """A formula in running text; nothing for an empty one."""
-    return f"${latex}$" if latex else ""
+    return f"{_MATH_OPEN}{latex}{_MATH_CLOSE}" if latex else ""
+
+
+def begins_with_math(text: str) -> bool:
+    """True if inline text opens with a formula."""
+    return text.startswith(("$", _MATH_OPEN, r"\("))
 
 
 def collapse(text: str) -> str:
     """One space for every run of them; the breaks that were asked for become line ends."""
-    text = _SPACE.sub(" ", text)
+    # Two formulas side by side would read as the beginning of a display: `$a$$b$`.
+    text = _SPACE.sub(" ", text).replace(_MATH_CLOSE + _MATH_OPEN, " ").replace(r"\$" + _MATH_OPEN, r"\$ $")
+    text = text.replace(_MATH_OPEN, "$").replace(_MATH_CLOSE, "$")
+    text = _EMPHASIS_SEAM.sub("", text)
     return re.sub(rf" ?{BREAK} ?", "\n", text).strip()
 
 
@@ -59,7 +72,7 @@ class Blocks:
         if self.tex_delimiters:
             text = _BEGIN_DISPLAY.sub(_environment, text)
             text = TEX_DISPLAY.sub(lambda found: f"\n\n$${found.group(1).strip()}$$\n\n", text)
-            text = TEX_INLINE.sub(lambda found: inline_math(found.group(1).strip()), text)
+            text = TEX_INLINE.sub(lambda found: f"${found.group(1).strip()}$", text)
             text = re.sub(r" *\n\n *", "\n\n", text).strip()
         return text
 
@@ -130,4 +143,4 @@ def raise_or_lower(text: str, raised: bool) -> str:
         inner = rf"\text{{{text}}}"
     else:
         inner = text.replace("−", "-").replace("–", "-").replace("%", r"\%").replace("#", r"\#").replace("&", r"\&")
-    return f"${'^' if raised else '_'}{{{inner}}}$"
+    return inline_math(f"{'^' if raised else '_'}{{{inner}}}")

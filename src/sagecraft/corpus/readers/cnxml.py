@@ -16,6 +16,7 @@ from sagecraft.corpus.licenses import normalize_license
 from sagecraft.corpus.readers.blocks import (
     BREAK,
     Blocks,
+    begins_with_math,
     collapse,
     escape_text,
     inline_math,
@@ -384,7 +385,7 @@ class _Module:
 def _marked(text: str, mark: str) -> str:
     """Text in emphasis marks, which must touch it; a formula needs none."""
     inner = text.strip()
-    if not inner or not mark or inner.startswith(("$", "*")):
+    if not inner or not mark or begins_with_math(inner) or inner.startswith("*"):
         return text
     lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
     return f"{lead}{mark}{inner}{mark}{tail}"

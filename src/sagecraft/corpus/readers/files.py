@@ -11,7 +11,7 @@ from sagecraft.corpus.readers.result import ReaderError
 #: Largest file a reader takes, in bytes. The longest books are below 10 MB; what is larger is data.
 MAX_FILE_BYTES = 64 * 2**20
 #: Share of NUL characters from which a file is taken for binary.
-_MAX_NUL_SHARE = 0.001
+_MAX_NUL_SHARE = 0.01
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),

@@ -14,6 +14,7 @@ from typing import Any
 from sagecraft.corpus.readers.blocks import (
     BREAK,
     Blocks,
+    begins_with_math,
     collapse,
     escape_text,
     inline_math,
@@ -35,7 +36,7 @@ _BLOCK_TAGS = frozenset((
 ))  # fmt: skip
 _MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "cite": "*", "dfn": "*", "var": "*"}
 _DOLLAR_SCRIPT = re.compile(r"mathjax|katex", re.IGNORECASE)
-_DOLLAR_MATH = re.compile(r"\$\$.+?\$\$|\$(?=\S)[^$\n]{1,500}?(?<=\S)\$(?!\d)", re.DOTALL)
+_DOLLAR_MATH = re.compile(r"\$\$.+?\$\$|\$(?=\S)[^$\n]{1,500}?(?<=\S)\$", re.DOTALL)
 _EQUATION_CLASSES = ("ltx_equation", "ltx_eqn_table", "ltx_equationgroup")
 
 
@@ -276,7 +277,7 @@ class _Page:
 def _marked(text: str, mark: str) -> str:
     """Text in emphasis marks, which must touch it; formulas and text that is marked already need none."""
     inner = text.strip()
-    if not mark or not inner or inner.startswith(("$", "*", "\\(")) or BREAK in inner:
+    if not mark or not inner or begins_with_math(inner) or inner.startswith("*") or BREAK in inner:
         return text
     lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
     return f"{lead}{mark}{inner}{mark}{tail}"

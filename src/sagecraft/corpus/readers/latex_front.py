@@ -54,7 +54,7 @@ def _split(tokens: list[str], marks: tuple[str, ...]) -> list[list[str]]:
 def _abstract(setter: Typesetter, _token: str) -> None:
     gullet = setter.gullet
     gullet.read_optional()
-    parts = []
+    parts: list[str] = []
     while len(parts) < 5 and (gullet.peek() == "{"):  # a structured abstract has up to five parts
         parts.append(setter.render(gullet.read_arg()).strip())
     text = PAR.join(part for part in parts if part)

@@ -417,8 +417,13 @@ class Gullet:
 
     def own_package(self, name: str) -> list[str] | None:
         """Tokens of a package that lies beside the document, or None; only small ones are the author's own."""
+        if not name or len(name) > 100 or "/" in name:
+            return None
         path = self.root / f"{name}.sty"
-        if not name or "/" in name or not path.is_file() or path.is_symlink() or path.stat().st_size > 60_000:
+        try:
+            if not path.is_file() or path.is_symlink() or path.stat().st_size > 60_000:
+                return None
+        except (OSError, ValueError):  # a name no file system takes
             return None
         return self._scan(read_source(path), at_letter=True)
 

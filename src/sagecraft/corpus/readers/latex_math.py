@@ -13,6 +13,7 @@ from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, PAR, RAW, is_wor
 from sagecraft.corpus.readers.latex_units import quantity
 
 if TYPE_CHECKING:
+    from sagecraft.corpus.readers.latex_macros import Gullet
     from sagecraft.corpus.readers.latex_text import Typesetter
 
 #: Display environments: what holds their rows inside `$$`, and whether every row is numbered.
@@ -88,7 +89,7 @@ class Maths:
 
     def __init__(self, setter: Typesetter) -> None:
         self._setter = setter
-        self._gullet = setter.gullet
+        self._gullet: Gullet = setter.gullet
         self._sub: list[tuple[str, int]] = []
 
     def inline(self, closer: str) -> str:
@@ -327,7 +328,7 @@ def _end(maths: Maths, formula: Formula, _token: str) -> None:
     elif name == "subequations":
         maths.end_sub()
     elif formula.closer in ("$", "\\)"):
-        gullet.push(["\\end", "{", name, "}"])
+        gullet.push(["\\end", "{", name or " ", "}"])  # no token is empty
         maths._unclosed(formula)
 
 

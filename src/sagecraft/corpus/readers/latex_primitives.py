@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sagecraft.corpus.readers.latex_data import Macro
 from sagecraft.corpus.readers.latex_macros import Gullet, argument_name
-from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, name_of
+from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, name_of, scan
 
 Primitive = Callable[[Gullet, str], None]
 
@@ -111,7 +111,7 @@ def _parse_spec(tokens: list[str]) -> tuple[str, tuple[tuple[str, ...], ...]]:
             continue
         if letter in "oO":
             following = letters[index + 1] if letter == "O" and index + 1 < len(letters) else "{}"
-            defaults.append((following[1:-1],) if len(following) > 2 else ())
+            defaults.append(tuple(scan(following[1:-1])))
             spec += "o"
         elif letter in "ms":
             spec += letter

@@ -14,24 +14,21 @@ from typing import Any
 from sagecraft.corpus.readers.symbols import (
     ACCENTS_OVER,
     ACCENTS_UNDER,
+    CLOSE_FENCES,
     FUNCTIONS,
     GREEK,
     INVISIBLE,
     LIMITS,
+    OPEN_FENCES,
     OPERATORS,
+    VARIANTS,
     letter_to_latex,
 )
 
 #: Deeper than any formula; what is nested deeper is taken as its text.
 _MAX_DEPTH = 60
-_OPEN = {"(": "(", "[": "[", "{": r"\{", "|": "|", "⟨": r"\langle", "〈": r"\langle", "‖": r"\|", "⌊": r"\lfloor"}
-_CLOSE = {")": ")", "]": "]", "}": r"\}", "|": "|", "⟩": r"\rangle", "〉": r"\rangle", "‖": r"\|", "⌋": r"\rfloor"}
 _TALL = frozenset({"mfrac", "mtable", "munderover", "munder", "msqrt", "mroot"})
 _MATRICES = {("(", ")"): "pmatrix", ("[", "]"): "bmatrix", ("|", "|"): "vmatrix", ("{", "}"): "Bmatrix"}
-_VARIANTS = {
-    "bold": r"\mathbf", "normal": r"\mathrm", "script": r"\mathcal", "double-struck": r"\mathbb",
-    "fraktur": r"\mathfrak", "sans-serif": r"\mathsf", "monospace": r"\mathtt", "bold-italic": r"\boldsymbol",
-}  # fmt: skip
 _TEXT_ESCAPES = {
     "%": r"\%",
     "$": r"\$",
@@ -137,24 +134,24 @@ def _fenced_row(children: Sequence[Any], depth: int) -> str | None:
         return None
     opening = _text_of(children[0])
     closing = _text_of(children[-1]) if local_name(children[-1]) == "mo" else ""
-    inner = children[1:-1] if closing in _CLOSE else children[1:]
-    if opening not in _OPEN:
+    inner = children[1:-1] if closing in CLOSE_FENCES else children[1:]
+    if opening not in OPEN_FENCES:
         return None
     table = inner[0] if len(inner) == 1 else None
     while table is not None and local_name(table) in ("mrow", "mstyle") and len(_children(table)) == 1:
         table = _children(table)[0]
     if table is not None and local_name(table) == "mtable":
-        if closing in _CLOSE and (opening, closing) in _MATRICES:
+        if closing in CLOSE_FENCES and (opening, closing) in _MATRICES:
             return _table(table, depth, _MATRICES[(opening, closing)])
         if opening == "{" and not closing:
             return _table(table, depth, "cases")
-    if closing not in _CLOSE or not any(local_name(node) in _TALL for child in inner for node in child.iter()):
+    if closing not in CLOSE_FENCES or not any(local_name(node) in _TALL for child in inner for node in child.iter()):
         return None
     # Only one pair: `(a/b)(c/d)` in one row begins and ends with fences that do not belong together.
     if any(local_name(child) == "mo" and _text_of(child) in (opening, closing) for child in inner):
         return None
     body = _join([_space(inner, position, depth) for position in range(len(inner))])
-    return rf"\left{_OPEN[opening]} {body} \right{_CLOSE[closing]}"
+    return rf"\left{OPEN_FENCES[opening]} {body} \right{CLOSE_FENCES[closing]}"
 
 
 def _space(children: Sequence[Any], position: int, depth: int) -> str:
@@ -204,7 +201,7 @@ def _identifier(element: Any, depth: int) -> str:  # noqa: ARG001 - the signatur
     text = _text_of(element)
     if not text or text in INVISIBLE:
         return ""
-    variant = _VARIANTS.get(element.get("mathvariant") or "")
+    variant = VARIANTS.get(element.get("mathvariant") or "")
     if text in FUNCTIONS:
         return rf"\{text} "
     if len(text) == 1:
@@ -247,7 +244,7 @@ def _operator(element: Any, depth: int) -> str:
 
 
 def _is_fence(text: str) -> bool:
-    return text in _OPEN or text in _CLOSE
+    return text in OPEN_FENCES or text in CLOSE_FENCES
 
 
 def _words(element: Any, depth: int) -> str:
@@ -374,7 +371,7 @@ def _fenced(element: Any, depth: int) -> str:
         if position and separators:
             body += separators[min(position - 1, len(separators) - 1)] + " "
         body += _group(part, depth)
-    left, right = _OPEN.get(opening, opening), _CLOSE.get(closing, closing)
+    left, right = OPEN_FENCES.get(opening, opening), CLOSE_FENCES.get(closing, closing)
     if any(local_name(node) in _TALL for node in element.iter()):
         return rf"\left{left or '.'} {body.strip()} \right{right or '.'}"
     return f"{left}{body.strip()}{right}"
@@ -429,7 +426,7 @@ def _enclosed(element: Any, depth: int) -> str:
 
 def _style(element: Any, depth: int) -> str:
     inner = _row(element, _children(element), depth)
-    command = _VARIANTS.get(element.get("mathvariant") or "")
+    command = VARIANTS.get(element.get("mathvariant") or "")
     if (
         not command
         or not inner.strip()

@@ -58,6 +58,7 @@ GREEK: dict[str, str] = {
     "ϖ": r"\varpi",
     "ϱ": r"\varrho",
     "Ɵ": r"\Theta",
+    "ϒ": r"\Upsilon",
     "µ": r"\mu",
     "∆": r"\Delta",
     "Ω": r"\Omega",
@@ -81,7 +82,8 @@ OPERATORS: dict[str, str] = {
     "⋃": r"\bigcup", "⋂": r"\bigcap", "∂": r"\partial", "∇": r"\nabla", "√": r"\surd", "∞": r"\infty", "∀": r"\forall",
     "∃": r"\exists", "¬": r"\neg", "∴": r"\therefore", "∵": r"\because", "∠": r"\angle", "△": r"\triangle",
     "□": r"\square", "…": r"\ldots", "⋯": r"\cdots", "⋮": r"\vdots", "⋱": r"\ddots", "′": "'", "″": "''", "‴": "'''",
-    "’": "'", "⟨": r"\langle", "⟩": r"\rangle", "〈": r"\langle", "〉": r"\rangle", "⌈": r"\lceil", "⌉": r"\rceil",
+    "’": "'", "⟨": r"\langle", "⟩": r"\rangle", "〈": r"\langle", "〉": r"\rangle",
+    "\u2329": r"\langle", "\u232a": r"\rangle", "‒": "-", "○": r"\circ", "⌈": r"\lceil", "⌉": r"\rceil",
     "⌊": r"\lfloor", "⌋": r"\rfloor", "{": r"\{", "}": r"\}", "ℏ": r"\hbar", "ħ": r"\hbar", "ℓ": r"\ell",
     "ℜ": r"\Re", "ℑ": r"\Im", "℘": r"\wp", "ℵ": r"\aleph", "ı": r"\imath", "ȷ": r"\jmath", "°": r"^{\circ}",
     "º": r"^{\circ}", "Å": r"\text{Å}", "\u212b": r"\text{Å}", "%": r"\%", "#": r"\#", "&": r"\&",
@@ -141,6 +143,35 @@ ACCENTS_OVER: dict[str, str] = {
 ACCENTS_UNDER: dict[str, str] = {
     "⏟": r"\underbrace", "︸": r"\underbrace", "_": r"\underline", "̲": r"\underline", "¯": r"\underline",
     "‾": r"\underline", "―": r"\underline",
+}  # fmt: skip
+
+#: Delimiters and their LaTeX.
+OPEN_FENCES = {
+    "(": "(",
+    "[": "[",
+    "{": r"\{",
+    "|": "|",
+    "⟨": r"\langle",
+    "〈": r"\langle",
+    "\u2329": r"\langle",
+    "‖": r"\|",
+    "⌊": r"\lfloor",
+}
+CLOSE_FENCES = {
+    ")": ")",
+    "]": "]",
+    "}": r"\}",
+    "|": "|",
+    "⟩": r"\rangle",
+    "〉": r"\rangle",
+    "\u232a": r"\rangle",
+    "‖": r"\|",
+    "⌋": r"\rfloor",
+}
+#: `mathvariant` → command.
+VARIANTS = {
+    "bold": r"\mathbf", "normal": r"\mathrm", "script": r"\mathcal", "double-struck": r"\mathbb",
+    "fraktur": r"\mathfrak", "sans-serif": r"\mathsf", "monospace": r"\mathtt", "bold-italic": r"\boldsymbol",
 }  # fmt: skip
 
 _STYLED = {"BOLD": r"\mathbf", "SCRIPT": r"\mathcal", "FRAKTUR": r"\mathfrak", "DOUBLE-STRUCK": r"\mathbb"}

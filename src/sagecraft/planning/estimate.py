@@ -1,0 +1,287 @@
+"""What each stage will take: one function a stage, from its settings and what its inputs will hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sagecraft.models.config import DecoderConfig
+from sagecraft.planning.cluster import Cluster
+from sagecraft.planning.corpus_size import BYTES_PER_TOKEN, num_rows, num_tokens, withheld_shares
+from sagecraft.planning.flops import flop_per_token_causal
+from sagecraft.planning.memory import GIB, inference_gib, training_gib
+
+#: Characters a second that one core reads and cleans (LaTeX and CNXML; Markdown is faster).
+_READ_BYTES_PER_SECOND = 0.4e6
+#: Tokens of a question and its answer with template, and of source text for each that the offline teacher finds.
+_TOKENS_PER_CONVERSATION = 140
+_TOKENS_PER_PAIR = 110
+#: Tokens of a question with four options, and of the four options' continuations.
+_TOKENS_PER_ITEM = 90
+_OPTIONS_PER_ITEM = 4
+#: Bytes of weights that a merge reads and computes a second on one core.
+_MERGE_BYTES_PER_SECOND = 0.1e9
+_DEFAULT_BANDWIDTH = 20e9
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a step will have made, as far as later steps need it.
+
+    Attributes:
+        tokens: of text; for withhold, of the part to train on.
+        withheld_tokens: of the part set aside.
+        paths: sources that were read.
+        model: architecture.
+    """
+
+    tokens: float | None = None
+    withheld_tokens: float | None = None
+    paths: tuple[Path, ...] = ()
+    model: DecoderConfig | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a step takes. None is not known.
+
+    Attributes:
+        tokens: processed, repetitions included.
+        flop: floating-point operations of models.
+        memory_gib: of one device.
+        device_hours: of all devices together.
+        num_devices: that work at once.
+        disk_gib: that stays.
+        scratch_gib: needed on top while it runs.
+        note: what the reader should know.
+    """
+
+    tokens: float | None = None
+    flop: float | None = None
+    memory_gib: float | None = None
+    device_hours: float | None = None
+    num_devices: int = 1
+    disk_gib: float | None = None
+    scratch_gib: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A cluster with its measured values filled in."""
+
+    cluster: Cluster
+    memory_gib: float
+    peak_tflops: float
+
+    @property
+    def flop_per_second(self) -> float:
+        """What training reaches on one device."""
+        return self.peak_tflops * 1e12 * self.cluster.mfu
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Memory bandwidth of one device."""
+        known = self.cluster.bandwidth_gb_per_second
+        return _DEFAULT_BANDWIDTH if known is None else known * 1e9
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A step among the others: its settings, and what its inputs will hold."""
+
+    config: Mapping[str, Any]
+    inputs: Mapping[str, Path | Made]
+    base: DecoderConfig | None
+    machine: Machine
+
+    def made(self, name: str) -> Made:
+        """What the step behind an input will have made; nothing if it is a file or not there."""
+        value = self.inputs.get(name)
+        return value if isinstance(value, Made) else Made()
+
+    def path(self, name: str) -> Path | None:
+        """The file or folder of an input; None if a step makes it."""
+        value = self.inputs.get(name)
+        return value if isinstance(value, Path) else None
+
+    @property
+    def model(self) -> DecoderConfig | None:
+        """The model it works on."""
+        return self.made("model").model or self.base
+
+
+Result = tuple[Estimate, Made]
+_UNKNOWN = "unknown until the base model is fetched"
+
+
+def fetch(step: Situation) -> Result:
+    """Downloads a model; catalogue models are stored as float32."""
+    if step.base is None:
+        return Estimate(note=_UNKNOWN), Made()
+    size = step.base.num_parameters()
+    note = f"{size / 1e9:.3g} B parameters"
+    memory = (8.0 * size) / GIB + 0.5  # the parity gate holds two copies
+    return Estimate(memory_gib=memory, disk_gib=4.0 * size / GIB, note=note), Made(model=step.base)
+
+
+def ingest(step: Situation) -> Result:
+    """Reads every source once; a `share` takes its part."""
+    paths = [value for name, value in sorted(step.inputs.items()) if isinstance(value, Path)]
+    listed = step.config.get("paths", [])
+    shares = [(entry.get("share") or (0.0, 1.0)) if isinstance(entry, dict) else (0.0, 1.0) for entry in listed]
+    if len(shares) != len(paths):
+        shares = [(0.0, 1.0)] * len(paths)
+    tokens = sum(num_tokens(path) * (share[1] - share[0]) for path, share in zip(paths, shares, strict=True))
+    text = tokens * BYTES_PER_TOKEN
+    estimate = Estimate(
+        tokens=tokens, memory_gib=0.5, device_hours=text / _READ_BYTES_PER_SECOND / 3600, disk_gib=0.5 * text / GIB
+    )
+    return estimate, Made(tokens=tokens, paths=tuple(paths))
+
+
+def withhold(step: Situation) -> Result:
+    """Sets a part aside; what sidecars mark is counted by documents."""
+    source = step.made("documents")
+    if source.tokens is None:
+        return Estimate(), Made()
+    flagged, undecided = withheld_shares(list(source.paths)) if step.config.get("flagged", True) else (0.0, 1.0)
+    share = flagged + undecided * float(step.config.get("fraction", 0.0))
+    estimate = Estimate(
+        tokens=source.tokens,
+        memory_gib=0.5,
+        disk_gib=0.5 * source.tokens * BYTES_PER_TOKEN / GIB,
+        note=f"{share:.0%} withheld",
+    )
+    return estimate, Made(tokens=source.tokens * (1 - share), withheld_tokens=source.tokens * share)
+
+
+def pack(step: Situation) -> Result:
+    """Domain text up to its budget, and general text up to its share."""
+    domain = step.made("documents").tokens
+    if domain is None:
+        return Estimate(), Made()
+    limit = step.config.get("max_domain_tokens")
+    domain = domain if limit is None else min(domain, float(limit))
+    share = float(step.config.get("general_share", 0.0))
+    general = min(step.made("general").tokens or 0.0, domain * share / (1 - share))
+    tokens = domain + general
+    note = f"{general / tokens:.0%} of them general text" if tokens else "no text"
+    return Estimate(tokens=tokens, memory_gib=0.5, disk_gib=10 * tokens / GIB, note=note), Made(tokens=tokens)
+
+
+def synth(step: Situation) -> Result:
+    """Conversations of the offline teacher; how many it finds is a guess until it has read."""
+    source = step.made("documents").tokens
+    if source is None:
+        return Estimate(), Made()
+    pairs = source / _TOKENS_PER_PAIR
+    limit = step.config.get("max_pairs")
+    pairs = pairs if limit is None else min(pairs, float(limit))
+    own = pairs * (1 + float(step.config.get("share_thinking", 0.0)))
+    share = float(step.config.get("general_share", 0.0))
+    files = [path for name, path in step.inputs.items() if name.startswith("general") and isinstance(path, Path)]
+    general = min(float(sum(num_rows(path) for path in files)), own * share / (1 - share))
+    tokens = (own + general) * _TOKENS_PER_CONVERSATION
+    note = f"about {own + general:,.0f} conversations, a guess"
+    hours = source * BYTES_PER_TOKEN / _READ_BYTES_PER_SECOND / 3600
+    return Estimate(tokens, None, 0.5, hours, disk_gib=5 * tokens / GIB, note=note), Made(tokens=tokens)
+
+
+def render(step: Situation) -> Result:
+    """Conversations as tokens."""
+    tokens = step.made("conversations").tokens
+    disk = None if tokens is None else 10 * tokens / GIB
+    return Estimate(tokens=tokens, memory_gib=0.5, disk_gib=disk), Made(tokens=tokens)
+
+
+def train(step: Situation, sequence_length: int) -> Result:
+    """Continued pre-training and fine-tuning: FLOP, states, activations, checkpoints."""
+    model, machine = step.model, step.machine
+    tokens = step.made("tokens").tokens
+    if model is None:
+        return Estimate(note=_UNKNOWN), Made()
+    dtype = str(step.config.get("compute_dtype", "bfloat16"))
+    devices = machine.cluster.devices
+    rows = max(1, -(-int(step.config.get("rows_per_pass", 1)) // devices))
+    size = rows * sequence_length
+    memory = training_gib(model, dtype, size, devices, recompute=False)
+    notes = []
+    if memory > machine.memory_gib and devices > 1:
+        memory = training_gib(model, dtype, size, devices, recompute=True)
+        notes.append("with recomputed activations")
+    stored = 2.0 if step.config.get("save_dtype") == "bfloat16" else 4.0
+    disk, scratch = stored * model.num_parameters() / GIB, 2 * 12.0 * model.num_parameters() / GIB
+    made = Made(model=model)
+    if tokens is None:
+        return Estimate(memory_gib=memory, disk_gib=disk, scratch_gib=scratch, num_devices=devices), made
+    seen = tokens * float(step.config.get("epochs", 1.0))
+    flop = seen * flop_per_token_causal(model, sequence_length)
+    hours = flop / machine.flop_per_second / 3600
+    rate = machine.flop_per_second / flop_per_token_causal(model, sequence_length)
+    notes.insert(0, f"{rate:,.0f} tokens/s a device")
+    return Estimate(seen, flop, memory, hours, devices, disk, scratch, "; ".join(notes)), made
+
+
+def merge(step: Situation) -> Result:
+    """Streams tensor by tensor: every model is read once."""
+    if step.base is None:
+        return Estimate(note=_UNKNOWN), Made()
+    sources = max(2, len(step.inputs))
+    size = step.base.num_parameters()
+    largest = step.base.vocab_size * step.base.hidden_size
+    read = 4.0 * size * sources
+    estimate = Estimate(
+        memory_gib=4.0 * largest * (sources + 2) / GIB + 0.5,
+        device_hours=read / _MERGE_BYTES_PER_SECOND / 3600,
+        disk_gib=4.0 * size / GIB,
+        note=f"reads {sources} models",
+    )
+    return estimate, Made(model=step.base)
+
+
+def evaluate(step: Situation) -> Result:
+    """Questions in every mode, and running text. Generated tokens come one by one, bounded by memory bandwidth."""
+    model, machine, task = step.model, step.machine, step.path("task")
+    if model is None:
+        return Estimate(note=_UNKNOWN), Made()
+    items = num_rows(task) if task is not None and task.exists() else None
+    if items is None:
+        return Estimate(note="number of questions unknown"), Made()
+    items = min(items, int(step.config.get("max_items") or items))
+    modes: Sequence[str] = step.config.get("modes", ("continuation",))
+    texts = sum(name in step.inputs for name in ("domain", "general"))
+    read = items * _TOKENS_PER_ITEM * len(modes) + texts * int(step.config.get("perplexity_tokens", 0))
+    written = 0
+    if "generate" in modes:
+        thinks = step.config.get("thinking") == "on"
+        written = items * (
+            int(step.config.get("answer_tokens", 0)) + thinks * int(step.config.get("thought_tokens", 0))
+        )
+    width = 2 if step.config.get("dtype", "bfloat16") == "bfloat16" else 4
+    flop = 2.0 * model.num_parameters(embedding=False) * (read + written)
+    seconds = flop / machine.flop_per_second + written * width * model.num_parameters() / machine.bytes_per_second
+    estimate = Estimate(
+        tokens=float(read + written),
+        flop=flop,
+        memory_gib=inference_gib(model, str(step.config.get("dtype", "bfloat16")), 2048),
+        device_hours=seconds / 3600,
+        disk_gib=items * 2000 / GIB,
+        note=f"{items:,} questions" + (f", at most {written:,} tokens written" if written else ""),
+    )
+    return estimate, Made()
+
+
+#: stage → its estimate; the training stages, which need the length of their rows, are apart.
+ESTIMATES: dict[str, Callable[[Situation], Result]] = {
+    "fetch": fetch,
+    "ingest": ingest,
+    "withhold": withhold,
+    "pack": pack,
+    "synth": synth,
+    "render": render,
+    "merge": merge,
+    "evaluate": evaluate,
+}

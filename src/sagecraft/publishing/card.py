@@ -1,0 +1,239 @@
+"""The model card: README.md with the hub's front matter, filled from manifests and measurements, nothing from memory."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from sagecraft import __version__
+from sagecraft.chat.thinking import SWITCH
+from sagecraft.errors import UserError
+from sagecraft.models.fetch import find
+from sagecraft.publishing.lineage import History, Step, scalars
+
+#: SPDX identifiers (lower case) that are the hub's own; other licences go under `other` with their name.
+_HUB_LICENSES = {
+    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0", "gpl-3.0", "lgpl-3.0", "mpl-2.0", "openrail", "llama2", "llama3", "llama3.1", "llama3.2",
+    "llama3.3", "gemma",
+}  # fmt: skip
+#: Beginnings of licences that ask for no more than a mention.
+_OPEN_LICENSES = ("CC-BY-4", "CC0", "MIT", "APACHE")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
+_MAX_TEXT = 200
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A GGUF beside the model: its file, type, and the tolerance it passed."""
+
+    file: str
+    kind: str
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model everything started from; an empty text is unknown."""
+
+    title: str = ""
+    license: str = ""
+    quantisation: str = ""
+    repository: str = ""
+
+
+def escape(value: object) -> str:
+    """Text as one line of literal Markdown: it may come from a stranger's file."""
+    text = " ".join(str(value).split())
+    text = text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
+    return _MARKUP.sub(r"\\\1", text)
+
+
+def write_card(name: str, config: Mapping[str, Any], history: History, exported: Exported | None) -> str:
+    """The text of README.md.
+
+    Args:
+        name: what the model is called.
+        config: its config.json.
+        history: what it was made of and how it measured.
+        exported: the GGUF beside it, if any.
+    """
+    base = _base(history)
+    blocks = [
+        f"---\n{yaml.safe_dump(_front(base, history, exported), sort_keys=False, allow_unicode=True)}---",
+        f"# {escape(name)}",
+        _summary(config, history, base),
+        *_making(history),
+        *_data(history),
+        *_measured(history),
+        *_usage(history, exported),
+        *_limits(history, base),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table of literal cells."""
+    lines = [columns, ["---"] * len(columns), *([escape(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _base(history: History) -> Base:
+    fetched = history.last("fetch")
+    if fetched is None:
+        return Base()
+    stats = fetched.manifest.stats
+    name = str(stats.get("name", ""))
+    try:
+        repository = find(name).repository or ""
+    except UserError:  # the catalogue of the version that fetched it may have had other names
+        repository = ""
+    return Base(
+        title=str(stats.get("title") or name),
+        license=str(stats.get("license") or ""),
+        quantisation=str(stats.get("quantisation") or ""),
+        repository=repository if _HUB_NAME.fullmatch(repository) else "",
+    )
+
+
+def _trained(history: History) -> list[Step]:
+    return [step for step in history.steps if step.manifest.stage in ("cpt", "sft", "merge")]
+
+
+def _front(base: Base, history: History, exported: Exported | None) -> dict[str, Any]:
+    front: dict[str, Any] = {}
+    if base.license:
+        known = base.license.lower() in _HUB_LICENSES
+        front["license"] = base.license.lower() if known else "other"
+        if not known:
+            front["license_name"] = re.sub(r"[^a-z0-9.]+", "-", base.license.lower()).strip("-") or "unknown"
+    front |= {"library_name": "transformers", "pipeline_tag": "text-generation"}
+    if base.repository:
+        front["base_model"] = base.repository
+        if steps := _trained(history):
+            front["base_model_relation"] = "merge" if steps[-1].manifest.stage == "merge" else "finetune"
+    front["tags"] = ["sagecraft", *(["gguf"] if exported else [])]
+    return front
+
+
+def _summary(config: Mapping[str, Any], history: History, base: Base) -> str:
+    stages = " → ".join(step.manifest.stage for step in history.steps if step.manifest.kind == "model")
+    rows: list[tuple[str, object]] = [
+        ("Base model", base.title or "not recorded"),
+        ("Licence of the base model", base.license or "not recorded"),
+    ]
+    if base.quantisation:
+        rows.append(("Precision of the base model", f"de-quantised from {base.quantisation}: not the original weights"))
+    rows += [
+        ("Architecture", config.get("model_type", "unknown")),
+        ("Layers × width", f"{config.get('num_hidden_layers', '?')} × {config.get('hidden_size', '?')}"),
+        ("Context, tokens", config.get("max_position_embeddings", "unknown")),
+        ("Type of the weights", config.get("dtype") or config.get("torch_dtype") or "unknown"),
+        ("Stages", stages or "not recorded: the folder has no manifest"),
+    ]
+    return f"Made with sagecraft {__version__}.\n\n" + table(("", ""), rows)
+
+
+def _making(history: History) -> list[str]:
+    if not history.steps:
+        return []
+    rows = [
+        (
+            step.name,
+            step.manifest.kind,
+            ", ".join(f"{name}: {origin}" for name, origin in step.inputs.items()) or "—",
+            step.manifest.digest[:12],
+        )
+        for step in history.steps
+    ]
+    blocks = [
+        "## How it was made",
+        "Each row is an artifact; the digest is the hash of its contents. `lineage.json` has them whole.",
+        table(("Step", "Holds", "Made from", "Digest"), rows),
+    ]
+    for step in _trained(history):
+        facts = {**scalars(step.manifest.config), **scalars(step.manifest.stats)}
+        blocks += [f"### {escape(step.name)}", table(("Setting or figure", "Value"), list(facts.items()))]
+    return blocks
+
+
+def _data(history: History) -> list[str]:
+    """Documents and their licences, as the ingest steps counted them."""
+    rows, licenses = [], Counter[str]()
+    for step in history.steps:
+        if step.manifest.stage != "ingest":
+            continue
+        stats = step.manifest.stats
+        stated = {str(k): int(v) for k, v in (stats.get("licenses") or {}).items()}
+        licenses.update(stated)
+        listed = ", ".join(f"{stated_as} ({count:,})" for stated_as, count in sorted(stated.items())) or "not recorded"
+        rows.append((step.name, _count(stats.get("num_documents")), _count(stats.get("num_words")), listed))
+    if not rows:
+        return []
+    blocks = ["## Training data", table(("Source", "Documents", "Words", "Licences (documents)"), rows)]
+    withheld = history.last("withhold")
+    if withheld is not None and (number := withheld.manifest.stats.get("num_withheld")):
+        blocks.append(f"{_count(number)} of these documents were withheld from training.")
+    needs_care = sorted(name for name in licenses if not name.upper().startswith(_OPEN_LICENSES))
+    if needs_care:
+        blocks.append(f"Look at these licences before the model is used further: {escape(', '.join(needs_care))}.")
+    return blocks
+
+
+def _count(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else "unknown"
+
+
+def _measured(history: History) -> list[str]:
+    if not history.results:
+        return ["## Evaluation", "No evaluation stands beside this model."]
+    rows = []
+    for name, results in history.results.items():
+        interval = f"{100 * results.ci95[0]:.1f} to {100 * results.ci95[1]:.1f}" if results.ci95 else "—"
+        texts = [results.perplexity.get("domain"), results.perplexity.get("general")]
+        rows.append(
+            (
+                name,
+                f"{100 * results.accuracy:.1f}" if results.accuracy is not None else "—",
+                interval,
+                results.n,
+                results.mode or "—",
+                *(f"{text.perplexity:.2f}" if text else "—" for text in texts),
+            )
+        )
+    columns = ("Model", "Accuracy, %", "95 % interval", "Questions", "Mode", "Perplexity, domain", "general")
+    closing = "Where two intervals overlap, the questions alone do not show a difference between the two models."
+    return ["## Evaluation", table(columns, rows), closing]
+
+
+def _usage(history: History, exported: Exported | None) -> list[str]:
+    blocks = ["## Use", "```\nsagecraft chat FOLDER\nsagecraft serve FOLDER\n```"]
+    if history.last("sft") is not None:
+        blocks.append(
+            f"The first line of the system prompt is the switch: `{SWITCH['on']}` makes the model think in "
+            f"`<think>…</think>` before it answers, `{SWITCH['off']}` makes it answer at once."
+        )
+    if exported is not None:
+        blocks.append(
+            f"`{exported.file}` holds the same model for llama.cpp ({exported.kind}). It was read back and its logits "
+            f"compared with the folder's: root mean square difference at most {exported.tolerance:g} of their spread."
+        )
+    return blocks
+
+
+def _limits(history: History, base: Base) -> list[str]:
+    limits = [
+        "It can be wrong, and it sounds no less sure when it is: check what matters in the literature.",
+        "No safety evaluation was made beyond what is stated above.",
+    ]
+    if not history.results:
+        limits.append("Nothing here says how good it is.")
+    if not base.license:
+        limits.append("The licence of the base model is not recorded; its terms apply to this model as well.")
+    return ["## Limits", "\n".join(f"- {line}" for line in limits)]

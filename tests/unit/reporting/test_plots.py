@@ -1,0 +1,87 @@
+"""Plots: the same bytes for the same numbers, fit to stand in a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sagecraft.reporting import plots
+from sagecraft.reporting.page import check_svg
+
+MODELS = ["base", "cpt"]
+ODD = '$x_y$ <b>"q"</b> url(http://evil.example) onload=x 日本 \\frac{'
+DRAWN: dict[str, Callable[[], plots.Drawing]] = {
+    "loss": lambda: plots.loss_curves({"a": [(0, 3.0), (1, 2.0), (2, float("nan"))], ODD: [(0, 1.0)], "none": []}),
+    "bars": lambda: plots.accuracy_bars([*MODELS, ODD], [0.3, 0.0, 1.0], [(0.2, 0.4), (0.0, 0.2), (0.8, 1.0)], 0.25),
+    "groups": lambda: plots.accuracy_by_group(["x", ODD], {"base": [(0.4, (0.3, 0.5)), None]}, 0.25),
+    "perplexity": lambda: plots.perplexity_bars(MODELS, {"domain": [20.0, 15.0], ODD: [30.0, None]}),
+    "timings": lambda: plots.stage_timings({"cpt": 412.0, "merge": 0.0, ODD: 3.0}),
+    "shares": lambda: plots.source_shares({"domain": 80.0, ODD: 0.0}),
+    "cost": lambda: plots.cost_accuracy([("a", 0.001, 0.4, (0.3, 0.5)), (ODD, 2.0, 0.6, (0.5, 0.7))], 0.25),
+    "histogram": lambda: plots.histogram([1.0, 2.0, 2.5, float("inf")], ODD),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_drawing_is_the_same_bytes_and_fit_for_a_page(name: str) -> None:
+    first, second = DRAWN[name](), DRAWN[name]()
+    assert first == second
+    assert first.startswith("<svg")
+    check_svg(first)
+    assert "evil.example" not in re.sub(r">[^<]*<", "><", first)
+    # colours come from the page, with a plain one where there is none
+    assert not re.search(r"(?<!, )#(2b2f36|0072b2)", first)
+    assert "var(--plot-ink, #2b2f36)" in first
+
+
+def test_ids_of_two_drawings_differ() -> None:
+    first, second = (set(re.findall(r'\sid="([^"]+)"', DRAWN[name]())) for name in ("loss", "bars"))
+    assert first
+    assert second
+    assert first.isdisjoint(second)
+
+
+def test_references_lead_to_ids_of_the_same_drawing() -> None:
+    svg = DRAWN["loss"]()
+    ids = set(re.findall(r'\sid="([^"]+)"', svg))
+    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg))
+    assert used
+    assert {a or b for a, b in used} <= ids
+
+
+def test_labels_are_there_as_text() -> None:
+    svg = plots.accuracy_bars(["base & co", "$cpt$"], [0.382, 0.5], [(0.3, 0.46), (0.4, 0.6)], 0.25)
+    for text in ("base &amp; co", "$cpt$", "38.2", "50.0", "chance"):
+        assert f">{text}</text>" in svg
+
+
+def test_long_runs_stay_small() -> None:
+    svg = plots.loss_curves({"domain": [(n, 3 - n / 20_000) for n in range(20_000)]})
+    assert len(svg) < 120_000
+
+
+def test_png_is_written_from_the_same_figure(tmp_path: Path) -> None:
+    drawing = DRAWN["bars"]()
+    for name in ("a", "b"):
+        plots.save_png(drawing, tmp_path / name / "x.png")
+    first, second = ((tmp_path / name / "x.png").read_bytes() for name in "ab")
+    assert first.startswith(b"\x89PNG")
+    assert first == second
+
+
+def test_smoothing_keeps_a_constant_and_follows_a_fall() -> None:
+    assert plots.smooth([2.0] * 9, 5) == [2.0] * 9
+    falling = plots.smooth([10.0, 5.0, 4.0, 4.0, 4.0, 4.0], 4)
+    assert falling[0] == pytest.approx(7.5)
+    assert falling[-1] == 4.0
+    assert plots.smooth([], 3) == []
+
+
+def test_nothing_to_plot_is_the_callers_fault() -> None:
+    with pytest.raises(ValueError, match="nothing to plot"):
+        plots.histogram([float("nan")], "x")
+    with pytest.raises(ValueError, match="logarithmic axis"):
+        plots.cost_accuracy([("a", 0.0, 0.4, (0.3, 0.5))])
