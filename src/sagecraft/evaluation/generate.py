@@ -37,7 +37,7 @@ def local_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Re
         "thought_tokens": config.thought_tokens,
         "answer_tokens": config.answer_tokens,
     }
-    room = engine.config.max_positions - len(ids)
+    room = engine.max_positions - len(ids)
     error = None if room > 0 else f"{len(ids):,} tokens do not fit into the model's context of {len(ids) + room:,}"
     return Request(shown, body, error)
 
@@ -108,7 +108,7 @@ def _write(writer: _Writer, prompt: list[int], budget: int) -> None:
     """Lets the engine write; one token beyond the budget tells a reply that ends there from one that is cut there."""
     from sagecraft.inference.local import Sampling
 
-    room = writer.engine.config.max_positions - len(prompt)
+    room = writer.engine.max_positions - len(prompt)
     if room <= 0:
         writer.cut = True
         return

@@ -54,8 +54,8 @@ def perplexity(
         perplexity, nats_per_token, bits_per_byte (which compares models with different tokenizers), num_tokens,
         num_bytes, num_documents.
     """
-    if not 2 <= window <= engine.config.max_positions:
-        limit = engine.config.max_positions
+    if not 2 <= window <= engine.max_positions:
+        limit = engine.max_positions
         raise UserError(f"perplexity_window: {window:,} is not within 2 to {limit:,}, the context of {engine.name}")
     windows, num_documents = choose_windows(engine, documents, max_tokens, window, seed)
     if not windows:

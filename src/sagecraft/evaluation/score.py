@@ -92,7 +92,7 @@ def continuation_request(engine: LocalEngine, item: Item, config: EvaluateConfig
 
 
 def _too_long(engine: LocalEngine, num_tokens: int) -> str | None:
-    room = engine.config.max_positions
+    room = engine.max_positions
     return None if num_tokens <= room else f"{num_tokens:,} tokens do not fit into the model's context of {room:,}"
 
 

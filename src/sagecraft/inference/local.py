@@ -46,7 +46,6 @@ class LocalEngine:
         loaded = load_model(path, dtype)
         self.model = loaded.model
         self.max_positions = loaded.model.max_positions
-        self.config = loaded.model  # for callers that still ask the configuration for max_positions
         self.tokenizer = loaded.tokenizer
         self.path = path
         self.name = path.resolve().name

@@ -83,12 +83,12 @@ def export(folder: Path, target: Path, kind: GgufType, name: str) -> Match:
         UserError: the model or its tokenizer has no GGUF form here.
         MachineError: the file does not compute what the folder does.
     """
-    write(folder, target, kind, name)
     try:
+        write(folder, target, kind, name)
         check_tokenizer(folder, target)
         return check(folder, target, kind)
     except Exception:
-        target.unlink()
+        target.unlink(missing_ok=True)
         raise
 
 
@@ -112,14 +112,16 @@ def write(folder: Path, target: Path, kind: GgufType, title: str) -> None:
     factors = rope_factors(config)
     if factors is not None:
         writer.add_tensor_info(_ROPE_FACTORS, factors.shape, factors.dtype, factors.nbytes, GGMLQuantizationType.F32)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    for name, values in _weights(records, config):
-        writer.write_tensor_data(_quantise(name, values, types[name]))
-    if factors is not None:
-        writer.write_tensor_data(factors)
-    writer.close()
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for name, values in _weights(records, config):
+            writer.write_tensor_data(_quantise(name, values, types[name]))
+        if factors is not None:
+            writer.write_tensor_data(factors)
+    finally:
+        writer.close()
 
 
 def gguf_name(name: str) -> str:

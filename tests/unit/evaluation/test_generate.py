@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,13 +24,13 @@ class Scripted:
     def __init__(self, folder: Path, *replies: str, context: int = 4096) -> None:
         self.tokenizer = Tokenizer.from_folder(folder)
         self.template = ChatTemplate.from_folder(folder)
-        self.config = SimpleNamespace(max_positions=context)
+        self.max_positions = context
         self.replies = list(replies)
         self.prompts: list[list[int]] = []
 
     def stream(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[int]:
         self.prompts.append(list(prompt_ids))
-        room = min(sampling.max_tokens, self.config.max_positions - len(prompt_ids))
+        room = min(sampling.max_tokens, self.max_positions - len(prompt_ids))
         yield from self.tokenizer.encode(self.replies.pop(0))[:room]
 
 

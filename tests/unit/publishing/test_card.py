@@ -26,7 +26,7 @@ def step(folder: Path, kind: str, stage: str, inputs: dict[str, Path], stats: di
     """An artifact of one file, or a pico model."""
     with artifact.build(folder, kind=kind, stage=stage, version=1, config=Settings(**config), inputs=inputs) as build:
         if kind == "model":
-            made = pico_model(build.path.with_name(f"{folder.name}-source"), seed=len(folder.name))
+            made = pico_model(build.path.with_name(f"{folder.name}-source"), seed=sum(map(ord, folder.name)))
             for file in made.iterdir():
                 file.rename(build.path / file.name)
             made.rmdir()

@@ -77,6 +77,7 @@ def test_values_too_large_for_half_precision_are_refused(tmp_path: Path) -> None
     save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="choose --gguf bf16"):
         export(model, tmp_path / "m.gguf", "f16", "pico")
+    assert not (tmp_path / "m.gguf").exists()
 
 
 def test_metadata_special_tokens_and_template_travel(tmp_path: Path) -> None:
