@@ -171,7 +171,7 @@ def upload(folder: Path, repository: str, token: str) -> None:
 
     api = HfApi(token=token)
     try:
-        api.create_repo(repository, exist_ok=True)
+        api.create_repo(repository, exist_ok=True, private=True)
         api.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=[TIMING])
     except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(token, "…")
