@@ -16,7 +16,7 @@ from sagecraft.errors import UserError
 from sagecraft.evaluation.evaluate import EvaluateConfig
 from sagecraft.merging.merge import MergeConfig
 from sagecraft.publishing.run_report import ReportConfig
-from sagecraft.settings import explain, model_of
+from sagecraft.settings import explain, model_of, read_yaml_mapping
 from sagecraft.synthesis.synth import SynthConfig
 from sagecraft.tokens.pack import PackConfig
 from sagecraft.tokens.render import RenderConfig
@@ -92,12 +92,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         near = difflib.get_close_matches(str(path), known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"{path}: no such recipe{hint}")
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: a recipe is a mapping of sections, found {type(value).__name__}")
+    value = read_yaml_mapping(path, "a recipe is a mapping of sections")
     version = value.get("recipe")
     if isinstance(version, int) and version > RECIPE_VERSION:
         raise UserError(

@@ -7,11 +7,24 @@ import types
 import typing
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from sagecraft.errors import UserError
+
+
+def read_yaml_mapping(path: Path, expected: str) -> dict[str, Any]:
+    """A settings file as a mapping; `expected` says what its top level is ("a recipe is a mapping of sections")."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: {expected}, found {type(value).__name__}")
+    return value
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:

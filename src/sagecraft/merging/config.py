@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sagecraft.errors import UserError
 from sagecraft.merging.methods import METHODS, Method
+from sagecraft.settings import read_yaml_mapping
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Rescale = Literal["inverse_density", "l1", "off"]
@@ -338,12 +338,7 @@ def read_merge_config(path: Path) -> MergekitConfig:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a merge configuration in YAML")
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a mapping with merge_method and models, found {type(value).__name__}")
+    value = read_yaml_mapping(path, "expected a mapping with merge_method and models")
     try:
         return MergekitConfig.model_validate(value)
     except ValidationError as error:

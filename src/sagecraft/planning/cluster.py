@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagecraft.errors import UserError
+from sagecraft.settings import read_yaml_mapping
 
 
 class Cluster(BaseModel):
@@ -69,12 +69,7 @@ def read_cluster(path: Path | None) -> Cluster:
         near = sorted(str(file) for file in Path("clusters").glob("*.yaml"))
         known = f"; there are {', '.join(near)}" if near else "; give a YAML file with devices, memory_gib, mfu, …"
         raise UserError(f"{path}: no such cluster file{known}")
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: a cluster is a mapping of keys, found {type(value).__name__}")
+    value = read_yaml_mapping(path, "a cluster is a mapping of keys")
     try:
         return Cluster.model_validate(value)
     except ValidationError as error:
