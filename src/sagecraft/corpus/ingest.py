@@ -22,7 +22,7 @@ from sagecraft.corpus.documents import Document, Dropped, write_documents, write
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
-    from sagecraft.corpus.sources import Source
+    from sagecraft.corpus.sources.files import Source
 
 VERSION = 1
 
@@ -110,7 +110,7 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path) -> Manifest
 
 
 def _sources(config: IngestConfig, inputs: Mapping[str, Path]) -> list[tuple[Source, tuple[float, float]]]:
-    from sagecraft.corpus.sources import Source
+    from sagecraft.corpus.sources.files import Source
 
     sources: list[tuple[Source, tuple[float, float]]] = []
     labels: set[str] = set()
@@ -178,7 +178,7 @@ def _rows_of(config: IngestConfig, source: Source, share: tuple[float, float]) -
 def _filtered(config: IngestConfig, source: Source) -> Iterator[Document | Dropped]:
     from sagecraft.corpus import filters
     from sagecraft.corpus.clean import clean
-    from sagecraft.corpus.sources import read_source
+    from sagecraft.corpus.sources.files import read_source
 
     for row in read_source(source):
         if isinstance(row, Dropped):

@@ -1,0 +1,1 @@
+"""Where literature comes from: local files, and servers that are asked politely."""
