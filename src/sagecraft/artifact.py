@@ -23,13 +23,19 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sagecraft.errors import UserError
+from sagecraft.errors import MachineError, UserError
+from sagecraft.lock import locked
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 TIMING = "timing.json"
-_CLAIM = "claim.json"
+#: In a work folder: whose it is (gone once it is whole), and what resumes it (gone when it is in place).
+_CLAIM, _SCRATCH = "claim.json", "scratch"
 _BLOCK_BYTES = 1 << 20
+#: A file written this recently may change again without a new time: file systems count in steps of up to two seconds.
+_SETTLED_NS = 2_000_000_000
+#: (device, inode, size, time of change) → sha256 of files that were hashed in this process.
+_HASHED: dict[tuple[int, int, int, int], str] = {}
 
 
 class FileRecord(BaseModel):
@@ -154,11 +160,9 @@ def load(path: Path, kind: str | None = None) -> Manifest:
     if not manifest_path.is_file():
         raise UserError(f"{path}: not a sagecraft artifact (no {MANIFEST}); run the stage that makes it first")
     value = read_json(manifest_path)
-    version = value.get("format_version") if isinstance(value, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise UserError(
-            f"{manifest_path}: format {version} is newer than this sagecraft reads ({FORMAT_VERSION}); upgrade sagecraft"
-        )
+    if not isinstance(value, dict) or "format_version" not in value:
+        raise UserError(f"{path}: not a sagecraft artifact (its {MANIFEST} is another program's)")
+    _refuse_newer(manifest_path, value)
     try:
         manifest = Manifest.model_validate(value)
     except ValidationError as error:
@@ -170,8 +174,29 @@ def load(path: Path, kind: str | None = None) -> Manifest:
     return manifest
 
 
+def _refuse_newer(path: Path, manifest: Mapping[str, Any]) -> None:
+    version = manifest["format_version"]
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format {version} is newer than this sagecraft reads ({FORMAT_VERSION}); upgrade sagecraft"
+        )
+
+
+def is_artifact(path: Path) -> bool:
+    """True if `path` holds a manifest of ours, whole or not; other programs write a `manifest.json` too."""
+    try:
+        value = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and {"format_version", "kind", "stage", "fingerprint"} <= value.keys()
+
+
 def is_finished(path: Path, fingerprint: str) -> bool:
-    """True if `path` is a whole artifact made for this fingerprint (every file there, at its recorded size)."""
+    """True if `path` is a whole artifact made for this fingerprint.
+
+    Every file is there at its recorded size, and one that was written after the manifest still has its recorded hash.
+    Untouched files are believed: hashing 100 GB at every start would take minutes to find what happens almost never.
+    """
     if not (path / MANIFEST).is_file():
         return False
     try:
@@ -180,22 +205,53 @@ def is_finished(path: Path, fingerprint: str) -> bool:
         return False
     if manifest.fingerprint != fingerprint:
         return False
-    return all(
-        (path / name).is_file() and record.num_bytes in (None, (path / name).stat().st_size)
-        for name, record in manifest.files.items()
-    )
+    finished = (path / MANIFEST).stat().st_mtime_ns
+    return all(_is_whole(path / name, record, finished) for name, record in manifest.files.items())
 
 
-def input_digest(path: Path) -> str:
-    """Digest of an input: of an artifact from its manifest, of other files and folders from their bytes."""
-    if (path / MANIFEST).is_file():
+def _is_whole(path: Path, record: FileRecord, finished: int) -> bool:
+    if not path.is_file() or record.num_bytes not in (None, path.stat().st_size):
+        return False
+    if path.stat().st_mtime_ns <= finished:
+        return True
+    try:
+        return _record(path, timed=record.num_bytes is None) == record
+    except UserError:
+        return False
+
+
+def input_digest(path: Path, out: Path | None = None) -> str:
+    """Digest of an input: of an artifact from its manifest, of other files and folders from their bytes.
+
+    Args:
+        path: the input.
+        out: what is being made of it; if it lies in the input's folder it does not count.
+    """
+    if is_artifact(path):
         return load(path).digest
     if path.is_file():
-        return sha256_file(path)
+        return _sha256_of(path)
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
-        return digest_of({file.relative_to(path).as_posix(): sha256_file(file) for file in files})
+        own = () if out is None else tuple(place.resolve() for place in (out, _work(out), _stale(out), _lock(out)))
+        own = tuple(place for place in own if path.resolve() in place.parents)
+        # a link to a file counts as the file: the folders of the hub's cache consist of links
+        files = (file for file in sorted(path.rglob("*")) if file.is_file())
+        if own:
+            files = (file for file in files if not any(file.resolve().is_relative_to(place) for place in own))
+        return digest_of({file.relative_to(path).as_posix(): _sha256_of(file) for file in files})
     raise UserError(f"{path}: no such file or folder")
+
+
+def _sha256_of(path: Path) -> str:
+    """As `sha256_file`, each file once a process: a run asks for its corpus and its base model at every step."""
+    stat = path.stat()
+    key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if key in _HASHED:
+        return _HASHED[key]
+    digest = sha256_file(path)
+    if time.time_ns() - stat.st_mtime_ns > _SETTLED_NS:
+        _HASHED[key] = digest
+    return digest
 
 
 def fingerprint(stage: str, version: int, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
@@ -208,7 +264,7 @@ class Build:
 
     Attributes:
         path: the work folder.
-        resumed: the folder holds what an interrupted run of the same fingerprint left.
+        resumed: the scratch folders hold what an interrupted run of the same fingerprint left.
         stats: counts and figures for the manifest.
         timed: JSON files whose top-level `seconds` is a time: their hash leaves it out.
     """
@@ -218,7 +274,6 @@ class Build:
         self.resumed = resumed
         self.stats: dict[str, Any] = {}
         self.timed: set[str] = set()
-        self._scratch: set[str] = set()
         self._manifest: Manifest | None = None
 
     @property
@@ -229,9 +284,8 @@ class Build:
 
     def scratch(self, name: str) -> Path:
         """A folder for state that resumes an interrupted run and is deleted when the artifact is finished."""
-        folder = self.path / name
+        folder = self.path / _SCRATCH / name
         folder.mkdir(parents=True, exist_ok=True)
-        self._scratch.add(name)
         return folder
 
 
@@ -256,36 +310,43 @@ def build(
         version: version of the stage's code.
         config: its configuration.
         inputs: name → path of artifacts, files or folders it is made from.
-        resumable: keep what an interrupted run with the same fingerprint wrote; otherwise start afresh.
+        resumable: keep the scratch folders of an interrupted run with the same fingerprint; otherwise start afresh.
+
+    Raises:
+        UserError: `out` is taken, or another process writes it.
+        MachineError: an input changed while it was read.
     """
-    _recover(out)
-    if out.exists() and not (out / MANIFEST).is_file() and any(out.iterdir()):
-        raise UserError(f"{out}: exists and is not an artifact of sagecraft; choose another --out")
-    settings = config.model_dump(mode="json")
-    digests = {name: input_digest(path) for name, path in sorted(inputs.items())}
-    mark = fingerprint(stage, version, settings, digests)
-    work = out.with_name(f"{out.name}.work")
-    resumed = _claim(work, mark, resumable)
-    started = time.time()
-    result = Build(work, resumed)
-    yield result
-    files = {
-        name: _record(work / name, name in result.timed)
-        for name in sorted(file.relative_to(work).as_posix() for file in work.rglob("*") if file.is_file())
-        if name != _CLAIM and name.split("/")[0] not in result._scratch and not name.endswith(".html")
-    }
-    manifest = Manifest(
-        kind=kind, stage=stage, fingerprint=mark, config=settings, inputs=digests, files=files, stats=result.stats
-    )
-    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    write_json(work / TIMING, {"finished": finished, "seconds": round(time.time() - started, 3)})
-    write_json(work / MANIFEST, manifest.model_dump(mode="json"))
-    # The claim and the scratch go last: killed while hashing gigabytes, the stage still resumes from its scratch.
-    (work / _CLAIM).unlink()
-    for name in result._scratch:
-        shutil.rmtree(work / name)
-    _replace(work, out)
-    result._manifest = manifest
+    if out.name in ("", ".."):
+        raise UserError(f"{out}: --out needs the name of a folder that is not there yet")
+    work = _work(out)
+    with _locked_artifact(out):
+        _settle(out)
+        _check_place(out, inputs)
+        settings = config.model_dump(mode="json")
+        digests = {name: input_digest(path, out) for name, path in sorted(inputs.items())}
+        mark = fingerprint(stage, version, settings, digests)
+        result = Build(work, _claim(work, mark, resumable))
+        started = time.time()
+        try:
+            yield result
+            for name, path in inputs.items():
+                if input_digest(path, out) != digests[name]:
+                    raise MachineError(f"{path}: changed while {stage} read it; run the same command again")
+        except BaseException:
+            if not any(path.is_file() for path in (work / _SCRATCH).rglob("*")):
+                shutil.rmtree(work, ignore_errors=True)  # nothing in it could be resumed; the fault is what matters
+            raise
+        files = {name: _record(work / name, name in result.timed) for name in _files_of(work)}
+        result._manifest = Manifest(
+            kind=kind, stage=stage, fingerprint=mark, config=settings, inputs=digests, files=files, stats=result.stats
+        )
+        _finish(work, out, result.manifest, time.time() - started)
+
+
+def _files_of(work: Path) -> list[str]:
+    """What the manifest lists: all but the claim, the scratch folders, and pages, which may print times."""
+    names = sorted(file.relative_to(work).as_posix() for file in work.rglob("*") if file.is_file())
+    return [name for name in names if name != _CLAIM and not name.startswith(f"{_SCRATCH}/") and name[-5:] != ".html"]
 
 
 def _record(path: Path, timed: bool) -> FileRecord:
@@ -295,47 +356,102 @@ def _record(path: Path, timed: bool) -> FileRecord:
     return FileRecord(sha256=sha256_file(path), num_bytes=path.stat().st_size)
 
 
+def _check_place(out: Path, inputs: Mapping[str, Path]) -> None:
+    """Refuses to replace what is not ours, what is read, or what an older sagecraft does not know."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; --out names a folder")
+    if is_artifact(out):
+        _refuse_newer(out / MANIFEST, read_json(out / MANIFEST))
+    elif out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: exists and is not an artifact of sagecraft; choose another --out")
+    here = out.resolve()
+    for path in inputs.values():
+        there = path.resolve()
+        if here == there or here in there.parents:
+            raise UserError(f"{out}: holds {path}, which is read here; choose another --out")
+        if there in here.parents and is_artifact(path):
+            raise UserError(f"{out}: lies inside the artifact {path}; choose another --out")
+
+
 def _claim(work: Path, mark: str, resumable: bool) -> bool:
-    """Takes the work folder; True if it holds an interrupted run of the same fingerprint that may be continued."""
-    claim = work / _CLAIM
-    if resumable and claim.is_file():
+    """Takes the work folder; True if it holds the scratch of an interrupted run of the same fingerprint.
+
+    All but the scratch goes either way: half-written files of the interrupted run would be taken for the new one's.
+    """
+    resumed = False
+    if resumable and (work / _CLAIM).is_file():
         with contextlib.suppress(UserError):
-            if read_json(claim) == {"fingerprint": mark}:
-                return True
-    if work.exists():
+            resumed = read_json(work / _CLAIM) == {"fingerprint": mark}
+    if not resumed and work.exists():
         shutil.rmtree(work)
-    work.mkdir(parents=True)
-    write_json(claim, {"fingerprint": mark})
-    return False
+    work.mkdir(parents=True, exist_ok=True)
+    for path in work.iterdir():
+        if path.name not in (_CLAIM, _SCRATCH):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    write_json(work / _CLAIM, {"fingerprint": mark})
+    return resumed
+
+
+def _work(out: Path) -> Path:
+    return out.with_name(f"{out.name}.work")
 
 
 def _stale(out: Path) -> Path:
     return out.with_name(f"{out.name}.stale")
 
 
-def _recover(out: Path) -> None:
-    """Puts an artifact back that a run killed between two renames had moved aside."""
-    stale = _stale(out)
-    if stale.exists() and out.exists():
-        shutil.rmtree(stale)
-    elif stale.exists():
+def _lock(out: Path) -> Path:
+    return out.with_name(f"{out.name}.lock")
+
+
+def _locked_artifact(out: Path) -> contextlib.AbstractContextManager[None]:
+    return locked(_lock(out), f"{out}: another sagecraft writes it; wait for it or choose another --out")
+
+
+def settle(out: Path) -> None:
+    """Puts in place what a run killed at the very end of a stage had finished, or the artifact it had moved aside."""
+    if _work(out).exists() or _stale(out).exists():
+        with _locked_artifact(out):
+            _settle(out)
+
+
+def _settle(out: Path) -> None:
+    work, stale = _work(out), _stale(out)
+    if (work / MANIFEST).is_file() and not (work / _CLAIM).exists():
+        _put(work, out)
+    elif stale.exists() and not out.exists():
         stale.rename(out)
-
-
-def _replace(work: Path, out: Path) -> None:
-    """Puts the finished folder in place. fsync first, so that a power cut cannot leave a whole-looking shell."""
-    for file in work.rglob("*"):
-        if file.is_file():
-            _fsync(file)
-    _fsync(work)
-    if out.exists():
-        stale = _stale(out)
-        out.rename(stale)
-        work.rename(out)
+    if stale.exists():
         shutil.rmtree(stale)
-    else:
-        work.rename(out)
+
+
+def _finish(work: Path, out: Path, manifest: Manifest, spent: float) -> None:
+    """Writes the manifest, then commits by deleting the claim: killed before it the stage resumes, after it it is done."""
+    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(work / TIMING, {"finished": finished, "seconds": round(spent, 3)})
+    write_json(work / MANIFEST, manifest.model_dump(mode="json"))
+    # before the commit, so that a power cut cannot leave a whole-looking shell
+    for path in work.rglob("*"):
+        if _SCRATCH not in path.relative_to(work).parts[:1]:
+            _fsync(path)
+    (work / _CLAIM).unlink()
+    _fsync(work)
+    _put(work, out)
+
+
+def _put(work: Path, out: Path) -> None:
+    """Puts a whole work folder in place of what stands there."""
+    stale = _stale(out)
+    if (work / _SCRATCH).exists():
+        shutil.rmtree(work / _SCRATCH)
+    if out.exists():
+        if stale.exists():
+            shutil.rmtree(stale)
+        out.rename(stale)
+    work.rename(out)
     _fsync(out.parent)
+    if stale.exists():
+        shutil.rmtree(stale)
 
 
 def _fsync(path: Path) -> None:

@@ -31,11 +31,20 @@ _MACHINE_ERRNOS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
     errno.EROFS: "the file system is read-only; choose another --out",
-    errno.EACCES: "permission denied; choose another --out or change the permissions",
-    errno.EPERM: "operation not permitted; choose another --out or change the permissions",
+    errno.EACCES: "permission denied; change the permissions, or choose another --out if it is to be written",
+    errno.EPERM: "operation not permitted; change the permissions, or choose another --out if it is to be written",
     errno.EIO: "the disk reports an input/output error",
     errno.ENOMEM: "the machine is out of memory",
     errno.EMFILE: "too many open files; raise `ulimit -n`",
+}
+#: Those that say that a path is not what it was taken for.
+_PATH_ERRNOS = {
+    errno.ENOENT: "no such file or folder",
+    errno.ENOTDIR: "a part of this path is a file, where a folder is needed",
+    errno.EISDIR: "is a folder, where a file is needed",
+    errno.EEXIST: "is there already and is no folder; choose another name",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.ELOOP: "its links go in a circle",
 }
 
 
@@ -44,6 +53,6 @@ def from_os_error(error: OSError) -> SagecraftError:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in _MACHINE_ERRNOS:
         return MachineError(f"{where}{_MACHINE_ERRNOS[error.errno]}")
-    if isinstance(error, FileNotFoundError):
-        return UserError(f"{where}no such file or folder")
+    if error.errno in _PATH_ERRNOS:
+        return UserError(f"{where}{_PATH_ERRNOS[error.errno]}")
     return MachineError(f"{where}{error.strerror or error}")

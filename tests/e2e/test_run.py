@@ -134,7 +134,7 @@ def kill_when(out: Path, arguments: list[str], step: str) -> None:
         while not work.exists() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.01)
         if step in STEPS_THAT_TRAIN:  # in the middle: behind the first checkpoint
-            while not list(work.glob("checkpoints/step-*/state.json")) and process.poll() is None:
+            while not list(work.glob("scratch/checkpoints/step-*/state.json")) and process.poll() is None:
                 time.sleep(0.01)
     finally:
         process.send_signal(signal.SIGKILL)

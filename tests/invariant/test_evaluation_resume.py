@@ -84,7 +84,7 @@ def test_killed(inputs: dict[str, Path], tmp_path: Path) -> None:
     arguments = [f"{name}={path}" for name, path in inputs.items()]
     environment = {**os.environ, "OMP_NUM_THREADS": str(os.environ.get("OMP_NUM_THREADS", "1"))}
     out = tmp_path / "killed"
-    records = tmp_path / "killed.work/store/records.jsonl"
+    records = tmp_path / "killed.work/scratch/store/records.jsonl"
     command = [sys.executable, "-c", KILLED, CONFIG.model_dump_json(), str(out), *arguments]
     child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

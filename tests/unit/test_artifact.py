@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,90 @@ def test_missing_or_shortened_files_are_not_finished(tmp_path: Path) -> None:
     assert not artifact.is_finished(tmp_path / "a", mark)
 
 
+def test_a_file_changed_at_the_same_size_is_not_finished(tmp_path: Path) -> None:
+    mark = make(tmp_path / "a").fingerprint
+    data, untouched = tmp_path / "a/sub/data.txt", (tmp_path / "a/manifest.json").stat()
+    later = untouched.st_mtime_ns + 10**9
+    os.utime(data, ns=(later, later))
+    assert artifact.is_finished(tmp_path / "a", mark), "touched, but with its recorded hash"
+    data.write_text("yyy")
+    os.utime(data, ns=(later, later))
+    assert not artifact.is_finished(tmp_path / "a", mark)
+
+
+def kill_at(name: str, monkeypatch: pytest.MonkeyPatch, when: Callable[[Path], bool]) -> None:
+    """The next call of `artifact.<name>` whose first argument fits ends the process as SIGKILL would: no clean-up."""
+    original = getattr(artifact, name)
+
+    def dying(path: Path, *rest: object) -> object:
+        if when(path):
+            raise SystemExit
+        return original(path, *rest)
+
+    monkeypatch.setattr(artifact, name, dying)
+    monkeypatch.setattr(artifact.shutil, "rmtree", lambda *_, **__: None)
+
+
+@pytest.mark.parametrize(
+    ("function", "when"),
+    [
+        ("_record", lambda path: path.name == "data.txt"),
+        ("write_json", lambda path: path.name == "timing.json"),
+        ("write_json", lambda path: path.name == "manifest.json"),
+        ("_fsync", lambda path: path.name == "manifest.json"),
+        ("_put", lambda path: True),
+    ],
+)
+def test_killed_while_finishing_it_resumes_to_the_same_bytes(
+    function: str, when: Callable[[Path], bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def attempt(out: Path, stray: str = "") -> bool:
+        with artifact.build(
+            out, kind="thing", stage="make", version=1, config=Config(), inputs={}, resumable=True
+        ) as build:
+            (build.scratch("state") / "progress").write_text("half")
+            if stray:
+                (build.path / stray).write_text("of the run that was killed")
+            (build.path / "data.txt").write_text("x")
+        return build.resumed
+
+    attempt(tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        kill_at(function, patch, when)
+        with pytest.raises(SystemExit):
+            attempt(tmp_path / "a", stray="" if function == "_put" else ".data.txt.part")
+    artifact.settle(tmp_path / "a")
+    if function != "_put":  # else it was whole: nothing is left to do
+        assert attempt(tmp_path / "a")
+    assert (tmp_path / "a/manifest.json").read_bytes() == (tmp_path / "straight/manifest.json").read_bytes()
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {"data.txt", "manifest.json", "timing.json"}
+    assert artifact.is_finished(tmp_path / "a", artifact.load(tmp_path / "a").fingerprint)
+
+
+def test_a_whole_artifact_is_put_in_place_and_the_old_one_deleted(tmp_path: Path) -> None:
+    """Killed between the two renames that put a new artifact in place of an old one, and then behind the second."""
+    make(tmp_path / "new", size=5)
+    make(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "a.stale")
+    (tmp_path / "new").rename(tmp_path / "a.work")
+    artifact.settle(tmp_path / "a")
+    assert artifact.load(tmp_path / "a").stats["size"] == 5
+    make(tmp_path / "a.stale")
+    artifact.settle(tmp_path / "a")
+    assert artifact.load(tmp_path / "a").stats["size"] == 5
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    with (tmp_path / "a.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another sagecraft writes it"):
+            make(tmp_path / "a")
+    make(tmp_path / "a")  # a lock file that nobody holds stops nobody
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
 def test_killed_between_two_renames_the_old_artifact_comes_back(tmp_path: Path) -> None:
     make(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "a.stale")
@@ -84,6 +171,55 @@ def test_killed_between_two_renames_the_old_artifact_comes_back(tmp_path: Path) 
     ):
         raise RuntimeError
     assert artifact.load(tmp_path / "a").stats["size"] == 3
+
+
+def test_an_input_that_changes_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.txt").write_text("one")
+
+    def attempt() -> None:
+        with artifact.build(
+            tmp_path / "out", kind="thing", stage="make", version=1, config=Config(), inputs={"in": tmp_path / "in"}
+        ):
+            (tmp_path / "in/b.txt").write_text("arrived late")
+
+    with pytest.raises(MachineError, match="in: changed while make read it"):
+        attempt()
+    assert [p.name for p in tmp_path.iterdir()] == ["in"], "nothing half made is left"
+    attempt()
+
+
+def test_an_output_inside_its_input_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    first = make(tmp_path / "out", source=tmp_path)
+    assert make(tmp_path / "out", source=tmp_path).fingerprint == first.fingerprint
+
+
+def test_links_count_as_the_files_they_lead_to(tmp_path: Path) -> None:
+    """The hub's cache keeps a model as links to blobs: two models must not look alike."""
+    digests = set()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}.blob").write_text(name)
+        (tmp_path / name / "model.safetensors").symlink_to(tmp_path / f"{name}.blob")
+        digests.add(artifact.input_digest(tmp_path / name))
+    assert len(digests) == 2
+
+
+def test_an_input_is_hashed_once_and_again_when_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, hashed = tmp_path / "source.txt", []
+    original = artifact.sha256_file
+    monkeypatch.setattr(artifact, "sha256_file", lambda path: hashed.append(path) or original(path))
+    source.write_text("one")
+    old = time.time() - 60
+    os.utime(source, (old, old))
+    first = artifact.input_digest(source)
+    assert artifact.input_digest(source) == first
+    assert len(hashed) == 1
+    source.write_text("two")  # just now: may change again within one tick of the file system's clock
+    assert artifact.input_digest(source) != first
+    artifact.input_digest(source)
+    assert len(hashed) == 3
 
 
 def test_resumable_work_is_kept_for_the_same_fingerprint_only(tmp_path: Path) -> None:
@@ -112,6 +248,30 @@ def test_a_folder_of_the_user_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not an artifact"):
         make(tmp_path / "a")
     assert (tmp_path / "a/thesis.tex").read_text() == "years of work"
+    (tmp_path / "a/manifest.json").write_text('{"name": "a web application"}')
+    with pytest.raises(UserError, match="not an artifact"):
+        make(tmp_path / "a")
+    assert (tmp_path / "a/thesis.tex").read_text() == "years of work"
+    assert artifact.input_digest(tmp_path / "a"), "its manifest is one file among others"
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    make(made)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is a file"):
+        make(tmp_path / "file")
+    with pytest.raises(UserError, match="needs the name of a folder"):
+        make(Path())
+    with pytest.raises(UserError, match=r"holds .*, which is read here"):
+        make(made, source=made)
+    with pytest.raises(UserError, match="inside the artifact"):
+        make(made / "inner", source=made)
+    value = json.loads((made / "manifest.json").read_text())
+    (made / "manifest.json").write_text(json.dumps({**value, "format_version": 99}))
+    with pytest.raises(UserError, match="format 99 is newer"):
+        make(made)
+    assert (made / "sub/data.txt").read_text() == "xxx"
 
 
 @pytest.mark.parametrize(
@@ -120,6 +280,7 @@ def test_a_folder_of_the_user_is_never_replaced(tmp_path: Path) -> None:
         ("{", "not valid JSON"),
         ('{"format_version": 99}', "newer than this sagecraft reads"),
         ('{"format_version": 1}', "damaged"),
+        ('{"name": "a web application"}', "not a sagecraft artifact"),
     ],
 )
 def test_unreadable_manifests_are_one_clear_line(text: str, message: str, tmp_path: Path) -> None:
@@ -152,6 +313,9 @@ def test_jsonl_errors_name_the_line(tmp_path: Path) -> None:
         (errno.EROFS, MachineError),
         (errno.EACCES, MachineError),
         (errno.ENOENT, UserError),
+        (errno.ENOTDIR, UserError),
+        (errno.EEXIST, UserError),
+        (errno.ENAMETOOLONG, UserError),
     ],
 )
 def test_system_errors_say_whose_fault_it_is(number: int, kind: type[Exception]) -> None:

@@ -126,7 +126,7 @@ def test_resumed_equals_straight(kill_at: int, tmp_path: Path, pico: Path, monke
     assert resumed == straight
     assert weights_sha(tmp_path / "killed") == weights_sha(tmp_path / "straight")
     assert (tmp_path / "killed/metrics.jsonl").read_bytes() == (tmp_path / "straight/metrics.jsonl").read_bytes()
-    assert not (tmp_path / "killed" / "checkpoints").exists()
+    assert not (tmp_path / "killed" / "scratch").exists()
 
 
 def test_bf16_compute_keeps_float32_masters(tmp_path: Path, pico: Path) -> None:
