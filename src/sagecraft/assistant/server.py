@@ -14,8 +14,8 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,12 @@ class Generation:
         self.num_prompt = num_prompt
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[tuple[Kind, str] | BaseException | None] = asyncio.Queue()
+        self._turn: Future[None] | None = None
+
+    def enqueue(self, thread: ThreadPoolExecutor, when_done: Callable[[], None]) -> None:
+        """Waits for the worker thread; `when_done` is called when the reply has ended or left the queue."""
+        self._turn = thread.submit(self.work)
+        self._turn.add_done_callback(lambda _: when_done())
 
     def work(self) -> None:
         """Runs on the worker thread until the reply ends or nobody wants it any more."""
@@ -78,8 +84,10 @@ class Generation:
             yield item
 
     def cancel(self) -> None:
-        """Nobody wants the rest: the worker goes on to the next request."""
+        """Nobody wants the rest: the worker goes on to the next request, and one that only waits leaves the queue."""
         self.reply.abandon()
+        if self._turn is not None and self._turn.cancel():
+            self._put(None)
 
     def usage(self) -> dict[str, Any]:
         """Token counts so far."""
@@ -105,15 +113,17 @@ class Worker:
         Raises:
             RequestError: it cannot be served.
         """
-        if self.num_pending >= MAX_PENDING:
-            raise RequestError(f"{MAX_PENDING} requests are waiting; try again later", status=429, code="busy")
+        self._refuse_if_full()
         reply, num_prompt = await asyncio.to_thread(self._prepare, request)
+        self._refuse_if_full()  # others may have come while this one was prepared
         generation = Generation(reply, num_prompt)
         self._pending.add(generation)
-        loop = asyncio.get_running_loop()
-        done = loop.run_in_executor(self._thread, generation.work)
-        done.add_done_callback(lambda _: self._pending.discard(generation))
+        generation.enqueue(self._thread, lambda: self._pending.discard(generation))
         return generation
+
+    def _refuse_if_full(self) -> None:
+        if self.num_pending >= MAX_PENDING:
+            raise RequestError(f"{MAX_PENDING} requests are waiting; try again later", status=429, code="busy")
 
     def _prepare(self, request: ChatRequest) -> tuple[Reply, int]:
         engine = self.engine
@@ -244,6 +254,10 @@ def _add_errors(app: FastAPI) -> None:
     async def not_here(_: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse(RequestError(error.detail, status=error.status_code).body(), error.status_code)
 
+    @app.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse(_fault(error).body(), 500)
+
 
 def _add_routes(app: FastAPI, worker: Worker) -> None:
     page, headers = _page()
@@ -304,8 +318,8 @@ async def _whole(request: Request, generation: Generation, head: dict[str, Any])
     try:
         async for _ in generation.parts():
             pass
-    except SagecraftError as error:
-        raise RequestError(str(error), status=500) from error
+    except Exception as error:
+        raise _fault(error) from error
     finally:
         watch.cancel()
         generation.cancel()
@@ -335,9 +349,17 @@ async def _events(generation: Generation, head: dict[str, Any], wants_usage: boo
         yield event({}, generation.reply.finish_reason)
         if wants_usage:
             yield _event({**head, "choices": [], "usage": generation.usage()})
-    except SagecraftError as error:
-        yield _event(RequestError(str(error), status=500).body())
+    except Exception as error:
+        yield _event(_fault(error).body())
     yield "data: [DONE]\n\n"
+
+
+def _fault(error: Exception) -> RequestError:
+    """What the client hears of a reply that broke off; an error that nobody foresaw is told to the terminal, not to it."""
+    if isinstance(error, SagecraftError):
+        return RequestError(str(error), status=500)
+    console.warn(f"a reply broke off: {type(error).__name__}: {error}")
+    return RequestError("the reply broke off by a fault of the server", status=500)
 
 
 def _event(value: dict[str, Any]) -> str:

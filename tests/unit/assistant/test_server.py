@@ -213,6 +213,34 @@ def test_a_full_queue_says_so(scripted, monkeypatch: pytest.MonkeyPatch) -> None
     assert "retry-after" in response.headers
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_reply_that_breaks_off_is_told_in_openais_form(scripted, stream: bool, capsys) -> None:
+    engine = scripted("x")
+
+    def broken(*_: Any) -> Iterator[int]:
+        yield engine.tokenizer.encode("on")[0]
+        raise RuntimeError("/secret/place: out of memory")
+
+    engine.stream = broken
+    with client(engine) as http:
+        response = http.post(URL, json={"messages": USER, "stream": stream})
+        error = events(response.text)[-1]["error"] if stream else response.json()["error"]
+        assert http.get("/health").json()["pending"] == 0
+    assert response.status_code == (200 if stream else 500)
+    assert error["type"] == "server_error"
+    assert "secret" not in error["message"]
+    assert "out of memory" in capsys.readouterr().err
+
+
+def test_a_request_that_cannot_be_prepared_is_told_in_openais_form(scripted) -> None:
+    engine = scripted("x")
+    with client(engine) as http:
+        engine.template = None
+        response = http.post(URL, json={"messages": USER})
+    assert response.status_code == 500
+    assert response.json()["error"]["type"] == "server_error"
+
+
 @contextmanager
 def listening(engine: Any) -> Iterator[str]:
     """A real server on a real socket: only there can a client go away."""
@@ -266,6 +294,50 @@ def test_a_client_that_leaves_the_queue_costs_nothing(scripted) -> None:
         first.join()
         idle(address)
     assert len(engine.prompts) == 1
+
+
+def test_many_at_once_are_no_more_than_the_queue_holds(scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_PENDING", 3)
+    statuses: list[int] = []
+    engine = scripted("word " * 4, seconds_per_token=0.05)
+    prepare = server.Worker._prepare
+
+    def long_prepare(*arguments: Any) -> Any:
+        time.sleep(0.3)  # as long as a long prompt takes to tokenize: all of them are let in before one is counted
+        return prepare(*arguments)
+
+    monkeypatch.setattr(server.Worker, "_prepare", long_prepare)
+    with listening(engine) as address:
+
+        def ask() -> None:
+            statuses.append(httpx.post(address + URL, json={"messages": USER}, timeout=30).status_code)
+
+        threads = [threading.Thread(target=ask) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(set(statuses)) == [200, 429]
+    assert statuses.count(200) == len(engine.prompts)
+    assert statuses.count(200) < 12 - 3
+
+
+def test_who_left_the_queue_keeps_no_place_in_it(scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_PENDING", 2)
+    engine = scripted("word " * 30, "short", seconds_per_token=0.05)
+    with listening(engine) as address:
+        first = threading.Thread(
+            target=httpx.post, args=(address + URL,), kwargs={"json": {"messages": USER}, "timeout": 30}
+        )
+        first.start()
+        while not engine.prompts:
+            time.sleep(0.01)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(address + URL, json={"messages": USER}, timeout=0.2)
+        time.sleep(0.6)  # a reply that is not streamed looks for its client four times a second
+        assert first.is_alive()
+        assert httpx.get(f"{address}/health").json()["pending"] == 1
+        first.join()
 
 
 def test_the_served_model_says_what_the_engine_says(pico: Path) -> None:
