@@ -15,10 +15,10 @@ from sagecraft.artifact import Manifest, keyed_hash
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
-    from sagecraft.reporting.run_page import CorpusFacts, LineageRow, ModelFacts, RunFacts
+    from sagecraft.reporting.run_facts import CorpusFacts, LineageRow, ModelFacts, RunFacts
     from sagecraft.reporting.verdict import Comparison
 
-VERSION = 1
+VERSION = 2
 
 _ROLES = ("base", "cpt", "sft", "merged")
 _CORPUS_STEPS = ("fetch", "ingest", "ingest-replay", "ingest-held-out", "withhold")
@@ -99,7 +99,7 @@ def run(config: ReportConfig, inputs: Mapping[str, Path], out: Path) -> Manifest
 
 def gather(config: ReportConfig, inputs: Mapping[str, Path]) -> RunFacts:
     """Reads what the page tells from the artifacts, in the order of the steps."""
-    from sagecraft.reporting.run_page import RunFacts
+    from sagecraft.reporting.run_facts import RunFacts
 
     manifests = {step: artifact.load(path) for step, path in inputs.items()}
     models = [_model(role, inputs[f"evaluate-{role}"]) for role in _ROLES if f"evaluate-{role}" in inputs]
@@ -177,14 +177,14 @@ def _base(manifest: Manifest | None) -> tuple[str, str]:
         return "the base model", "a model of the user, not fetched by this run"
     stats = manifest.stats
     name = str(stats.get("title") or stats.get("name") or "the base model")
-    parts = [name, f"licence: {stats['license']}" if stats.get("license") else ""]
-    if stats.get("quantisation"):
-        parts.append(f"de-quantised from {stats['quantisation']}")
-    return name, ", ".join(part for part in parts if part)
+    quantised = f"de-quantised from {stats['quantisation']}" if stats.get("quantisation") else ""
+    plain = name.removesuffix(f", {quantised}")  # the catalogue's title may say it already
+    licensed = f"licence {stats['license']}" if stats.get("license") else ""
+    return plain, ", ".join(part for part in (plain, quantised, licensed) if part)
 
 
 def _model(role: str, path: Path) -> ModelFacts:
-    from sagecraft.reporting.run_page import ModelFacts
+    from sagecraft.reporting.run_facts import ModelFacts
 
     file = path / "results.json"
     if not file.is_file():
@@ -302,7 +302,7 @@ def _verdict(facts: RunFacts) -> str:
 
 
 def _corpus(manifest: Manifest) -> CorpusFacts:
-    from sagecraft.reporting.run_page import CorpusFacts
+    from sagecraft.reporting.run_facts import CorpusFacts
 
     stats = manifest.stats
     return CorpusFacts(
@@ -353,7 +353,7 @@ def _checks(
             if step in inputs:
                 entries = artifact.read_jsonl(inputs[step] / "items.jsonl")
                 traced = sum(not withheld.isdisjoint(entry.get("lineage", [])) for entry in entries)
-                rows.append((step, "training items whose lineage names a withheld document", traced))
+                rows.append((step, "training items whose lineage names a withheld document (must be 0)", traced))
     return rows
 
 
@@ -364,7 +364,7 @@ def _draw(rows: Iterable[Mapping[str, Any]], count: int, seed: int) -> list[Mapp
 
 def _lineage(manifests: Mapping[str, Manifest]) -> list[LineageRow]:
     """Which step each input came from, found by its digest; a folder inside an artifact has a digest of its own."""
-    from sagecraft.reporting.run_page import LineageRow
+    from sagecraft.reporting.run_facts import LineageRow
 
     origin: dict[str, str] = {}
     for step, manifest in manifests.items():

@@ -13,7 +13,6 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 #: An interval `(low, high)` in the unit of its value.
@@ -65,14 +64,7 @@ _MAX_LABEL = 30
 _MAX_POINTS = 400
 
 
-class Drawing(str):
-    """An SVG that also knows how to draw itself again (`save_png`)."""
-
-    __slots__ = ("_draw",)
-    _draw: Callable[[], Any]
-
-
-def _drawing(draw: Callable[[], Any]) -> Drawing:
+def _drawing(draw: Callable[[], Any]) -> str:
     """Renders a figure as SVG: fixed ids, no dates, colours by name, nothing from outside."""
     import io
 
@@ -83,20 +75,7 @@ def _drawing(draw: Callable[[], Any]) -> Drawing:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         buffer = io.StringIO()
         draw().savefig(buffer, format="svg", transparent=True)
-    result = Drawing(_tidy(buffer.getvalue()))
-    result._draw = draw
-    return result
-
-
-def save_png(drawing: Drawing, path: Path, dots_per_inch: int = 160) -> None:
-    """Writes the same figure as PNG on white, for places that do not show SVG."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {"Software": None}
-        drawing._draw().savefig(path, format="png", dpi=dots_per_inch, facecolor="white", metadata=metadata)
+    return _tidy(buffer.getvalue())
 
 
 def _tidy(svg: str) -> str:
@@ -133,8 +112,9 @@ def _short(label: str) -> str:
     return text if len(text) <= _MAX_LABEL else text[: _MAX_LABEL - 1].rstrip() + "…"
 
 
-def _finite(values: Sequence[float]) -> list[float]:
-    return [value for value in values if math.isfinite(value)]
+def three_figures(value: float) -> str:
+    """A number with three significant figures: 30.0 is not 30, for it says that the tenth was measured."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
 
 
 def _need(values: Sequence[object] | Mapping[str, Any], what: str) -> None:
@@ -163,7 +143,7 @@ def _thin(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]
 
 def loss_curves(
     series: Mapping[str, Sequence[tuple[float, float]]], x_label: str = "step", y_label: str = "loss (nats per token)"
-) -> Drawing:
+) -> str:
     """Training loss: raw points, and a running mean over a twentieth of the run.
 
     Args:
@@ -198,7 +178,7 @@ def loss_curves(
 
 def accuracy_bars(
     models: Sequence[str], accuracy: Sequence[float], ci95: Sequence[Interval], chance: float | None = None
-) -> Drawing:
+) -> str:
     """Accuracy of each model with its 95 % interval, and the line of chance.
 
     Args:
@@ -237,7 +217,7 @@ def accuracy_bars(
 
 def accuracy_by_group(
     groups: Sequence[str], models: Mapping[str, Sequence[tuple[float, Interval] | None]], chance: float | None = None
-) -> Drawing:
+) -> str:
     """Accuracy in groups of questions: one row a group, one dot with its interval a model.
 
     Args:
@@ -275,7 +255,40 @@ def accuracy_by_group(
     return _drawing(draw)
 
 
-def perplexity_bars(models: Sequence[str], panels: Mapping[str, Sequence[float | None]]) -> Drawing:
+def differences(names: Sequence[str], values: Sequence[float], ci95: Sequence[Interval], against: str) -> str:
+    """Differences of accuracy from one model, each with its interval, around the line of none.
+
+    Args:
+        names: of what is compared, from top to bottom.
+        values: differences of shares, −1 to 1.
+        ci95: intervals in the same unit.
+        against: what the differences are from.
+    """
+    _need(names, "differences")
+
+    def draw() -> Any:
+        figure, axes = _figure(0.9 + 0.34 * len(names))
+        rows = range(len(names))
+        axes.hlines(rows, [100 * low for low, _ in ci95], [100 * high for _, high in ci95], color=_INK, linewidth=1.4)
+        axes.plot([100 * value for value in values], rows, "o", color=_SERIES[0], ms=6)
+        for row, value in zip(rows, values, strict=True):
+            text = f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+            axes.annotate(
+                text, (100 * value, row), (0, 5), textcoords="offset points", ha="center", va="bottom", fontsize=8
+            )
+        axes.axvline(0, color=_SERIES[1], linestyle=(0, (4, 3)), linewidth=1.2, zorder=0)
+        reach = 100 * max(max(abs(low), abs(high)) for low, high in ci95) * 1.1 + 1
+        axes.set_xlim(-reach, reach)
+        axes.set_yticks(rows, [_short(name) for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.7)
+        axes.set_xlabel(f"difference from {_short(against)} (percentage points)")
+        axes.grid(axis="x")
+        return figure
+
+    return _drawing(draw)
+
+
+def perplexity_bars(models: Sequence[str], panels: Mapping[str, Sequence[float | None]]) -> str:
     """Perplexity of each model, one panel a text (domain, general), each with its own scale from zero.
 
     Args:
@@ -299,7 +312,7 @@ def perplexity_bars(models: Sequence[str], panels: Mapping[str, Sequence[float |
             )
             for place, value in shown:
                 panel.annotate(
-                    f"{value:.3g}",
+                    three_figures(value),
                     (place, value),
                     (0, 2),
                     textcoords="offset points",
@@ -326,7 +339,7 @@ def _bars(
     x_label: str,
     color: str,
     highest: float = math.inf,
-) -> Drawing:
+) -> str:
     """Horizontal bars from top to bottom, each with its value written behind it; no tick stands above `highest`."""
 
     def draw() -> Any:
@@ -349,7 +362,7 @@ def _bars(
     return _drawing(draw)
 
 
-def stage_timings(seconds: Mapping[str, float]) -> Drawing:
+def stage_timings(seconds: Mapping[str, float]) -> str:
     """How long each stage took, in the order given: seconds, or minutes if any took more than five of them."""
     _need(seconds, "stage_timings")
     divisor, unit = (60, "min") if max(seconds.values()) > 300 else (1, "s")
@@ -357,7 +370,7 @@ def stage_timings(seconds: Mapping[str, float]) -> Drawing:
     return _bars(list(seconds), values, [f"{v:.3g} {unit}" for v in values], f"time ({unit})", _SERIES[0])
 
 
-def source_shares(amounts: Mapping[str, float], unit: str = "tokens") -> Drawing:
+def source_shares(amounts: Mapping[str, float], unit: str = "tokens") -> str:
     """What a mixture consists of: amount and share of each source, the largest first."""
     _need(amounts, "source_shares")
     order = sorted(amounts.items(), key=lambda entry: (-entry[1], entry[0]))
@@ -367,7 +380,7 @@ def source_shares(amounts: Mapping[str, float], unit: str = "tokens") -> Drawing
     return _bars([name for name, _ in order], shares, texts, f"share of {unit} (%)", _SERIES[2], 100)
 
 
-def cost_accuracy(points: Sequence[tuple[str, float, float, Interval]], chance: float | None = None) -> Drawing:
+def cost_accuracy(points: Sequence[tuple[str, float, float, Interval]], chance: float | None = None) -> str:
     """Accuracy against cost, the cost on a logarithmic axis.
 
     Args:
@@ -398,22 +411,6 @@ def cost_accuracy(points: Sequence[tuple[str, float, float, Interval]], chance: 
         axes.set_xlabel("cost of the evaluation (USD, logarithmic)")
         axes.set_ylabel("accuracy (%)")
         axes.grid()
-        return figure
-
-    return _drawing(draw)
-
-
-def histogram(values: Sequence[float], x_label: str, num_bins: int = 30, y_label: str = "count") -> Drawing:
-    """How values are distributed; those that are not finite are left out."""
-    finite = _finite(values)
-    _need(finite, "histogram")
-
-    def draw() -> Any:
-        figure, axes = _figure(2.5)
-        axes.hist(finite, bins=num_bins, color=_SERIES[0], alpha=0.75)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
-        axes.grid(axis="y")
         return figure
 
     return _drawing(draw)

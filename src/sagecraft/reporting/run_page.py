@@ -2,113 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sagecraft.reporting import plots
 from sagecraft.reporting.page import Cell, Page
-from sagecraft.reporting.verdict import SIGNIFICANCE, Comparison, Interval
+from sagecraft.reporting.run_facts import ModelFacts, RunFacts
+from sagecraft.reporting.verdict import SIGNIFICANCE, Comparison
 
 _MAX_GROUPS = 24
 _MAX_LISTED = 300
 _MAX_TEXT = 2000
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What was measured of one model.
-
-    Attributes:
-        name: its role: base, cpt, sft, merged.
-        n: questions asked.
-        mode: how they were asked.
-        accuracy: None if the questions have no key.
-        ci95: of the accuracy.
-        by_kind: kind of question → `accuracy`, `ci95`, `n`.
-        by_topic: topic → the same.
-        modes: mode → the same, where it was asked in several.
-        perplexity: text → `perplexity`, `num_tokens`, ….
-        cost_usd: of the evaluation; None if unknown.
-        items: rows of items.jsonl of the mode, by id.
-    """
-
-    name: str
-    n: int
-    mode: str
-    accuracy: float | None
-    ci95: Interval | None
-    by_kind: Mapping[str, Mapping[str, Any]]
-    by_topic: Mapping[str, Mapping[str, Any]]
-    modes: Mapping[str, Mapping[str, Any]]
-    perplexity: Mapping[str, Mapping[str, Any]]
-    cost_usd: float | None
-    items: Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class CorpusFacts:
-    """Documents of one ingest: counts, and what was kept aside."""
-
-    num_documents: int
-    num_words: int
-    licenses: Mapping[str, int]
-    formats: Mapping[str, int]
-    dropped: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class LineageRow:
-    """One step: what it made, and from what (`name ← step`, or `outside` for files of the user)."""
-
-    step: str
-    kind: str
-    digest: str
-    fingerprint: str
-    inputs: Mapping[str, str]
-
-
-@dataclass
-class RunFacts:
-    """All that the page tells.
-
-    Attributes:
-        title: of the page.
-        base: what the base model is, in words.
-        verdict: the plain sentences.
-        chance: accuracy of guessing.
-        models: in the order of training.
-        comparisons: each model against the base.
-        by_kind: the last model against the base for each kind of question.
-        corpora: ingest step → facts.
-        withheld: id, title, license, words of each withheld document; None if nothing was withheld by this run.
-        tokens: step (pack, render) → its figures.
-        training: step (cpt, sft) → rows of its metrics.
-        checks: `(step, what, value)` of tests that questions and withheld text did not leak into training.
-        conversations: training rows drawn by a key.
-        shown_items: ids of questions drawn by a key.
-        lineage: one row a step.
-        seconds: step → time.
-        not_run: what was left out, in sentences.
-    """
-
-    title: str
-    base: str = ""
-    verdict: str = ""
-    chance: float | None = None
-    models: list[ModelFacts] = field(default_factory=list)
-    comparisons: list[Comparison] = field(default_factory=list)
-    by_kind: list[tuple[str, Comparison]] = field(default_factory=list)
-    corpora: dict[str, CorpusFacts] = field(default_factory=dict)
-    withheld: list[tuple[str, str, str, int]] | None = None
-    tokens: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    training: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    checks: list[tuple[str, str, Cell]] = field(default_factory=list)
-    conversations: list[Mapping[str, Any]] = field(default_factory=list)
-    shown_items: list[str] = field(default_factory=list)
-    lineage: list[LineageRow] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    not_run: list[str] = field(default_factory=list)
+_MAX_SOURCES = 12
+#: What the models of a run are, in the words of somebody who was not there.
+_ROLES = {
+    "base": "the model that was started from, untouched",
+    "cpt": "after continued pre-training: it has read the literature and the replayed general text",
+    "sft": "after fine-tuning on conversations that were made from the literature",
+    "merged": "the outcome: checkpoints of this run merged into one",
+}
+_STAGES = {
+    "cpt": "Continued pre-training",
+    "sft": "Fine-tuning",
+    "pack": "Continued pre-training",
+    "render": "Fine-tuning",
+}
+#: How a mode asks.
+_MODES = {
+    "continuation": "the text of each option is scored as the continuation of the question, and the likeliest per character counts",
+    "letter": "the options are shown, and the likeliest of their letters counts",
+    "generate": "the model writes a reply, and the letter in it counts",
+}
 
 
 def render(facts: RunFacts) -> str:
@@ -143,12 +68,12 @@ def _summary(page: Page, facts: RunFacts) -> None:
         for text in ("domain", "general"):
             if text in last.perplexity:
                 before = first.perplexity.get(text, {}).get("perplexity")
-                detail = f"{first.name}: {before:.3g}" if before and first is not last else ""
-                cards.append(
-                    (f"perplexity, {text} ({last.name})", f"{last.perplexity[text]['perplexity']:.3g}", detail)
-                )
+                detail = f"{first.name}: {plots.three_figures(before)}" if before and first is not last else ""
+                after = plots.three_figures(last.perplexity[text]["perplexity"])
+                cards.append((f"perplexity, {text} ({last.name})", after, detail))
         if last.accuracy is not None:
-            against = f"; {first.name}: {percent(first.accuracy)}" if first is not last and first.accuracy else ""
+            others = first is not last and first.accuracy is not None
+            against = f"; {first.name}: {percent(first.accuracy)}" if others else ""
             cards.append((f"accuracy ({last.name})", percent(last.accuracy), f"95 %: {interval(last.ci95)}{against}"))
         cards.append(("questions", last.n, f"{last.mode} mode"))
     if "ingest" in facts.corpora:
@@ -158,6 +83,9 @@ def _summary(page: Page, facts: RunFacts) -> None:
         cards.append(("time of all steps", duration(sum(facts.seconds.values())), f"{len(facts.seconds)} steps"))
     if cards:
         page.metrics(cards)
+    if facts.models:
+        known = [(model.name, _ROLES.get(model.name, "")) for model in facts.models]
+        page.table(["model", "what it is"], known, caption="The models that were measured")
 
 
 def duration(seconds: float) -> str:
@@ -175,8 +103,9 @@ def _perplexity(page: Page, facts: RunFacts) -> None:
         return
     page.heading("Perplexity before and after")
     page.paragraph(
-        "How well each model foretells text that none of them was trained on: the withheld literature (domain) and "
-        "held-out general text. Lower is better; a rise on general text is forgetting."
+        "How well each model foretells text that this run trained none of them on: the withheld literature (domain) and "
+        "held-out general text. It is the number of tokens among which the model is in doubt, on average, so lower is "
+        "better; a rise on general text is forgetting. What the base model had read before is not known here."
     )
     panels: dict[str, list[float | None]] = {
         text: [model.perplexity.get(text, {}).get("perplexity") for model in facts.models] for text in texts
@@ -193,7 +122,14 @@ def _perplexity(page: Page, facts: RunFacts) -> None:
             change = found["perplexity"] / before - 1 if found and before and model is not facts.models[0] else None
             moved = None if change is None else points(change) + " %"
             rows.append(
-                [model.name, text, found.get("perplexity"), moved, found.get("bits_per_byte"), found.get("num_tokens")]
+                [
+                    model.name,
+                    text,
+                    _decimals(found.get("perplexity"), 2),
+                    moved,
+                    _decimals(found.get("bits_per_byte"), 3),
+                    found.get("num_tokens"),
+                ]
             )
     page.table(
         ["model", "text", "perplexity", f"against {facts.models[0].name}", "bits per byte", "tokens"],
@@ -202,15 +138,19 @@ def _perplexity(page: Page, facts: RunFacts) -> None:
     )
 
 
+def _decimals(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:,.{digits}f}"
+
+
 def _questions(page: Page, facts: RunFacts) -> None:
     keyed = [model for model in facts.models if model.accuracy is not None and model.ci95 is not None]
     if not keyed:
         return
     page.heading("Questions")
     page.paragraph(
-        f"Each model answered the same {keyed[0].n:,} multiple-choice questions in {keyed[0].mode} mode. Bars and dots "
-        f"show the share that is right, lines the 95 % interval."
-        + (f" Guessing gives {percent(facts.chance)}." if facts.chance is not None else "")
+        f"Each model answered the same {keyed[0].n:,} multiple-choice questions in {keyed[0].mode} mode: "
+        f"{_MODES.get(keyed[0].mode, 'see the evaluation')}. Bars and dots show the share that is right, lines the 95 % "
+        "interval." + (f" Guessing gives {percent(facts.chance)}." if facts.chance is not None else "")
     )
     names, accuracy = [m.name for m in keyed], [m.accuracy or 0.0 for m in keyed]
     page.figure(
@@ -227,17 +167,31 @@ def _questions(page: Page, facts: RunFacts) -> None:
         for mode, found in model.modes.items():
             rows.append([model.name, mode, percent(found["accuracy"]), interval(found["ci95"]), found["n"]])
     page.table(["model", "mode", "accuracy", "95 % interval", "questions"], rows, caption="Accuracy in each mode")
-    if facts.comparisons:
-        tests = [_test_row(c.model, c) for c in facts.comparisons]
-        page.table(["model", *_TEST_COLUMNS], tests, caption=f"Paired tests against {facts.comparisons[0].against}")
-    if facts.by_kind:
-        c = facts.by_kind[0][1]
-        tests = [_test_row(kind, c) for kind, c in facts.by_kind]
-        page.table(["kind", *_TEST_COLUMNS], tests, caption=f"{c.model} against {c.against}, by kind of question")
+    _tests(page, "model", [(c.model, c) for c in facts.comparisons])
+    _tests(page, "kind", facts.by_kind)
 
 
-_COUNT_COLUMNS = ("difference (points)", "95 % interval", "only it right", "only the other")
-_TEST_COLUMNS = (*_COUNT_COLUMNS, "p", "p after Holm", "difference shown", "findable (points)")
+_TEST_COLUMNS = ("difference (points)", "95 % interval", "gained", "lost", "p", "corrected p", "detectable (points)")
+
+
+def _tests(page: Page, label: str, tests: Sequence[tuple[str, Comparison]]) -> None:
+    """Paired comparisons as a plot of differences and the table behind it."""
+    if not tests:
+        return
+    c = tests[0][1]
+    title = (
+        f"Each model against {c.against}" if label == "model" else f"{c.model} against {c.against} by kind of question"
+    )
+    shown = [name for name, test in tests if test.p_adjusted < SIGNIFICANCE]
+    page.figure(
+        plots.differences([name for name, _ in tests], [t.difference for _, t in tests], [t.ci95 for _, t in tests], c.against),
+        f"{title}, on the same questions, with 95 % intervals. Shown to differ: {', '.join(shown) or 'none'}.",
+    )  # fmt: skip
+    page.table(
+        [label, *_TEST_COLUMNS],
+        [_test_row(name, test) for name, test in tests],
+        caption=f"{title}: paired tests. Gained and lost are questions that only the one has right, or only {c.against}.",
+    )
 
 
 def _test_row(label: str, c: Comparison) -> list[Cell]:
@@ -249,7 +203,6 @@ def _test_row(label: str, c: Comparison) -> list[Cell]:
         c.only_against,
         f"{c.p:.2g}",
         f"{c.p_adjusted:.2g}",
-        ("gain" if c.difference > 0 else "loss") if c.p_adjusted < SIGNIFICANCE else "none",
         f"{100 * c.detectable:.1f}",
     ]
 
@@ -306,18 +259,32 @@ def _went_in(page: Page, facts: RunFacts) -> None:
     for step, stats in facts.tokens.items():
         sources = {str(name): int(number) for name, number in stats.get("tokens_by_source", {}).items()}
         if sources:
-            title = {"pack": "Continued pre-training", "render": "Fine-tuning"}.get(step, step)
-            learned = stats.get("num_learned")
-            detail = f"; {learned:,} of {sum(sources.values()):,} are learned" if isinstance(learned, int) else ""
-            page.figure(plots.source_shares(sources), f"{title}: tokens by source{detail}.")
+            _sources(page, _STAGES.get(step, step), sources, stats.get("num_learned"))
     if facts.checks:
         rows = [[step, what, value] for step, what, value in facts.checks]
-        page.table(["step", "check", "result"], rows, caption="Checks that nothing leaked into training")
+        page.table(
+            ["step", "check", "result"], rows, caption="What was kept out of training, and whether anything got through"
+        )
+
+
+def _sources(page: Page, title: str, sources: Mapping[str, int], num_learned: object) -> None:
+    """Tokens of a training set by source; `kind/on` and `kind/off` count as one kind, small ones as others."""
+    total = sum(sources.values())
+    kinds = Counter[str]()
+    for name, number in sources.items():
+        kinds[name.removesuffix("/on").removesuffix("/off")] += number
+    rest = kinds.most_common()[_MAX_SOURCES:]
+    merged = dict(kinds.most_common(_MAX_SOURCES)) | ({f"{len(rest)} others": sum(n for _, n in rest)} if rest else {})
+    detail = f"; {num_learned:,} of {total:,} are learned" if isinstance(num_learned, int) else ""
+    thought = sum(number for name, number in sources.items() if name.endswith("/on"))
+    if thought:
+        detail += f", {percent(thought / total, 0)} stand in conversations with a thought"
+    page.figure(plots.source_shares(merged), f"{title}: tokens by source{detail}.")
 
 
 def _counts(counts: Mapping[str, int]) -> str:
     order = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    shown = ", ".join(f"{name} {number:,}" for name, number in order[:8])
+    shown = ", ".join(f"{name} ({number:,})" for name, number in order[:8])
     return shown + (f", {len(order) - 8} more" if len(order) > 8 else "")
 
 
@@ -326,7 +293,6 @@ def _training(page: Page, facts: RunFacts) -> None:
     if not shown:
         return
     page.heading("Training")
-    titles = {"cpt": "Continued pre-training", "sft": "Fine-tuning"}
     for step, rows in shown.items():
         sources = sorted({source for row in rows for source in row.get("loss_by_source", {})})
         series = {
@@ -339,27 +305,27 @@ def _training(page: Page, facts: RunFacts) -> None:
             series = {"loss": [(row["step"], row["loss"]) for row in rows]}
         page.figure(
             plots.loss_curves(series),
-            f"{titles.get(step, step)}: loss of each step (dots) and its running mean (lines).",
+            f"{_STAGES.get(step, step)}: loss of each step (dots) and its running mean (lines).",
         )
     columns = [
         "stage",
         "steps",
         "tokens",
         "tokens learned",
-        "loss, first step",
-        "loss, last step",
+        "mean loss, first quarter",
+        "last quarter",
         "highest learning rate",
     ]
     page.table(
         columns,
         [
             [
-                titles.get(step, step),
+                _STAGES.get(step, step),
                 len(rows),
                 sum(row.get("num_tokens", 0) for row in rows),
                 sum(row.get("num_learned", 0) for row in rows),
-                rows[0]["loss"],
-                rows[-1]["loss"],
+                _mean_loss(rows[: max(1, len(rows) // 4)]),
+                _mean_loss(rows[-max(1, len(rows) // 4) :]),
                 f"{max(row.get('learning_rate', 0.0) for row in rows):.2g}",
             ]
             for step, rows in shown.items()
@@ -367,11 +333,17 @@ def _training(page: Page, facts: RunFacts) -> None:
     )
 
 
+def _mean_loss(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Loss a learned token over some steps: that of one step depends on which rows it happened to hold."""
+    weights = [max(1, row.get("num_learned", 1)) for row in rows]
+    return f"{sum(w * row['loss'] for w, row in zip(weights, rows, strict=True)) / sum(weights):.3f}"
+
+
 def _samples(page: Page, facts: RunFacts) -> None:
     if not facts.conversations and not facts.shown_items:
         return
     page.heading("Samples")
-    page.paragraph("Drawn at random by a key, not chosen.")
+    page.paragraph("Drawn at random (the smallest hashes of their names), not chosen.")
     if facts.shown_items:
         page.heading("Questions and what each model answered", 3)
     for item_id in facts.shown_items:
@@ -415,11 +387,12 @@ def _conversation(page: Page, row: Mapping[str, Any]) -> None:
             inner.code(_cut(str(message.get("content", ""))))
         documents = sorted({str(entry.get("document", "")) for entry in row.get("lineage", [])})
         inner.paragraph(
-            f"licence {row.get('license') or 'unknown'}, from {', '.join(documents[:20]) or row.get('source')}"
+            f"{row.get('id')}, licence {row.get('license') or 'unknown'}, from {', '.join(documents[:20]) or row.get('source')}"
         )
 
     thinking = {"on": ", with thought", "off": ", without thought"}.get(str(row.get("thinking")), "")
-    page.details(f"{row.get('id')} ({row.get('kind')}{thinking})", build)
+    asked = next((m.get("content", "") for m in row.get("messages", []) if m.get("role") == "user"), row.get("id"))
+    page.details(f"{_cut(str(asked), 160, brief=True)} ({row.get('kind')}{thinking})", build)
 
 
 def _cut(text: str, limit: int = _MAX_TEXT, brief: bool = False) -> str:
@@ -474,6 +447,6 @@ def _reading(page: Page, facts: RunFacts) -> None:
         "Intervals of accuracies are Wilson's. The paired test is McNemar's, exact and two-sided: it looks only at the "
         "questions that one of two models has right and the other wrong. The interval of a difference is a bootstrap over "
         "articles where questions name theirs, over questions otherwise. Holm's correction allows for there being several "
-        "tests in a table; a difference counts as shown if its corrected p is below 0.05. The findable difference is "
-        "the smallest true one that such a test detects four times in five."
+        "tests in a table; a difference counts as shown if its corrected p is below 0.05. The detectable difference is "
+        "the smallest true one that such a test finds four times in five."
     )

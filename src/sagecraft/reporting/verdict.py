@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sagecraft.reporting.plots import three_figures
+
 #: Two-sided level at which a difference counts as shown.
 SIGNIFICANCE = 0.05
 #: A perplexity that moved by less than this share is said to have stayed.
@@ -71,6 +73,10 @@ def verdict(
     sentences = []
     if moves:
         sentences.append(f"From {base} to {final}, {' and '.join(moves)}.")
+        if len(moves) == 2 and _fell(before, after, "domain") and _fell(before, after, "general"):
+            sentences.append(
+                "General text became easier too, so not all of the fall on domain text is due to the field."
+            )
     else:
         sentences.append("Perplexity was not measured before and after, so nothing is shown about the language model.")
     if comparison is None:
@@ -93,13 +99,17 @@ def nothing_compared(measured: Sequence[str]) -> str:
     return f"The base model was not measured ({', '.join(measured)} only), so nothing is shown about what training did."
 
 
+def _fell(before: Mapping[str, float], after: Mapping[str, float], text: str) -> bool:
+    return after[text] / before[text] - 1 <= -_STEADY
+
+
 def _move(text: str, before: float, after: float) -> str:
     change = after / before - 1
     if abs(change) < _STEADY:
-        return f"{text} perplexity stayed at {after:.3g}"
+        return f"{text} perplexity stayed at {three_figures(after)}"
     verb = "fell" if change < 0 else "rose"
     digits = 0 if abs(change) >= 0.0995 else 1
-    return f"{text} perplexity {verb} from {before:.3g} to {after:.3g} ({_signed(100 * change, digits)} %)"
+    return f"{text} perplexity {verb} from {three_figures(before)} to {three_figures(after)} ({_signed(100 * change, digits)} %)"
 
 
 def _knowledge(c: Comparison) -> str:

@@ -249,7 +249,7 @@ def test_a_whole_run(whole: tuple[dict[str, Any], str]) -> None:
     assert results["corpora"]["ingest"]["num_documents"] == 30
     assert len(results["withheld"]) == 8
     assert results["not_run"] == []
-    assert page.count("<svg") == 9
+    assert page.count("<svg") == 11
     assert "Not run" not in page
     assert results["verdict"].startswith(
         "From base to merged, domain perplexity fell from 21.3 to 15.9 (−25 %) and general perplexity rose from 31.2 to "
@@ -268,6 +268,42 @@ def test_lineage_names_steps_and_the_folders_inside_them(
     assert re.fullmatch(r"outside \([0-9a-f]{12}\)", lineage["synth"]["inputs"]["benchmark"])
     assert lineage["cpt"]["digest"] == artifact.load(steps["cpt"]).digest
     assert lineage["evaluate-base"]["digest"] == artifact.load(steps["evaluate-base"]).digest
+
+
+def test_the_page_explains_its_words(whole: tuple[dict[str, Any], str]) -> None:
+    page = whole[1]
+    for words in (
+        "after continued pre-training", "the model that was started from", "the likeliest per character counts",
+        "Each model against base, on the same questions, with 95 % intervals. Shown to differ: none.",
+        "merged against base by kind of question", "mean loss, first quarter", "text that this run trained none of them on",
+    ):  # fmt: skip
+        assert words in page, words
+    assert "none of them was trained on" not in page  # what the base model read is not known
+
+
+def test_a_training_set_of_many_sources_is_a_short_plot(steps: dict[str, Path], tmp_path: Path) -> None:
+    many = {f"kind{n:02d}/{state}": 100 * (n + 1) for n in range(16) for state in ("on", "off")}
+    rendered = make(tmp_path, "render", "tokens", {"tokens_by_source": many, "num_learned": 9}, {"items.jsonl": []})
+    _, page = report({"withhold": steps["withhold"], "render": rendered}, tmp_path / "report")
+    assert ">kind15</text>" in page
+    assert ">4 others</text>" in page
+    assert "kind15/on" not in page
+    assert "50 % stand in conversations with a thought" in page
+
+
+def test_a_title_that_tells_the_quantisation_is_not_told_it_again(tmp_path: Path) -> None:
+    title = {"title": "Pico, de-quantised from Q4_1", "license": "Apache-2.0", "quantisation": "Q4_1"}
+    _, page = report({"fetch": make(tmp_path, "fetch", "model", title, {"config.json": {"a": 1}})}, tmp_path / "report")
+    assert "<h1>From Pico to a specialist</h1>" in page
+    assert "Pico, de-quantised from Q4_1, licence Apache-2.0" in page
+
+
+def test_an_accuracy_of_nothing_is_told(tmp_path: Path) -> None:
+    inputs = {
+        "evaluate-base": evaluation(tmp_path, "base", 0, None, 1),
+        "evaluate-sft": evaluation(tmp_path, "sft", 50, None, 2),
+    }
+    assert "; base: 0.0 %" in report(inputs, tmp_path / "report")[1]
 
 
 def test_nothing_from_the_artifacts_is_markup(steps: dict[str, Path], tmp_path: Path) -> None:
@@ -335,7 +371,7 @@ def test_a_gain_is_said_to_be_one(tmp_path: Path) -> None:
     verdict = verdict_of(tmp_path, 50, 100)
     assert "a gain of 34.7 points (95 % interval " in verdict
     assert "which chance does not explain." in verdict
-    assert "general perplexity stayed at 20" in verdict
+    assert "general perplexity stayed at 20.0" in verdict
     assert "paired p < 0.001" in verdict
 
 
@@ -343,7 +379,10 @@ def test_a_loss_is_said_to_be_one(tmp_path: Path) -> None:
     verdict = verdict_of(tmp_path, 100, 50, (30.0, 25.0))
     assert "a loss of 34.7 points" in verdict
     assert "its answers became worse" in verdict
-    assert "domain perplexity rose from 20 to 30 (+50 %) and general perplexity rose from 20 to 25 (+25 %)" in verdict
+    assert (
+        "domain perplexity rose from 20.0 to 30.0 (+50 %) and general perplexity rose from 20.0 to 25.0 (+25 %)"
+        in verdict
+    )
 
 
 def test_no_difference_and_no_better_than_guessing(tmp_path: Path) -> None:

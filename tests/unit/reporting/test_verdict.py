@@ -18,7 +18,7 @@ def told(comparison: Comparison | None, **changes: float | tuple[float, float]) 
 
 def test_no_gain() -> None:
     assert told(NONE_SHOWN) == (
-        "From base to sft, domain perplexity stayed at 20. On 100 questions sft is right 45.0 % of the time, base 40.0 %: "
+        "From base to sft, domain perplexity stayed at 20.0. On 100 questions sft is right 45.0 % of the time, base 40.0 %: "
         "at this number a true difference under about 14 points would often be missed (paired p = 0.42, 0.84 after Holm's "
         "correction), so no gain in knowledge is shown."
     )
@@ -50,3 +50,11 @@ def test_nothing_to_compare() -> None:
     assert nothing_compared([]).startswith("No model was measured")
     assert nothing_compared(["base"]).startswith("Only the base model was measured")
     assert nothing_compared(["sft"]).startswith("The base model was not measured (sft only)")
+
+
+@pytest.mark.parametrize(("general", "said"), [(25.0, True), (29.95, False), (33.0, False)])
+def test_a_gain_on_all_text_is_not_put_down_to_the_field(general: float, said: bool) -> None:
+    perplexity = {"base": {"domain": 20.0, "general": 30.0}, "sft": {"domain": 15.0, "general": general}}
+    assert (
+        "not all of the fall on domain text is due to the field" in verdict("base", "sft", perplexity, None)
+    ) is said
