@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from sagecraft.recipe import Recipe
+from sagecraft.settings import model_of
 
 HEAD = """# Every key of a recipe
 
@@ -23,14 +24,6 @@ Written by `docs/generate.py` from the classes that read the keys; do not edit i
 Any key can be overridden: `sagecraft run RECIPE --set section.key=value`, the value in YAML.
 An unknown key, a wrong type, a missing file or a stage that needs what none makes is reported before anything starts, all faults at once.
 """
-
-
-def model_of(annotation: Any) -> type[BaseModel] | None:
-    """The configuration class behind an annotation, if there is one."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, list):
-        found = [model_of(part) for part in typing.get_args(annotation)]
-        return next((part for part in found if part is not None), None)
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def explanations(model: type[BaseModel]) -> dict[str, str]:

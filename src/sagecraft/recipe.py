@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.corpus.withhold import WithholdConfig
@@ -16,7 +16,7 @@ from sagecraft.errors import UserError
 from sagecraft.evaluation.evaluate import EvaluateConfig
 from sagecraft.merging.merge import MergeConfig
 from sagecraft.publishing.run_report import ReportConfig
-from sagecraft.settings import explain, model_of, read_yaml_mapping
+from sagecraft.settings import explained, model_of, parse_yaml, read_yaml_mapping
 from sagecraft.synthesis.synth import SynthConfig
 from sagecraft.tokens.pack import PackConfig
 from sagecraft.tokens.render import RenderConfig
@@ -64,7 +64,7 @@ class Recipe(BaseModel):
     """A whole run. A section left out is a stage left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    recipe: int = Field(description="version of the recipe's form")
+    recipe: Literal[1] = Field(description="version of the recipe's form")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the folder under runs/")
     seed: int = Field(default=0, description="seed of every stage that does not set its own")
     base: BaseSection
@@ -93,50 +93,66 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"{path}: no such recipe{hint}")
     value = read_yaml_mapping(path, "a recipe is a mapping of sections")
+    for override in overrides:
+        _override(value, override)
     version = value.get("recipe")
     if isinstance(version, int) and version > RECIPE_VERSION:
         raise UserError(
             f"{path}: recipe: version {version} is newer than this sagecraft reads ({RECIPE_VERSION}); upgrade sagecraft"
         )
-    for override in overrides:
-        _override(value, override)
     _spread_seed(value)
-    try:
-        return Recipe.model_validate(value)
-    except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {line}" for line in explain(error, Recipe))) from error
+    with explained(Recipe, str(path)):
+        recipe = Recipe.model_validate(value)
+    endless = [f"{path}: {name}: must be finite" for name in _not_finite(recipe.model_dump(), "")]
+    if endless:
+        raise UserError("\n".join(endless))
+    return recipe
+
+
+def _not_finite(value: object, name: str) -> Iterator[str]:
+    """Dotted paths of infinite numbers: a bound such as `> 0` lets them through, and no run would end."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield name
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _not_finite(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _not_finite(inner, f"{name}[{number}]")
 
 
 def _override(value: dict[str, Any], override: str) -> None:
     name, separator, text = override.partition("=")
-    if not separator or not name:
+    keys = name.split(".")
+    if not separator or not all(keys):
         raise UserError(f"--set {override!r}: expected key.key=value")
-    *parents, last = name.split(".")
     place = value
-    for parent in parents:
-        inner = place.get(parent)
+    for key in keys[:-1]:
+        inner = place.get(key)
         if inner is None:
-            inner = place[parent] = {}
+            inner = place[key] = {}
         if not isinstance(inner, dict):
-            raise UserError(f"--set {name}: {parent} is a value, not a section")
+            what = "a list; set the whole of it" if isinstance(inner, list) else "a value, not a section"
+            raise UserError(f"--set {name}: {key} is {what}")
         place = inner
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {name}: {text!r} is not valid YAML") from error
+    place[keys[-1]] = parse_yaml(text, f"--set {name}")
 
 
 def _spread_seed(value: dict[str, Any]) -> None:
     """Gives the recipe's seed to the sections that have one and do not set it."""
+    if not isinstance(value.get("seed"), int):
+        return  # missing, or a fault that is named once
     for section, field in Recipe.model_fields.items():
         model = model_of(field.annotation)
         inner = value.get(section)
-        if model is not None and "seed" in model.model_fields and isinstance(inner, dict) and "seed" in value:
+        if model is not None and "seed" in model.model_fields and isinstance(inner, dict):
             inner.setdefault("seed", value["seed"])
 
 
 def resolve(written: str, recipe_folder: Path) -> Path | None:
     """A path of the recipe: as seen from the working directory, or else from the recipe's folder."""
+    if not written:
+        return None  # not the working directory
     for start in (Path(), recipe_folder):
         path = start / Path(written).expanduser()
         if path.exists():

@@ -61,8 +61,11 @@ def test_missing_files_and_stages_come_at_once(tmp_path: Path) -> None:
     assert "render: needs conversations from synth" in text
 
 
-def test_newer_versions_are_refused(tmp_path: Path) -> None:
+def test_other_versions_are_refused(tmp_path: Path) -> None:
     assert "version 2 is newer" in faults(write(tmp_path, recipe=2))[0]
+    assert "version 2 is newer" in faults(write(tmp_path), "recipe=2")[0]
+    for value in (0, "2", None):
+        assert ": recipe: input should be 1" in faults(write(tmp_path, recipe=value))[0]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +87,16 @@ def test_overrides_are_values_in_yaml(tmp_path: Path) -> None:
     assert recipe.evaluate is None
     assert recipe.cpt.seed == 7, "the recipe's seed reaches the stages"
     assert faults(path, "cpt.epochs") == ["--set 'cpt.epochs': expected key.key=value"]
+    for odd in ("=5", ".a=5", "a.=5", "."):
+        assert faults(path, odd) == [f"--set {odd!r}: expected key.key=value"]
+    assert faults(path, "merge.models.0.weight=1") == [
+        "--set merge.models.0.weight: models is a list; set the whole of it"
+    ]
+    assert faults(path, "cpt.epochs=") == [f"{path}: cpt.epochs: input should be a valid number (found None)"]
+    assert faults(path, "cpt.epochs=.inf") == [f"{path}: cpt.epochs: must be finite"]
+    assert faults(path, "seed=x") == [
+        f"{path}: seed: input should be a valid integer, unable to parse string as an integer (found 'x')"
+    ]
     assert "cpt.optimiser: unknown key; did you mean 'optimizer'" in faults(path, "cpt.optimiser.learning_rate=1")[0]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft.errors import UserError
-from sagecraft.settings import read_yaml_mapping
+from sagecraft.settings import explained, read_yaml_mapping
 
 
 class Cluster(BaseModel):
@@ -70,21 +70,8 @@ def read_cluster(path: Path | None) -> Cluster:
         known = f"; there are {', '.join(near)}" if near else "; give a YAML file with devices, memory_gib, mfu, …"
         raise UserError(f"{path}: no such cluster file{known}")
     value = read_yaml_mapping(path, "a cluster is a mapping of keys")
-    try:
+    with explained(Cluster, str(path)):
         return Cluster.model_validate(value)
-    except ValidationError as error:
-        valid = ", ".join(Cluster.model_fields)
-        raise UserError("\n".join(f"{path}: {_explain(fault, valid)}" for fault in error.errors())) from error
-
-
-def _explain(fault: object, valid: str) -> str:
-    assert isinstance(fault, dict)
-    key = ".".join(map(str, fault["loc"]))
-    if fault["type"] == "extra_forbidden":
-        return f"{key}: unknown key; valid: {valid}"
-    if fault["type"] == "missing":
-        return f"{key}: is missing; give it, or null where it is not known"
-    return f"{key}: {fault['msg'].lower()} (found {fault['input']!r})"
 
 
 def machine_memory_gib() -> float:
