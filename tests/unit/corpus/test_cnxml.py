@@ -79,6 +79,7 @@ def test_examples_notes_exercises_with_solutions(tmp_path):
         "# Orbits",
         "**Example 1. A fall.** How far?",
         "**Solution.** Far.",
+        "* * *",
         "**Careful**",
         "Hot.",
         "**Exercise 1.** What is $g$?",

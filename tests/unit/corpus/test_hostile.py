@@ -156,7 +156,7 @@ def test_lines_without_end_are_skipped(tmp_path, monkeypatch):
 
 
 def test_a_gzip_bomb_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(jsonl_reader, "_GZIP_FLOOR_BYTES", 100_000)
+    monkeypatch.setattr(jsonl_reader, "_FLOOR_BYTES", 100_000)
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b" " * 20_000_000))
     rows = list(jsonl_reader.read_jsonl_documents(path, tmp_path))

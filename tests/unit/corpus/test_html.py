@@ -84,7 +84,7 @@ def test_wikipedia_formulas_and_furniture(tmp_path):
     <semantics><mi>m</mi><annotation encoding="application/x-tex">{\displaystyle m_{0}}</annotation></semantics></math></span>
     <img class="mwe-math-fallback-image-inline" alt="m"></span>.<span class="mw-editsection">[edit]</span></p>
     <div class="navbox">See also</div></div></div>"""
-    assert text(tmp_path, body) == "Mass $m_{0}$ ."
+    assert text(tmp_path, body) == "Mass $m_{0}$."
 
 
 def test_katex_twins(tmp_path):

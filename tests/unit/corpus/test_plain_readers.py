@@ -6,8 +6,9 @@ import pytest
 from sagecraft.corpus.readers.files import decode
 from sagecraft.corpus.readers.found import Found
 from sagecraft.corpus.readers.jsonl import read_jsonl_documents
-from sagecraft.corpus.readers.markdown import list_of, names_of, read_markdown, year_of
+from sagecraft.corpus.readers.markdown import read_markdown
 from sagecraft.corpus.readers.result import ReaderError
+from sagecraft.corpus.readers.rows import list_of, names_of, year_of
 from sagecraft.corpus.readers.text import read_plain
 
 

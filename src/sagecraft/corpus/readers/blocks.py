@@ -8,8 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sagecraft.corpus.readers.latex_tables import escape_bars
+
 #: Stands for a line break that the author asked for, until spaces are collapsed. (A control character: text cannot hold it.)
 BREAK = "\x1e"
+#: Parts a worked example or an exercise from the text behind it; a rule that no reader of sentences takes for a heading.
+END_OF_PART = "* * *"
 #: Stand for the dollar signs of inline formulas until the paragraph is closed, so that neighbours can be joined.
 _MATH_OPEN, _MATH_CLOSE = "\x02", "\x03"
 _MARKERS = str.maketrans("", "", BREAK + _MATH_OPEN + _MATH_CLOSE)
@@ -39,6 +43,21 @@ def begins_with_math(text: str) -> bool:
     return text.startswith(("$", _MATH_OPEN, r"\("))
 
 
+def marked(text: str, mark: str) -> str:
+    """Text in emphasis marks, which must touch it; formulas and text that is marked already need none."""
+    inner = text.strip()
+    if not mark or not inner or begins_with_math(inner) or inner.startswith("*") or BREAK in inner:
+        return text
+    lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    return f"{lead}{mark}{inner}{mark}{tail}"
+
+
+def aside(text: str) -> str:
+    """A footnote where it is called: in brackets, its full stop aside."""
+    text = collapse(text).replace("\n", " ").rstrip(".")
+    return f" ({text})" if text else ""
+
+
 def collapse(text: str) -> str:
     """One space for every run of them; the breaks that were asked for become line ends."""
     # Two formulas side by side would read as the beginning of a display: `$a$$b$`.
@@ -53,11 +72,13 @@ class Blocks:
 
     Attributes:
         done: finished blocks.
+        headings: which of them are headings: position → level.
         tex_delimiters: convert `\(…\)` and `\[…\]` in text (pages that are rendered by a script).
     """
 
     def __init__(self, tex_delimiters: bool = False) -> None:
         self.done: list[str] = []
+        self.headings: dict[int, int] = {}
         self.tex_delimiters = tex_delimiters
         self._inline: list[str] = []
 
@@ -90,7 +111,27 @@ class Blocks:
     def heading(self, level: int, title: str) -> None:
         """Adds a heading of level 1 to 6."""
         if title := collapse(title):
-            self.block(f"{'#' * min(max(level, 1), 6)} " + title.replace("\n", " "))
+            level = min(max(level, 1), 6)
+            self.block(f"{'#' * level} " + title.replace("\n", " "))
+            self.headings[len(self.done) - 1] = level
+
+    def drop_sections(self, titles: re.Pattern[str]) -> int:
+        """Takes out the sections whose titles match, with all below them, and returns how many there were."""
+        self.close()
+        kept: list[str] = []
+        headings: dict[int, int] = {}
+        dropped, num_dropped = 0, 0
+        for position, block in enumerate(self.done):
+            level = self.headings.get(position, 0)
+            if level and (not dropped or level <= dropped):
+                dropped = level if titles.fullmatch(block.lstrip("# ").strip(" *:.")) else 0
+                num_dropped += bool(dropped)
+            if not dropped:
+                if level:
+                    headings[len(kept)] = level
+                kept.append(block)
+        self.done, self.headings = kept, headings
+        return num_dropped
 
     def display(self, latex: str) -> None:
         """Adds a formula on a line of its own."""
@@ -109,18 +150,38 @@ def _environment(found: re.Match[str]) -> str:
     return rf"\[\begin{{{inner}}} {body} \end{{{inner}}}\]" if inner else rf"\[{body}\]"
 
 
-def list_block(items: Sequence[str], ordered: bool, start: int = 1) -> str:
-    """A Markdown list; items may hold several blocks, which are indented."""
+def list_block(items: Sequence[str], ordered: bool, start: int = 1, style: str = "1") -> str:
+    """A Markdown list; items may hold several blocks, which are indented.
+
+    Args:
+        items: Markdown of each.
+        ordered: whether they are counted.
+        start: the first number.
+        style: how they are counted: `1`, `a`, `A`, `i` or `I`. Markdown has numbers only: `(b)` is written out.
+    """
     lines = []
     for number, item in enumerate((item for item in items if item.strip()), start=start):
-        mark = f"{number}. " if ordered else "- "
-        lines.append(mark + item.strip().replace("\n", "\n" + " " * len(mark)))
+        mark = "- " if not ordered else f"{number}. " if style == "1" else f"- ({_counted(number, style)}) "
+        indent = 2 if mark.startswith("-") else len(mark)
+        lines.append(mark + item.strip().replace("\n", "\n" + " " * indent))
     return re.sub(r"\n +(?=\n)", "\n", "\n".join(lines))
+
+
+def _counted(number: int, style: str) -> str:
+    if style in "aA":
+        mark = chr(ord("a") + (number - 1) % 26) * ((number - 1) // 26 + 1)
+    else:
+        steps = ((100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
+        mark, left = "", number
+        for value, letters in steps:
+            mark += letters * (left // value)
+            left %= value
+    return mark.upper() if style.isupper() else mark
 
 
 def table_block(rows: Sequence[Sequence[str]], num_header_rows: int = 1) -> str:
     """A Markdown table; header rows are merged to one, short rows are filled up."""
-    cells = [[_SPACE.sub(" ", cell.replace("|", r"\|")).strip() for cell in row] for row in rows]
+    cells = [[escape_bars(_SPACE.sub(" ", cell.replace("\n", " "))).strip() for cell in row] for row in rows]
     cells = [row for row in cells if any(row)]
     width = max((len(row) for row in cells), default=0)
     if not width:
@@ -130,6 +191,18 @@ def table_block(rows: Sequence[Sequence[str]], num_header_rows: int = 1) -> str:
     header = [" ".join(filter(None, column)) for column in zip(*cells[:num_header_rows], strict=True)] or [""] * width
     lines = [header, ["---"] * width, *cells[num_header_rows:]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def quote_block(text: str) -> str:
+    """A quotation; nothing for an empty one."""
+    return "\n".join(f"> {line}".rstrip() for line in text.split("\n")) if text.strip() else ""
+
+
+def code_block(code: str) -> str:
+    """Code between fences; code that holds a fence itself gets a longer one."""
+    code = code.strip("\n")
+    fence = "`" * max([2, *(len(run) for run in re.findall("`{3,}", code))]) + "`"
+    return f"{fence}\n{code}\n{fence}" if code.strip() else ""
 
 
 def raise_or_lower(text: str, raised: bool) -> str:

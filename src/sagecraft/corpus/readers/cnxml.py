@@ -15,20 +15,32 @@ from typing import Any
 from sagecraft.corpus.licenses import normalize_license
 from sagecraft.corpus.readers.blocks import (
     BREAK,
+    END_OF_PART,
     Blocks,
-    begins_with_math,
+    code_block,
     collapse,
     escape_text,
     inline_math,
     list_block,
+    marked,
+    quote_block,
     raise_or_lower,
-    table_block,
 )
 from sagecraft.corpus.readers.mathml import local_name, to_latex
 from sagecraft.corpus.readers.result import ReaderError, ReadResult
+from sagecraft.corpus.readers.tables import Cell, cals_cell, cals_columns, spanned_table
 from sagecraft.corpus.readers.xml import parse_xml
 
 _NUMBERED = {"figure": "Figure", "table": "Table", "example": "Example", "exercise": "Exercise", "equation": "Equation"}
+#: Parts that end without a sign of their own: what follows is parted from them by `END_OF_PART`.
+_PARTS = ("exercise", "example")
+#: Classes of notes without a title, as the books print them.
+_NOTE_TITLES = {
+    "check-understanding": "Check your understanding",
+    "problem-solving": "Problem-solving strategy",
+    "learning-objectives": "Learning objectives",
+}
+_LIST_STYLES = {"lower-alpha": "a", "upper-alpha": "A", "lower-roman": "i", "upper-roman": "I"}
 _MODULE_NAME = re.compile(r"[A-Za-z0-9_\-]{1,80}")
 _TITLE = re.compile(r"<title>([^<]{1,300})</title>")
 _HEAD_BYTES = 4096
@@ -55,6 +67,9 @@ def read_cnxml(path: Path, root: Path) -> ReadResult:
     reader = _Module(tree, lambda name: _title_of(path, root.resolve(), name))
     if title:
         reader.out.heading(1, title)
+    abstract = _child(metadata, "abstract")
+    if abstract is not None:
+        reader.blocks(abstract)
     reader.blocks(content)
     reader.glossary(_child(tree, "glossary"))
     text = reader.out.render()
@@ -139,6 +154,7 @@ class _Module:
         self._title_of = title_of
         self._labels: dict[str, str] = {}
         self._level = 2
+        self._part_ended = False
         self._number(tree)
         self._handlers: dict[str, Callable[[Any], None]] = {
             "section": self._section,
@@ -192,7 +208,11 @@ class _Module:
             self.out.add(self.inline_of(child))
             return
         self.counts[name] = self.counts.get(name, 0) + 1
+        if self._part_ended and name not in (*_PARTS, "section"):
+            self.out.block(END_OF_PART)
+        self._part_ended = False
         handler(child)
+        self._part_ended |= name in _PARTS
 
     def _nested(self, element: Any, skip: tuple[str, ...] = ()) -> str:
         """Markdown of an element's content, apart from the document."""
@@ -236,23 +256,27 @@ class _Module:
         title = collapse(self.inline(_child(element, "title")))
         if title:
             self.out.block(f"**{title}**")
-        self.out.block(list_block(items, element.get("list-type") == "enumerated"))
+        start = element.get("start-value") or "1"
+        first = int(start) if re.fullmatch(r"\d{1,6}", start) else 1
+        style = _LIST_STYLES.get(element.get("number-style") or "", "1")
+        self.out.block(list_block(items, element.get("list-type") == "enumerated", first, style))
 
     def _table(self, element: Any) -> None:
-        rows: list[list[str]] = []
+        rows: list[list[Cell]] = []
         num_header_rows = 0
         for row in _named(element, "row"):
+            columns = cals_columns(row)
             entries = [node for node in row if local_name(node) == "entry"]
-            cells = [self._nested(entry).replace("\n", " ") for entry in entries]
-            if len(cells) == 1 and local_name(row.getparent()) == "thead" and not rows and cells[0]:
-                self.out.block(f"**{self._label(element)}{cells[0]}**")
+            cells = [cals_cell(entry, self._nested(entry), columns) for entry in entries]
+            if len(cells) == 1 and local_name(row.getparent()) == "thead" and not rows and cells[0].text:
+                self.out.block(f"**{self._label(element)}{' '.join(cells[0].text.split())}**")
                 continue
             num_header_rows += local_name(row.getparent()) == "thead"
             rows.append(cells)
         caption = self._caption(element)
         if caption:
             self.out.block(f"{self._label(element)}{caption}")
-        self.out.block(table_block(rows, num_header_rows))
+        self.out.block(spanned_table(rows, num_header_rows))
 
     def _label(self, element: Any) -> str:
         label = self._labels.get(element.get("id") or "")
@@ -279,6 +303,7 @@ class _Module:
 
     def _note(self, element: Any) -> None:
         title = collapse(self.inline(_child(element, "title"))) or collapse(self.inline(_child(element, "label")))
+        title = title or _NOTE_TITLES.get((element.get("class") or "").split(" ")[0], "")
         self.out.block(f"**{title}**" if title else "")
         self.out.block(self._nested(element, skip=("title", "label")))
 
@@ -314,12 +339,10 @@ class _Module:
             self.out.block(collapse(self.inline(element)))
 
     def _quote(self, element: Any) -> None:
-        text = self._nested(element)
-        self.out.block("\n".join(f"> {line}".rstrip() for line in text.split("\n")) if text else "")
+        self.out.block(quote_block(self._nested(element)))
 
     def _code(self, element: Any) -> None:
-        code = _plain(element).strip("\n")
-        self.out.block(f"```\n{code}\n```" if code and "```" not in code else "")
+        self.out.block(code_block(_plain(element)))
 
     def glossary(self, element: Any) -> None:
         """The terms of the module and what they mean."""
@@ -363,7 +386,7 @@ class _Module:
         if name in ("term", "emphasis"):
             effect = element.get("effect", "bold" if name == "term" else "italics")
             mark = {"bold": "**", "italics": "*"}.get(effect, "")
-            return _marked(self.inline(element), mark)
+            return marked(self.inline(element), mark)
         if name in ("image", "iframe", "object", "label", "space", ""):
             return ""
         if name == "media":
@@ -380,12 +403,3 @@ class _Module:
         if target:
             return self._labels.get(target, "this section")
         return escape_text(element.get("url") or "")
-
-
-def _marked(text: str, mark: str) -> str:
-    """Text in emphasis marks, which must touch it; a formula needs none."""
-    inner = text.strip()
-    if not inner or not mark or begins_with_math(inner) or inner.startswith("*"):
-        return text
-    lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    return f"{lead}{mark}{inner}{mark}{tail}"

@@ -1,7 +1,7 @@
 r"""HTML pages: the article without the page around it, its mathematics as LaTeX.
 
-Mathematics comes as MathML (with the author's TeX beside it or without), as LaTeXML's tables of equations (ar5iv), as
-`math/tex` scripts, or as `\(…\)` in the text for a script to render.
+`html_page` finds the document in the page, `html_math` the formulas, `html_meta` what the page says of itself and
+`html_latexml` knows the papers that LaTeXML made; here the tree is walked and Markdown written.
 """
 
 from __future__ import annotations
@@ -11,33 +11,51 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sagecraft.corpus.readers import html_latexml
 from sagecraft.corpus.readers.blocks import (
     BREAK,
     Blocks,
-    begins_with_math,
-    collapse,
+    aside,
+    code_block,
     escape_text,
     inline_math,
     list_block,
+    marked,
+    quote_block,
     raise_or_lower,
-    table_block,
 )
-from sagecraft.corpus.readers.html_page import Metadata, is_dropped, main_part, parse_html
-from sagecraft.corpus.readers.mathml import is_display, local_name, tidy_tex, to_latex
+from sagecraft.corpus.readers.html_math import Formula, formula_of
+from sagecraft.corpus.readers.html_meta import Metadata, latexml_authors
+from sagecraft.corpus.readers.html_notes import Notes
+from sagecraft.corpus.readers.html_page import Page, classes_of, parse_html
+from sagecraft.corpus.readers.mathml import is_display, local_name
 from sagecraft.corpus.readers.result import ReaderError, ReadResult
+from sagecraft.corpus.readers.tables import Cell, span_of, spanned_table
 
 #: Pages nested deeper than this are made by accident or malice; deeper text is kept without its structure.
 _MAX_DEPTH = 100
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCK_TAGS = frozenset((
-    "p", "div", "section", "article", "main", "body", "figure", "figcaption", "details", "summary", "address",
+    "p", "div", "section", "article", "main", "body", "figure", "figcaption", "details", "summary", "address", "form",
     "center", "hgroup", "fieldset", "tbody", "dd", "dt", "html", "caption", "blockquote", "ul", "ol", "dl", "table",
-    "pre", "hr",
+    "pre", "hr", "header", "aside", "mjx-container",
 ))  # fmt: skip
 _MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "cite": "*", "dfn": "*", "var": "*"}
 _DOLLAR_SCRIPT = re.compile(r"mathjax|katex", re.IGNORECASE)
 _DOLLAR_MATH = re.compile(r"\$\$.+?\$\$|\$(?=\S)[^$\n]{1,500}?(?<=\S)\$", re.DOTALL)
-_EQUATION_CLASSES = ("ltx_equation", "ltx_eqn_table", "ltx_equationgroup")
+_TEX_SPAN = re.compile(r"\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
+#: Sections that hold no text of the document: lists of other works, thanks.
+_DROPPED_SECTIONS = re.compile(
+    r"(?:[\dIVX]+(?:\.\d+)*\.?\s+)?(?:references?(?: and notes)?|bibliography|works cited|literature cited|acknowledge?ments?|"
+    r"external links|see also|further reading|notes and references|related (?:posts|articles)|references cited)",
+    re.IGNORECASE,
+)
+_DROPPED_WIKI_SECTIONS = re.compile(
+    rf"{_DROPPED_SECTIONS.pattern}|notes|footnotes|citations|sources|explanatory notes|gallery|einzelnachweise|literatur|weblinks|"
+    r"siehe auch|références|voir aussi|liens externes|notes et références|referencias|véase también|enlaces externos|"
+    r"bibliografía|note|voci correlate|collegamenti esterni|bibliografia|примечания|литература|ссылки|см\. также",
+    re.IGNORECASE,
+)
 
 
 def read_html(path: Path, root: Path) -> ReadResult:  # noqa: ARG001 - the signature of every reader
@@ -46,35 +64,51 @@ def read_html(path: Path, root: Path) -> ReadResult:  # noqa: ARG001 - the signa
     Raises:
         ReaderError: the file cannot be read or holds no text.
     """
-    page = parse_html(path)
+    page = Page(parse_html(path))
     metadata = Metadata(page)
-    scripts = " ".join(f"{node.get('src') or ''} {(node.text or '')[:2000]}" for node in page.iter("script"))
-    reader = _Page(dollar_math=bool(_DOLLAR_SCRIPT.search(scripts)))
-    part = main_part(page)
-    reader.blocks(part, 0, outermost=True)
-    text = reader.out.render()
+    walker = _Walker(page)
+    walker.blocks(page.main, 0, outermost=True)
+    sections = _DROPPED_WIKI_SECTIONS if page.dialect == "mediawiki" else _DROPPED_SECTIONS
+    num_dropped = walker.out.drop_sections(sections)
+    text = walker.out.render()
     if not text.strip():
-        raise ReaderError("no-text", f"<{local_name(part)}> holds no text")
+        raise ReaderError("no-text", f"<{local_name(page.main)}> holds no text")
+    title, authors = metadata.title, metadata.authors
+    if page.dialect == "latexml":
+        title = walker.title or title
+        authors = authors or latexml_authors(page.main)
+    counts = walker.counts | {"dropped_sections": num_dropped}
     return ReadResult(
         text=text,
-        title=metadata.title,
-        authors=metadata.authors,
+        title=title,
+        authors=authors,
         year=metadata.year,
         categories=metadata.categories,
         license=metadata.license,
         identifier=metadata.identifier,
-        counts={"math": reader.num_math, **({"flattened": reader.num_flattened} if reader.num_flattened else {})},
+        counts={"math": walker.num_math, **{name: count for name, count in sorted(counts.items()) if count}},
     )
 
 
-class _Page:
-    """Walks one page; `out` holds the Markdown so far."""
+class _Walker:
+    """Walks one page; `out` holds the Markdown so far.
 
-    def __init__(self, dollar_math: bool) -> None:
+    Attributes:
+        num_math: formulas that were written.
+        title: of a LaTeXML paper, with its mathematics.
+    """
+
+    def __init__(self, page: Page) -> None:
+        scripts = " ".join(f"{node.get('src') or ''} {(node.text or '')[:2000]}" for node in page.root.iter("script"))
         self.out = Blocks(tex_delimiters=True)
         self.num_math = 0
-        self.num_flattened = 0
-        self._dollar_math = dollar_math
+        self.title = ""
+        self._counts: dict[str, int] = {}
+        self._page = page
+        self._dollar_math = bool(_DOLLAR_SCRIPT.search(scripts))
+        self._notes = Notes(page.root)
+        self._bibliography = html_latexml.Bibliography(page.root)
+        self._tag_of = html_latexml.tag_of if page.dialect == "latexml" else local_name
         self._handlers: dict[str, Callable[[Any, int], None]] = {
             "ul": self._list,
             "ol": self._list,
@@ -82,19 +116,28 @@ class _Page:
             "table": self._table,
             "pre": self._code,
             "blockquote": self._quote,
-            "math": self._math,
-            "figure": self._figure,
             "hr": lambda element, depth: self.out.close(),  # noqa: ARG005
         }
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How it fared, for the record of the document."""
+        found = self._bibliography
+        return self._counts | {"citations": found.num_cited, "citations_resolved": found.num_resolved}
+
+    def _count(self, name: str) -> None:
+        self._counts[name] = self._counts.get(name, 0) + 1
 
     def _text(self, text: str | None) -> str:
         if not text:
             return ""
-        if not self._dollar_math or "$" not in text:
+        if "$" not in text:
             return escape_text(text)
+        # What stands between delimiters is a formula already: its dollar signs are its own.
+        rule = _DOLLAR_MATH if self._dollar_math else _TEX_SPAN
         pieces: list[str] = []
         end = 0
-        for found in _DOLLAR_MATH.finditer(text):
+        for found in rule.finditer(text):
             pieces += [escape_text(text[end : found.start()]), found.group()]
             end = found.end()
         return "".join([*pieces, escape_text(text[end:])])
@@ -104,43 +147,77 @@ class _Page:
     def blocks(self, element: Any, depth: int, outermost: bool = False) -> None:
         """The content of an element: text, inline and block children in their order."""
         if depth > _MAX_DEPTH:
-            self.num_flattened += 1
+            self._count("flattened")
             self.out.add(escape_text(" ".join(element.itertext())))
             return
-        if not outermost and local_name(element) in _BLOCK_TAGS:
+        is_block = local_name(element) in _BLOCK_TAGS
+        if not outermost and is_block:
             self.out.close()
         self.out.add(self._text(element.text))
         for child in element:
             self._one(child, depth + 1)
             self.out.add(self._text(child.tail))
-        if local_name(element) in _BLOCK_TAGS:
+        if is_block:
             self.out.close()
 
     def _one(self, child: Any, depth: int) -> None:
-        name = local_name(child)
-        if name == "script" and (child.get("type") or "").startswith("math/tex"):
-            self._tex_script(child)
-        elif not name or is_dropped(child):
+        formula = formula_of(child)
+        if formula is not None:
+            self._formula(formula)
             return
-        elif name in _HEADINGS:
-            self.out.close()
-            self.out.heading(_HEADINGS[name], self._nested_line(child, depth))
+        name = self._tag_of(child)
+        if not name or self._page.is_dropped(child):
+            return
+        if name in _HEADINGS:
+            self._heading(child, _HEADINGS[name], depth)
         elif name in self._handlers:
             self._handlers[name](child, depth)
+        elif self._special(child, name, depth):
+            return
         elif name in _BLOCK_TAGS or self._holds_blocks(child):
             self.blocks(child, depth)
         else:
             self.out.add(self._inline_of(child, depth))
 
+    def _special(self, element: Any, name: str, depth: int) -> bool:
+        """Blocks that are known by their class; True if this was one."""
+        classes = classes_of(element)
+        if name == "header":
+            # The headings of an article stand in its header, beside a date and buttons.
+            for heading in element.iter(*_HEADINGS):
+                self._heading(heading, _HEADINGS[local_name(heading)], depth)
+            return True
+        if "ltx_note" in classes or (name == "mark" and "ltx_role_footnote" in classes):
+            self.out.add(self._note(element, depth))
+            return True
+        if "ltx_keywords" in classes:
+            self.out.block(f"Keywords: {self._nested_line(element, depth)}")
+            return True
+        return False
+
+    def _heading(self, element: Any, level: int, depth: int) -> None:
+        classes = classes_of(element)
+        line = self._nested_line(element, depth).rstrip("¶§").strip()
+        if "ltx_title_document" in classes:
+            self.title = line
+        elif "ltx_title_abstract" in classes:
+            level, line = 2, line.strip(" .:*—")
+        elif "ltx_runin" in classes or "ltx_title_theorem" in classes or "ltx_title_proof" in classes:
+            self.out.close()
+            self.out.add(f"**{line.replace('**', '').rstrip('.')}.** " if line else "")
+            return
+        self.out.close()
+        self.out.heading(level, line)
+
     @staticmethod
     def _holds_blocks(element: Any) -> bool:
         """True for an inline element around blocks (`<a><div>`, a LaTeXML span around an equation)."""
         for node in element.iter():
-            name = local_name(node)
+            name = html_latexml.tag_of(node)
             if node is not element and (
                 name in _BLOCK_TAGS or name in _HEADINGS or (name == "math" and is_display(node))
             ):
-                return True
+                return "ltx_note" not in classes_of(element)
         return False
 
     def _nested(self, element: Any, depth: int) -> str:
@@ -154,94 +231,143 @@ class _Page:
     def _nested_line(self, element: Any, depth: int) -> str:
         return " ".join(self._nested(element, depth).split())
 
-    def _math(self, element: Any, depth: int) -> None:  # noqa: ARG002
-        self.num_math += 1
-        latex = to_latex(element)
-        if is_display(element):
-            self.out.display(latex)
+    def _formula(self, formula: Formula) -> None:
+        self._tally(formula)
+        if formula.display:
+            self.out.display(formula.latex)
         else:
-            self.out.add(inline_math(latex))
+            self.out.add(inline_math(formula.latex))
 
-    def _tex_script(self, element: Any) -> None:
-        self.num_math += 1
-        latex = collapse(tidy_tex(element.text or ""))
-        if "mode=display" in element.get("type"):
-            self.out.display(latex)
-        else:
-            self.out.add(inline_math(latex))
+    def _tally(self, formula: Formula) -> None:
+        self.num_math += bool(formula.latex)
+        if formula.lost:
+            self._count("formulas_lost")
 
     def _list(self, element: Any, depth: int) -> None:
         self.out.close()
-        items = [self._nested(item, depth) for item in element if local_name(item) == "li" and not is_dropped(item)]
+        items = []
+        for item in element:
+            if self._tag_of(item) == "li" and not self._page.is_dropped(item):
+                items.append(self._item(item, depth))
+            elif self._tag_of(item) in ("ul", "ol"):  # a list inside a list without an item around it
+                items.append(self._nested_list(item, depth))
         start = element.get("start") or "1"
         first = int(start) if re.fullmatch(r"\d{1,6}", start) else 1
-        self.out.block(list_block(items, local_name(element) == "ol", first))
+        style = element.get("type") if element.get("type") in ("a", "A", "i", "I") else "1"
+        self.out.block(list_block(items, self._tag_of(element) == "ol", first, style))
+
+    def _item(self, item: Any, depth: int) -> str:
+        tag = next((node for node in item if "ltx_tag_item" in classes_of(node)), None)
+        if tag is not None and tag.getparent() is item:
+            tag.text, tag[:] = "", []  # the bullet or number that LaTeXML writes out
+        return self._nested(item, depth)
+
+    def _nested_list(self, element: Any, depth: int) -> str:
+        outer, self.out = self.out, Blocks(tex_delimiters=True)
+        self._list(element, depth + 1)
+        text = self.out.render()
+        self.out = outer
+        return text
 
     def _definitions(self, element: Any, depth: int) -> None:
         self.out.close()
         term = ""
-        for child in element.iter("dt", "dd"):
+        for child in self._terms(element):
             if local_name(child) == "dt":
                 term = self._nested_line(child, depth)
             elif meaning := self._nested(child, depth):
-                self.out.block(f"**{term.strip('*')}**: {meaning}" if term else meaning)
+                # An indented formula of a wiki page is a definition without a term.
+                lone = re.fullmatch(r"\$([^$]+)\$\s*([.,;]?)", meaning) if not term else None
+                if lone:
+                    self.out.display(lone.group(1) + lone.group(2))
+                else:
+                    self.out.block(f"**{term.strip('*')}**: {meaning}" if term else meaning)
                 term = ""
+
+    @staticmethod
+    def _terms(element: Any) -> list[Any]:
+        """Terms and meanings of this list, also those in a `<div>` each."""
+        found: list[Any] = []
+        for child in element:
+            if local_name(child) in ("dt", "dd"):
+                found.append(child)
+            elif local_name(child) == "div":
+                found += [node for node in child if local_name(node) in ("dt", "dd")]
+        return found
 
     def _table(self, element: Any, depth: int) -> None:
         self.out.close()
-        classes = (element.get("class") or "").split()
-        if any(name in classes for name in _EQUATION_CLASSES):
-            self._equation_rows(element)
+        if not {"ltx_eqn_table", "ltx_equation", "ltx_equationgroup"}.isdisjoint(classes_of(element)):
+            latex, num_math = html_latexml.equation(element)
+            self.num_math += num_math
+            self.out.display(latex)
             return
-        rows: list[list[str]] = []
-        num_header_rows = 0
-        for row in element.iter("tr"):
-            if row.xpath("ancestor::table[1]")[0] is not element:
-                continue
-            cells = [cell for cell in row if local_name(cell) in ("td", "th") and not is_dropped(cell)]
-            if cells and len(rows) == num_header_rows and all(local_name(cell) == "th" for cell in cells):
-                num_header_rows += 1
-            rows.append([text for cell in cells for text in self._cell(cell, depth)])
         caption = next((child for child in element if local_name(child) == "caption"), None)
         if caption is not None:
             self.out.block(self._nested_line(caption, depth))
-        if max((len(row) for row in rows), default=0) == 1:
-            # One column is layout, not a table.
-            for row in rows:
-                self.out.block(row[0] if row else "")
+        trows = self._rows(element, 0)
+        cells = [
+            [node for node in row if self._tag_of(node) in ("td", "th") and not self._page.is_dropped(node)]
+            for row in trows
+        ]
+        if element.get("role") == "presentation" or self._is_layout(cells):
+            for row in cells:
+                for cell in row:
+                    self.blocks(cell, depth)
+                    self.out.close()
             return
-        self.out.block(table_block(rows, num_header_rows))
+        num_header_rows = 0
+        for row, nodes in zip(trows, cells, strict=True):
+            if not nodes or not (self._tag_of(row.getparent()) == "thead" or all(map(_is_header, nodes))):
+                break
+            num_header_rows += 1
+        self.out.block(spanned_table([[self._cell(node, depth) for node in row] for row in cells], num_header_rows))
 
-    def _cell(self, cell: Any, depth: int) -> list[str]:
-        span = cell.get("colspan") or "1"
-        width = min(int(span), 50) if re.fullmatch(r"\d{1,4}", span) else 1
-        return [self._nested_line(cell, depth), *[""] * (width - 1)]
+    def _rows(self, element: Any, level: int) -> list[Any]:
+        """The rows of this table and not of those inside its cells."""
+        rows: list[Any] = []
+        for child in element:
+            name = self._tag_of(child)
+            if name == "tr":
+                rows.append(child)
+            elif name in ("thead", "tbody", "tfoot") and level < 3:
+                rows += self._rows(child, level + 1)
+        return rows
 
-    def _equation_rows(self, element: Any) -> None:
-        """LaTeXML lays equations out as tables: one row, one formula, its number in the last cell."""
-        for row in element.iter("tr"):
-            maths = list(row.iter("math"))
-            self.num_math += len(maths)
-            latex = " ".join(filter(None, (to_latex(math) for math in maths)))
-            tags = [node for node in row.iter() if "ltx_tag" in (node.get("class") or "").split()]
-            number = collapse(tags[0].text_content()).strip("()") if tags else ""
-            tag = rf" \tag{{{number}}}" if re.fullmatch(r"[A-Za-z]?[\d.]+[a-z]?", number) else ""
-            self.out.display(latex + tag if latex else "")
+    @staticmethod
+    def _is_layout(rows: list[list[Any]]) -> bool:
+        """True for a table that only places things: one column, or cells with headings, paragraphs or tables."""
+        if max((len(row) for row in rows), default=0) <= 1:
+            return True
+        for row in rows:
+            for cell in row:
+                names = [local_name(node) for node in cell.iter()]
+                if not _HEADINGS.keys().isdisjoint(names) or names.count("p") > 3 or "pre" in names:
+                    return True
+        return False
+
+    def _cell(self, cell: Any, depth: int) -> Cell:
+        return Cell(self._nested_line(cell, depth), span_of(cell.get("colspan")), span_of(cell.get("rowspan")))
 
     def _code(self, element: Any, depth: int) -> None:  # noqa: ARG002
-        code = element.text_content().strip("\n")
-        self.out.block(f"```\n{code}\n```" if code.strip() and "```" not in code else "")
+        lines = [node for node in element.iter() if "ltx_listingline" in classes_of(node)]
+        numbers = {"ltx_tag_listingline", "lineno", "linenos", "gutter", "ltx_listing_data"}
+        for node in list(element.iter()):
+            if local_name(node) and not numbers.isdisjoint(classes_of(node)):
+                node.text, node[:] = "", []
+        code = "\n".join(line.text_content().rstrip() for line in lines) if lines else element.text_content()
+        self.out.block(code_block(code))
 
     def _quote(self, element: Any, depth: int) -> None:
-        text = self._nested(element, depth)
-        self.out.block("\n".join(f"> {line}".rstrip() for line in text.split("\n")) if text else "")
-
-    def _figure(self, element: Any, depth: int) -> None:
-        self.out.close()
-        self.blocks(element, depth)
-        self.out.close()
+        self.out.block(quote_block(self._nested(element, depth)))
 
     # Inline
+
+    def _note(self, element: Any, depth: int) -> str:
+        if not {"ltx_role_footnote", "ltx_role_endnote", "ltx_role_footnotetext"}.isdisjoint(classes_of(element)):
+            content = html_latexml.note_text(element)
+            return aside(self._nested_line(content, depth)) if content is not None else ""
+        return ""
 
     def _inline(self, element: Any, depth: int) -> str:
         pieces = [self._text(element.text)]
@@ -250,20 +376,26 @@ class _Page:
         return "".join(pieces)
 
     def _inline_of(self, element: Any, depth: int) -> str:
-        name = local_name(element)
         if depth > _MAX_DEPTH:
-            self.num_flattened += 1
+            self._count("flattened")
             return escape_text(" ".join(element.itertext()))
-        if name == "math":
-            self.num_math += 1
-            return inline_math(to_latex(element))
-        if name == "script" and (element.get("type") or "").startswith("math/tex"):
-            self.num_math += 1
-            return inline_math(collapse(tidy_tex(element.text or "")))
-        if not name or name == "img" or is_dropped(element):
+        formula = formula_of(element)
+        if formula is not None:
+            self._tally(formula)
+            return inline_math(formula.latex)
+        name, classes = local_name(element), classes_of(element)
+        if not name or name == "img" or self._page.is_dropped(element):
             return ""
         if name == "br":
             return BREAK
+        if "ltx_note" in classes:
+            return self._note(element, depth)
+        if name == "cite" and "ltx_cite" in classes:
+            return self._citation(element, depth)
+        if name in ("a", "sup") and (target := self._notes.target_of(element)) is not None:
+            return aside(self._nested_line(target, depth))
+        if name == "a" and self._notes.is_mark(element):
+            return ""
         if name in ("sup", "sub"):
             return raise_or_lower(self._inline(element, depth), name == "sup")
         if name in ("code", "kbd", "samp", "tt"):
@@ -271,13 +403,13 @@ class _Page:
             return f"`{code}`" if code and "`" not in code else code
         if name == "q":
             return f"“{self._inline(element, depth)}”"
-        return _marked(self._inline(element, depth), _MARKS.get(name, ""))
+        mark = next((html_latexml.FONTS[name] for name in classes if name in html_latexml.FONTS), _MARKS.get(name, ""))
+        return marked(self._inline(element, depth), mark)
+
+    def _citation(self, element: Any, depth: int) -> str:
+        resolved = self._bibliography.citation(element)
+        return escape_text(resolved) if resolved else self._inline(element, depth)
 
 
-def _marked(text: str, mark: str) -> str:
-    """Text in emphasis marks, which must touch it; formulas and text that is marked already need none."""
-    inner = text.strip()
-    if not mark or not inner or begins_with_math(inner) or inner.startswith("*") or BREAK in inner:
-        return text
-    lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    return f"{lead}{mark}{inner}{mark}{tail}"
+def _is_header(cell: Any) -> bool:
+    return local_name(cell) == "th" or "ltx_th_column" in classes_of(cell)

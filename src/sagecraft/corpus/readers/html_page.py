@@ -1,55 +1,86 @@
-"""What an HTML page says of itself, and which part of it is the document."""
+"""Which part of an HTML page is the document, and what in that part does not belong to it.
+
+Three dialects are known by their marks (LaTeXML, MediaWiki, anything else). In a page of any other make, the document
+is the smallest element that holds nine tenths of the page's prose: running text outside links and outside what calls
+itself a menu, a footer or a banner.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from sagecraft.corpus.readers.blocks import collapse
 from sagecraft.corpus.readers.files import decode, read_bytes
-from sagecraft.corpus.readers.markdown import year_of
 from sagecraft.corpus.readers.mathml import local_name
 from sagecraft.corpus.readers.result import ReaderError
 
-#: Elements that never belong to the text. `math/tex` scripts and `<header>`s inside articles are looked at first.
-DROPPED_TAGS = frozenset((
-    "script", "style", "nav", "header", "footer", "aside", "noscript", "form", "button", "input", "select",
-    "textarea", "svg", "canvas", "iframe", "object", "embed", "template", "head", "link", "meta", "audio", "video",
-    "map", "dialog",
+#: Elements that never belong to the text. `math/tex` scripts are looked at before this.
+_DROPPED_TAGS = frozenset((
+    "script", "style", "nav", "footer", "aside", "noscript", "button", "input", "select", "textarea", "svg", "canvas",
+    "iframe", "object", "embed", "template", "head", "link", "meta", "audio", "video", "map", "dialog", "menu", "datalist",
 ))  # fmt: skip
-DROPPED_ROLES = frozenset(("navigation", "banner", "contentinfo", "search", "complementary", "doc-endnotes"))
-#: Classes of what is around the text: MediaWiki, LaTeXML (ar5iv), KaTeX and MathJax twins of formulas.
-DROPPED_CLASSES = frozenset((
-    "navbox", "vertical-navbox", "mw-editsection", "mw-jump-link", "mw-references-wrap", "reflist", "references",
-    "reference", "toc", "noprint", "hatnote", "metadata", "catlinks", "printfooter", "mw-cite-backlink",
-    "sistersitebox", "ambox", "ltx_page_navbar", "ltx_page_footer", "ltx_page_header", "ltx_bibliography",
-    "ltx_TOC", "ltx_dates", "ltx_note_mark", "ltx_tag_note", "katex-html", "MathJax", "MathJax_Preview",
-    "mwe-math-fallback-image-inline", "mwe-math-fallback-image-display", "breadcrumb", "breadcrumbs", "cookie",
-    "sidebar", "advertisement", "share-buttons",
+_DROPPED_ROLES = frozenset((
+    "navigation", "banner", "contentinfo", "search", "complementary", "doc-endnotes", "doc-bibliography", "doc-toc",
+    "doc-backlink", "alert", "alertdialog", "dialog", "menu", "menubar", "toolbar", "status",
 ))  # fmt: skip
+#: An `<aside>` of these classes is a note of the text, not a box beside it.
+_KEPT_ASIDES = frozenset(("admonition", "note", "tip", "warning", "example", "definition", "theorem"))
+_LATEXML_CLASSES = frozenset((
+    "ltx_page_navbar", "ltx_page_footer", "ltx_page_header", "ltx_page_logo", "ltx_bibliography", "ltx_TOC",
+    "ltx_authors", "ltx_dates", "ltx_note_mark", "ltx_tag_note", "ltx_note_type", "ltx_acknowledgements", "ltx_ERROR",
+    "ltx_role_thanks", "ltx_pagination", "ltx_page_column", "package-alerts", "ltx_role_footnotemark", "ltx_rdf",
+    "ltx_index", "ltx_glossary", "ltx_role_newpage", "ltx_classification", "ltx_engrafo_author_container",
+))  # fmt: skip
+_WIKI_CLASSES = frozenset((
+    "infobox", "navbox", "navbox-styles", "vertical-navbox", "mw-editsection", "mw-jump-link", "mw-references-wrap",
+    "reflist", "refbegin", "references", "reference", "toc", "toccolours", "noprint", "hatnote", "rellink", "dablink",
+    "metadata", "catlinks", "printfooter", "mw-cite-backlink", "sistersitebox", "side-box", "ambox", "tmbox", "mbox-small",
+    "shortdescription", "mw-empty-elt", "mw-indicators", "authority-control", "portalbox", "portal", "portal-bar",
+    "Inline-Template", "noexcerpt", "sidebar", "stub", "asbox", "geo-nondefault", "mw-kartographer-maplink",
+    "nomobile", "mw-hidden-catlinks", "spoken-wikipedia", "error", "ext-phonos", "sr-only", "biota",
+))  # fmt: skip
+_WIKI_IDS = frozenset(
+    ("toc", "coordinates", "siteSub", "contentSub", "jump-to-nav", "mw-navigation", "footer", "catlinks")
+)
+#: Words of class names by which pages of any make call what stands around the text.
+_FURNITURE = frozenset((
+    "nav", "navbar", "navigation", "menu", "breadcrumb", "breadcrumbs", "sidebar", "footer", "cookie", "cookies", "consent",
+    "gdpr", "newsletter", "subscribe", "subscription", "social", "share", "sharing", "sharedaddy", "related", "recommended",
+    "comments", "comment", "disqus", "advert", "advertisement", "adsbygoogle", "promo", "sponsored", "popup", "modal",
+    "pagination", "pager", "skip", "masthead", "widget", "toolbar", "login", "signup", "toc", "tableofcontents",
+    "headerlink", "anchorjs", "byline", "postmeta", "metadata", "tags", "taglist", "references", "bibliography", "footnotes",
+    "reflist", "screenreader", "visuallyhidden", "copyright", "legal", "hidden",
+))  # fmt: skip
+_FURNITURE_IDS = frozenset((
+    "header", "footer", "nav", "navbar", "navigation", "menu", "sidebar", "comments", "disqus_thread", "toc", "cookie-banner",
+    "cookie-notice", "cookieconsent", "table-of-contents", "breadcrumbs", "share", "newsletter", "masthead", "search", "refs",
+))  # fmt: skip
+#: Classes that say something of the page and not of the element (`has-sidebar`, `no-footer`).
+_ABOUT = re.compile(r"^(?:has|no|with|without|is|js|show|hide|use|is-not|not)[-_]", re.IGNORECASE)
+_WORDS = re.compile(r"[a-z]+")
+#: What calls itself furniture and holds more of the prose than this is the document after all.
+_MAX_FURNITURE_SHARE = 0.4
+#: Share of the prose that the document must hold; an abstract beside the body is well above the rest.
+_MAIN_SHARE = 0.9
+#: Shorter runs of text are labels and buttons.
+_MIN_RUN_CHARS = 25
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:\-]{1,40})", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _HEAD_BYTES = 4096
-_MAIN = (
-    "//*[contains(concat(' ', @class, ' '), ' mw-parser-output ')]",
-    "//article[contains(concat(' ', @class, ' '), ' ltx_document ')]",
-    "//main//article",
-    "//article",
-    "//main",
-    "//*[@role='main']",
-    "//*[@id='mw-content-text' or @id='content' or @id='main']",
-    "//body",
-)
-_TITLES = ("citation_title", "dc.title", "dcterms.title", "og:title")
-_AUTHORS = ("citation_author", "dc.creator", "dcterms.creator", "author")
-_DATES = ("citation_publication_date", "citation_date", "citation_year", "dc.date", "dcterms.date", "dcterms.issued",
-          "article:published_time", "date")  # fmt: skip
-_LICENSES = ("dcterms.license", "dc.rights", "dcterms.rights", "license", "citation_license")
-_IDENTIFIERS = ("citation_arxiv_id", "citation_doi", "dc.identifier", "dcterms.identifier")
-_SUBJECTS = ("citation_keywords", "dc.subject", "dcterms.subject", "keywords")
+_CONTAINERS = frozenset((
+    "body", "div", "section", "article", "main", "form", "center", "table", "tbody", "tr", "td", "span", "font", "header",
+))  # fmt: skip
+_ARTICLES = ("//main//article", "//article", "//main", "//*[@role='main']", "//*[@itemprop='articleBody']")
 
 
-def parse_html(path: Any) -> Any:
+def classes_of(element: Any) -> list[str]:
+    """Class names of an element."""
+    return (element.get("class") or "").split()
+
+
+def parse_html(path: Path) -> Any:
     """The root of a page; nothing is fetched, no entity of the document's own is expanded.
 
     Raises:
@@ -72,79 +103,124 @@ def parse_html(path: Any) -> Any:
     return root
 
 
-def main_part(root: Any) -> Any:
-    """The element that holds the document: an article in the main part, else the largest thing that is named so."""
-    for path in _MAIN:
-        found = root.xpath(path)
-        if found:
-            # A page of several articles (a list of teasers, a series) is taken as a whole.
-            outer = [node for node in found if not any(other in found for other in node.iterancestors())]
-            if len(outer) == 1 or path in (_MAIN[0], "//body"):
-                return outer[0]
-    return root
+class Page:
+    """A page: its dialect, its main part, and what is dropped of it.
 
-
-def is_dropped(element: Any) -> bool:
-    """True for navigation, page furniture and the second copies of formulas."""
-    if local_name(element) in DROPPED_TAGS or element.get("role") in DROPPED_ROLES:
-        return True
-    if element.get("hidden") is not None or "display:none" in (element.get("style") or "").replace(" ", ""):
-        return not any(local_name(node) == "math" for node in element.iter())
-    return bool(DROPPED_CLASSES.intersection((element.get("class") or "").split()))
-
-
-class Metadata:
-    """`<meta>`, `<link>` and `<title>` of a page."""
+    Attributes:
+        root: `<html>`.
+        dialect: `latexml`, `mediawiki` or `plain`.
+        main: the element that holds the document.
+    """
 
     def __init__(self, root: Any) -> None:
-        self._values: dict[str, list[str]] = {}
-        for meta in root.iter("meta"):
-            name = (meta.get("name") or meta.get("property") or "").strip().lower()
-            if name and (content := collapse(meta.get("content") or "")):
-                self._values.setdefault(name, []).append(content)
-        self._root = root
+        self.root = root
+        self.dialect, self.main = "plain", root
+        self._prose: dict[Any, int] = {}
+        self._total = 0
+        marks = (
+            ("latexml", "//article[contains(concat(' ', @class, ' '), ' ltx_document ')]"),
+            ("mediawiki", "//*[contains(concat(' ', @class, ' '), ' mw-parser-output ')]"),
+            ("mediawiki", "//body[contains(concat(' ', @class, ' '), ' mw-body-content ')]"),
+            ("latexml", "//*[contains(concat(' ', @class, ' '), ' ltx_page_content ')]"),
+        )
+        for dialect, path in marks:
+            if found := root.xpath(path):
+                self.dialect, self.main = dialect, max(found, key=_size)
+                return
+        elements = [element for element in root.iter() if local_name(element)]
+        self._prose = _weigh(elements, _is_out)
+        limit = _MAX_FURNITURE_SHARE * self._prose[root]
+        first = self._prose
+        self._prose = _weigh(elements, lambda node: _is_out(node) or (first[node] <= limit and _is_furniture(node)))
+        self._total = self._prose[root]
+        self.main = self._main()
 
-    def _first(self, names: tuple[str, ...]) -> str | None:
-        return next((self._values[name][0] for name in names if name in self._values), None)
+    def _main(self) -> Any:
+        for path in _ARTICLES:
+            found = set(self.root.xpath(path))
+            # A page of several articles (a list of teasers, a series) is taken as a whole.
+            outer = [node for node in found if not any(other in found for other in node.iterancestors())]
+            if len(outer) == 1 and 2 * self._prose.get(outer[0], 0) >= self._total:
+                return outer[0]
+        bodies = self.root.xpath("//body")
+        element = bodies[0] if bodies else self.root
+        while True:
+            heaviest = max(element, key=lambda child: self._prose.get(child, 0), default=None)
+            if heaviest is None or local_name(heaviest) not in _CONTAINERS:
+                return element
+            if not self._total or self._prose.get(heaviest, 0) < _MAIN_SHARE * self._total:
+                return element
+            element = heaviest
 
-    @property
-    def title(self) -> str | None:
-        """From the metadata, else the first `<h1>`, else `<title>`."""
-        if stated := self._first(_TITLES):
-            return stated
-        heading = next((h1 for h1 in self._root.iter("h1") if collapse(h1.text_content())), None)
-        if heading is not None and not any(True for _ in heading.iter("math")):
-            return collapse(heading.text_content())
-        return collapse(self._root.findtext(".//title") or "") or None
+    def is_dropped(self, element: Any) -> bool:
+        """True for navigation, page furniture and the second copies of formulas."""
+        if _is_out(element):
+            return True
+        classes = classes_of(element)
+        if self.dialect == "latexml":
+            return not _LATEXML_CLASSES.isdisjoint(classes) or local_name(element) == "header"
+        if self.dialect == "mediawiki":
+            return not _WIKI_CLASSES.isdisjoint(classes) or element.get("id") in _WIKI_IDS
+        if self._prose.get(element, 0) > _MAX_FURNITURE_SHARE * self._total:
+            return False
+        return _is_furniture(element) or _is_link_list(element)
 
-    @property
-    def authors(self) -> list[str]:
-        """Names, "Last, First" turned round."""
-        name = next((name for name in _AUTHORS if name in self._values), None)
-        names = self._values[name] if name else []
-        return [" ".join(reversed(author.split(", ", 1))) if author.count(",") == 1 else author for author in names]
 
-    @property
-    def year(self) -> int | None:
-        """Year of publication."""
-        return year_of(self._first(_DATES))
+def _weigh(elements: Sequence[Any], is_none: Callable[[Any], bool]) -> dict[Any, int]:
+    """Characters of prose below every element, children before parents: one pass, whatever the nesting."""
+    prose: dict[Any, int] = {}
+    for element in reversed(elements):
+        own = prose.get(element, 0)
+        if local_name(element) not in ("a", "button", "label", "option", "title"):
+            own += _run(element.text) + sum(_run(child.tail) for child in element)
+        prose[element] = own = 0 if is_none(element) else own
+        parent = element.getparent()
+        if own and parent is not None:
+            prose[parent] = prose.get(parent, 0) + own
+    return prose
 
-    @property
-    def categories(self) -> list[str]:
-        """Keywords."""
-        name = next((name for name in _SUBJECTS if name in self._values), None)
-        values = self._values[name] if name else []
-        return [part.strip() for value in values for part in re.split(r"[;,]", value) if part.strip()]
 
-    @property
-    def license(self) -> str | None:
-        """From the metadata or a link of relation `license`."""
-        if stated := self._first(_LICENSES):
-            return stated
-        links = self._root.xpath("//*[contains(concat(' ', @rel, ' '), ' license ')]/@href")
-        return str(links[0]) if links else None
+def _size(element: Any) -> int:
+    return sum(len(text) for text in element.itertext())
 
-    @property
-    def identifier(self) -> str | None:
-        """DOI, arXiv identifier or the like."""
-        return self._first(_IDENTIFIERS)
+
+def _run(text: str | None) -> int:
+    length = len(text.strip()) if text else 0
+    return length if length >= _MIN_RUN_CHARS else 0
+
+
+def _is_out(element: Any) -> bool:
+    """True for what no dialect counts as text."""
+    name = local_name(element)
+    if name in _DROPPED_TAGS:
+        return not (name == "aside" and not _KEPT_ASIDES.isdisjoint(classes_of(element)))
+    if element.get("role") in _DROPPED_ROLES:
+        return True
+    if element.get("hidden") is not None or "display:none" in (element.get("style") or "").replace(" ", "").lower():
+        return not any(local_name(node) == "math" for node in element.iter())
+    return False
+
+
+def _is_furniture(element: Any) -> bool:
+    if local_name(element) in ("body", "html", "pre", "code"):
+        return False
+    if (element.get("id") or "").lower() in _FURNITURE_IDS:
+        return True
+    names = (name for name in classes_of(element) if not _ABOUT.match(name))
+    return any(not _FURNITURE.isdisjoint(_WORDS.findall(name.lower())) for name in names)
+
+
+def _is_link_list(element: Any) -> bool:
+    """True for a list of three links and more with nothing to read beside them: a menu, whatever it calls itself."""
+    if local_name(element) not in ("ul", "ol"):
+        return False
+    items = [child for child in element if local_name(child) == "li"]
+    return len(items) >= 3 and all(_is_link(item) for item in items[:50])
+
+
+def _is_link(item: Any) -> bool:
+    inner = [child for child in item if local_name(child)]
+    if not inner or (item.text or "").strip() or any((child.tail or "").strip(" \t\r\n·|,") for child in inner):
+        return False
+    links = list(item.iter("a"))
+    return bool(links) and sum(_size(link) for link in links) >= 0.8 * _size(item) and _size(item) < 80

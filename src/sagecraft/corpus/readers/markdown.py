@@ -9,6 +9,7 @@ from typing import Any
 from sagecraft.corpus.readers.blocks import TEX_DISPLAY, TEX_INLINE
 from sagecraft.corpus.readers.files import read_text
 from sagecraft.corpus.readers.result import ReaderError, ReadResult
+from sagecraft.corpus.readers.rows import list_of, names_of, year_of
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#{1,2}[ \t]+(.{1,300}?)[ \t]*#*[ \t]*$", re.MULTILINE)
@@ -82,27 +83,3 @@ def _heading(body: str) -> str | None:
 def _string(meta: dict[str, Any], key: str) -> str | None:
     value = meta.get(key)
     return str(value).strip() or None if isinstance(value, str | int | float) else None
-
-
-def names_of(value: object) -> list[str]:
-    """Names of authors: a list of names, of mappings with `name`, or one string with `;` or ` and ` between them."""
-    if isinstance(value, str):
-        return [name.strip() for name in re.split(r";|\band\b|\n", value) if name.strip()]
-    if not isinstance(value, list):
-        return []
-    names = [item.get("name") if isinstance(item, dict) else item for item in value]
-    return [name.strip() for name in names if isinstance(name, str) and name.strip()]
-
-
-def list_of(value: object) -> list[str]:
-    """Strings of a list, or of one string with commas or spaces between them."""
-    if isinstance(value, str):
-        parts = value.split(",") if "," in value else value.split()
-        return [part.strip() for part in parts if part.strip()]
-    return [str(item) for item in value if isinstance(item, str | int)] if isinstance(value, list) else []
-
-
-def year_of(value: object) -> int | None:
-    """The first year from 1000 to 2999 in a number, a date or a string."""
-    found = re.search(r"(?<!\d)([12]\d{3})(?!\d)", str(value)) if value is not None else None
-    return int(found.group(1)) if found else None
