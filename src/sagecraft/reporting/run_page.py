@@ -162,11 +162,14 @@ def _questions(page: Page, facts: RunFacts) -> None:
     costs = [(m.name, m.cost_usd or 0.0, m.accuracy or 0.0, m.ci95) for m in keyed if m.cost_usd and m.ci95]
     if len(costs) > 1:
         page.figure(plots.cost_accuracy(costs, facts.chance), "Accuracy against what the evaluation cost.")
+    several = any(len(model.modes) > 1 for model in keyed)
     rows: list[list[Cell]] = []
     for model in keyed:
         for mode, found in model.modes.items():
-            rows.append([model.name, mode, percent(found["accuracy"]), interval(found["ci95"]), found["n"]])
-    page.table(["model", "mode", "accuracy", "95 % interval", "questions"], rows, caption="Accuracy in each mode")
+            measured = [percent(found["accuracy"]), interval(found["ci95"]), found["n"]]
+            rows.append([model.name, *([mode] if several else []), *measured])
+    columns = ["model", *(["mode"] if several else []), "accuracy", "95 % interval", "questions"]
+    page.table(columns, rows, caption="Accuracy in each mode" if several else "Accuracy")
     _tests(page, "model", [(c.model, c) for c in facts.comparisons])
     _tests(page, "kind", facts.by_kind)
 
@@ -413,8 +416,8 @@ def _timings(page: Page, facts: RunFacts) -> None:
 def _lineage(page: Page, facts: RunFacts) -> None:
     page.heading("Lineage")
     page.paragraph(
-        "Each step, the hash of what it made (the first 12 digits of its sha256) and what it was made from. The whole "
-        "hashes are in results.json and in each manifest.json."
+        "Each step, the hash of what it made (the first 12 digits of its sha256) and what it was made from (`outside` are "
+        "files that no step made). The whole hashes are in results.json and in each manifest.json."
     )
     page.table(
         ["step", "makes", "hash", "from"],
