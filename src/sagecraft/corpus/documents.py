@@ -6,18 +6,22 @@ by the batch and not by the corpus.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sagecraft.errors import UserError
+
+_Row = TypeVar("_Row")
 
 DOCUMENTS = "documents"
 DROPPED = "dropped"
 #: Licence of a document for which neither itself, its sidecar nor its source states one.
 UNKNOWN_LICENSE = "unknown"
 _BATCH_ROWS = 256
+#: Characters of a shard at most: what a process holds of it before it is written.
+_SHARD_CHARS = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,48 @@ def write_dropped(folder: Path, dropped: Iterable[Dropped], name: str = "part-00
     rows = [asdict(row) for row in dropped]
     _write(folder / DROPPED / f"{name}.parquet", rows, dropped_schema())
     return len(rows)
+
+
+class Shards:
+    """Writes documents and drops as they come, one Parquet file for every so many documents or 32 M characters."""
+
+    def __init__(self, folder: Path, num_documents: int) -> None:
+        self._documents: _Shard[Document] = _Shard(folder, num_documents, write_documents)
+        self._dropped: _Shard[Dropped] = _Shard(folder, num_documents, write_dropped)
+
+    def keep(self, document: Document) -> None:
+        """Adds a document."""
+        self._documents.add(document, len(document.text))
+
+    def drop(self, dropped: Dropped) -> None:
+        """Adds what was kept aside."""
+        self._dropped.add(dropped, len(dropped.text))
+
+    def flush(self, always: bool = False) -> None:
+        """Writes what is left; `always` leaves an empty shard of documents where there was none."""
+        self._documents.flush(always)
+        self._dropped.flush(False)
+
+
+class _Shard(Generic[_Row]):
+    def __init__(self, folder: Path, num_rows: int, write: Callable[[Path, list[_Row], str], int]) -> None:
+        self._folder = folder
+        self._num_rows = num_rows
+        self._write = write
+        self._rows: list[_Row] = []
+        self._num_chars = self._num_written = 0
+
+    def add(self, row: _Row, num_chars: int) -> None:
+        self._rows.append(row)
+        self._num_chars += num_chars
+        if len(self._rows) >= self._num_rows or self._num_chars >= _SHARD_CHARS:
+            self.flush(False)
+
+    def flush(self, always: bool) -> None:
+        if self._rows or (always and not self._num_written):
+            self._write(self._folder, self._rows, f"part-{self._num_written:05d}")
+            self._num_written += 1
+            self._rows, self._num_chars = [], 0
 
 
 def _read(folder: Path, columns: list[str], what: str) -> Iterator[dict[str, Any]]:

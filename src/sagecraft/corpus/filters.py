@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from sagecraft.corpus.clean import PROTECTED
 from sagecraft.corpus.documents import Document
 from sagecraft.corpus.licenses import is_allowed
@@ -24,12 +26,42 @@ _LONGEST_WORD = 60
 _LEAST_CHARACTERS = 200
 
 
+class FilterConfig(BaseModel):
+    """What a document must be like to be kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    min_words: int = Field(
+        default=50, ge=0, description="shortest document, in words; below 50 there are stubs and empty pages"
+    )
+    max_non_text_share: float = Field(
+        default=0.25,
+        ge=0.0,
+        le=1.0,
+        description="largest share of characters that are no text, outside mathematics, code and tables; "
+        "prose has under 0.02, damaged or binary text over 0.4",
+    )
+    licenses: list[str] | None = Field(
+        default=None,
+        description="allow-list of licences (`CC-BY-4.0`, `CC-BY-*`); everything is kept by default, since what may be "
+        "trained on is the user's to say",
+    )
+
+
 @dataclass(frozen=True)
 class Drop:
     """Why a document is not kept."""
 
     reason: str
     detail: str
+
+
+def judge(document: Document, rules: FilterConfig) -> Drop | None:
+    """Why a document is not kept, by the first rule that drops it; None if it is kept."""
+    return (
+        not_licensed(document, rules.licenses)
+        or too_short(document, rules.min_words)
+        or non_text(document, rules.max_non_text_share)
+    )
 
 
 def prose_of(text: str) -> str:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagecraft.artifact import write_text
-from sagecraft.corpus.clean import PROTECTED
 from sagecraft.corpus.documents import Document, Dropped
-from sagecraft.corpus.filters import count_words
+from sagecraft.corpus.facts import Facts
 
 if TYPE_CHECKING:
     from sagecraft.corpus.ingest import IngestConfig
@@ -36,15 +35,14 @@ class Audit:
         self.reasons: Counter[str] = Counter()
         self.samples: dict[str, list[Dropped]] = {}
 
-    def keep(self, document: Document) -> None:
+    def keep(self, document: Document, facts: Facts) -> None:
         """Counts a document that was kept."""
-        words = count_words(document.text)
+        words = facts.num_words
         self.num_documents += 1
         self.num_words += words
-        self.num_chars += len(document.text)
-        for found in PROTECTED.finditer(document.text):
-            self.num_display += found.group().startswith("$$")
-            self.num_inline += found.group()[0] == "$" and found.group()[1] != "$"
+        self.num_chars += facts.num_chars
+        self.num_display += facts.num_display
+        self.num_inline += facts.num_inline
         keys = {
             "format": [document.format],
             "category": document.categories or ["none stated"],

@@ -5,7 +5,9 @@ import pytest
 
 from sagecraft.artifact import load
 from sagecraft.corpus.documents import read_documents, read_dropped
-from sagecraft.corpus.ingest import IngestConfig, SourceConfig, run, text_hash, with_title
+from sagecraft.corpus.filters import FilterConfig
+from sagecraft.corpus.ingest import IngestConfig, SourceConfig, run
+from sagecraft.corpus.tasks import with_title
 from sagecraft.errors import UserError
 
 PROSE = "The spectrum of the star number {} shows strong lines of ionized calcium and weak lines of helium. "
@@ -41,7 +43,8 @@ def ingest(tmp_path, *paths, name="out", **config):
     inputs = {f"path{n}": Path(p.path if isinstance(p, SourceConfig) else p) for n, p in enumerate(paths)}
     written = [p if isinstance(p, SourceConfig) else str(p) for p in paths]
     out = tmp_path / name
-    manifest = run(IngestConfig(paths=written, min_words=config.pop("min_words", 20), **config), inputs, out)
+    rules = FilterConfig(min_words=config.pop("min_words", 20), licenses=config.pop("licenses", None))
+    manifest = run(IngestConfig(paths=written, filters=rules, **config), inputs, out)
     return manifest, {document.id: document for document in read_documents(out)}
 
 

@@ -1,4 +1,4 @@
-"""Sources: walking files and folders, choosing readers, and giving every document its identity.
+"""Local sources: walking files, folders and archives, choosing readers, and giving every document its identity.
 
 The order is that of the sorted paths. A file outside the root of its source (reached through a link) is never opened.
 """
@@ -8,11 +8,14 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from sagecraft.corpus.documents import UNKNOWN_LICENSE, Document, Dropped
 from sagecraft.corpus.licenses import normalize_license
@@ -22,6 +25,8 @@ from sagecraft.corpus.readers.latex import find_main
 from sagecraft.corpus.readers.registry import READERS, suffix_of
 from sagecraft.corpus.readers.result import ReaderError
 from sagecraft.corpus.sidecar import Override, read_sidecar
+from sagecraft.corpus.sources.archives import ARCHIVE_SUFFIXES, Budget, archive_suffix, sniff, unpack
+from sagecraft.errors import UserError
 
 #: Files that accompany documents and are none themselves.
 _NOT_DOCUMENTS = (
@@ -30,6 +35,10 @@ _NOT_DOCUMENTS = (
 )  # fmt: skip
 _DOCUMENT_CLASS = re.compile(rb"^[^%\n]*\\document(?:class|style)\b", re.MULTILINE)
 _HEAD_BYTES = 1 << 16
+#: Archives in archives: a bulk tar holds papers that are archives themselves; what is deeper is a trap.
+_MAX_ARCHIVE_DEPTH = 3
+#: A name whose suffix is none (`2401.01234v2`, `paper`, `paper.gz`): its first bytes say what it is.
+_NO_SUFFIX = re.compile(r"|\.\d+(?:v\d+)?|.*\.gz")
 _COLLECTION = "*.collection.xml"
 
 
@@ -54,45 +63,145 @@ class Source:
         """The folder that no file of the source may be outside of."""
         return self.path if self.path.is_dir() else self.path.parent
 
+    def location(self, path: Path) -> str:
+        """Where a file is, in the words of the recipe: the same on every machine."""
+        if self.path.is_file():
+            return self.written
+        return f"{self.written.rstrip('/')}/{path.relative_to(self.root).as_posix()}"
 
-@dataclass(frozen=True)
-class _Item:
-    """A file to read: `name` is the path relative to the root without what every file of its kind has in common."""
 
+class Item(BaseModel):
+    """One thing to read: a file, a folder of LaTeX, or an archive.
+
+    Attributes:
+        path: the file; of a LaTeX folder its main file.
+        format: a name of `READERS`, or `archive`.
+        suffix: chooses the reader, or the way to unpack.
+        name: the rest of the identifier behind the source's label, unique within the source.
+        folder: of LaTeX: what the document may read.
+        override: what a sidecar states.
+        num_bytes: size of what is to be read, for an even spread over workers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
     path: Path
     format: str
+    suffix: str
     name: str
     folder: Path | None = None
+    override: Override | None = None
+    num_bytes: int = 0
 
 
-def read_source(source: Source) -> Iterator[Document | Dropped]:
-    """Streams what a source holds, in order: documents, and what could not become one.
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds, in order.
+
+    Attributes:
+        items: what to read.
+        dropped: what cannot be read, by its name alone.
+        defaults: what collections say of their modules.
+    """
+
+    items: list[Item]
+    dropped: list[Dropped]
+    defaults: dict[str, dict[str, Any]]
+
+
+def list_source(source: Source) -> Listing:
+    """Walks a source without reading its documents.
 
     Raises:
         UserError: a sidecar that is wrong.
     """
-    items: list[_Item] = []
+    found: list[Item] = []
+    dropped: list[Dropped] = []
     overrides: dict[Path, Override] = {}
     defaults: dict[str, dict[str, Any]] = {}
     for entry in _walk(source, overrides, defaults):
         if isinstance(entry, Dropped):
-            yield entry
+            dropped.append(entry)
         else:
-            items.append(entry)
-    stems = Counter(item.name for item in items)
-    for item in sorted(items, key=lambda item: item.path.as_posix()):
-        named = item.name if stems[item.name] == 1 else _relative(source, item.path)
+            found.append(entry)
+    stems = Counter(item.name for item in found)
+    items = []
+    for item in sorted(found, key=lambda item: item.path.as_posix()):
+        name = item.name if stems[item.name] == 1 else _relative(source, item.path)
         override = overrides.get(item.path) or overrides.get(item.folder or item.path)
-        for found in READERS[suffix_of(item.path)][1](item.path, item.folder or source.root):
-            if isinstance(found, ReaderError):
-                yield Dropped(_join(source.label, named), _location(source, item.path), found.reason, found.detail)
+        items.append(item.model_copy(update={"name": name, "override": override}))
+    return Listing(items, dropped, defaults)
+
+
+def read_item(
+    source: Source, item: Item, defaults: dict[str, dict[str, Any]], scratch: Path
+) -> Iterator[Document | Dropped]:
+    """Streams the documents of one item, and what could not become one.
+
+    Args:
+        source: where it was listed.
+        item: what to read.
+        defaults: of its listing.
+        scratch: a folder that does not exist yet, for what comes out of an archive; it is gone afterwards.
+    """
+    if item.format == "archive":
+        yield from _read_archive(source, item, scratch, Budget.of(item.path), 1)
+    else:
+        yield from _read_file(source, item, defaults)
+
+
+def _read_file(source: Source, item: Item, defaults: dict[str, dict[str, Any]]) -> Iterator[Document | Dropped]:
+    for found in READERS[item.suffix][1](item.path, item.folder or source.root):
+        if isinstance(found, ReaderError):
+            yield Dropped(_join(source.label, item.name), source.location(item.path), found.reason, found.detail)
+        else:
+            yield _document(source, item, found, defaults)
+
+
+def _read_archive(
+    source: Source, item: Item, scratch: Path, budget: Budget, depth: int
+) -> Iterator[Document | Dropped]:
+    """Unpacks an archive and reads it like a folder; archives inside it are read the same way."""
+    label, where = _join(source.label, item.name), source.location(item.path)
+    if depth > _MAX_ARCHIVE_DEPTH:
+        yield Dropped(label, where, "archive-too-deep", f"archives in archives, more than {_MAX_ARCHIVE_DEPTH} deep")
+        return
+    inner = Source(where, scratch, label, source.license)
+    try:
+        unpack(item.path, item.suffix, scratch, budget)
+        listing = list_source(inner)
+        yield from listing.dropped
+        yield from (Dropped(_join(label, name), f"{where}/{name}", why) for name, why in budget.refused.items())
+        budget.refused.clear()
+        for each in listing.items:
+            part = _inherit(each, item, alone=len(listing.items) == 1)
+            if part.format == "archive":
+                rows = _read_archive(inner, part, scratch.with_name(f"{scratch.name}+"), budget, depth + 1)
             else:
-                yield _document(source, item, named, found, override, defaults)
+                rows = _read_file(inner, part, listing.defaults)
+            for row in rows:
+                # The folder it was unpacked into is another in every run.
+                yield replace(row, detail=row.detail.replace(str(scratch), where)) if isinstance(row, Dropped) else row
+    except ReaderError as error:
+        yield Dropped(label, where, error.reason, error.detail)
+    except UserError as error:
+        yield Dropped(label, where, "bad-sidecar", str(error).replace(str(scratch), where))
+    finally:
+        if scratch.exists():
+            shutil.rmtree(scratch)
+
+
+def _inherit(part: Item, archive: Item, alone: bool) -> Item:
+    """What is stated of an archive holds for its only document; of several it can only be said what they share."""
+    stated = archive.override
+    if stated is not None and not alone:
+        stated = Override(license=stated.license, categories=stated.categories, withheld=stated.withheld)
+    changes: dict[str, Any] = {"override": part.override or stated}
+    return part.model_copy(update=changes | ({"name": ""} if alone else {}))
 
 
 def _walk(
     source: Source, overrides: dict[Path, Override], defaults: dict[str, dict[str, Any]]
-) -> Iterator[_Item | Dropped]:
+) -> Iterator[Item | Dropped]:
     if source.path.is_file():
         overrides.update(read_sidecar(source.path.parent))
         yield _item(source, source.path) or _no_reader(source, source.path)
@@ -109,7 +218,7 @@ def _walk(
             if path.is_symlink() and not _is_inside(path, source):
                 yield Dropped(
                     _join(source.label, _relative(source, path)),
-                    _location(source, path),
+                    source.location(path),
                     "outside-root",
                     "a link out of the source's folder, not followed",
                 )
@@ -129,12 +238,14 @@ def _main_file(folder: Path) -> Path | None:
     return folder / found.name if found is not None and found.parent == folder.resolve() else None
 
 
-def _latex_folder(source: Source, folder: Path, main: Path) -> Iterator[_Item | Dropped]:
+def _latex_folder(source: Source, folder: Path, main: Path) -> Iterator[Item | Dropped]:
     """A folder with a main file is one document. A second main file in it is not lost without a word."""
     if not _is_inside(main, source):
-        yield Dropped(_join(source.label, _relative(source, main)), _location(source, main), "outside-root", "")
+        yield Dropped(_join(source.label, _relative(source, main)), source.location(main), "outside-root", "")
         return
-    yield _Item(main, "latex", _relative(source, folder) if folder != source.path else "", folder)
+    name = _relative(source, folder) if folder != source.path else ""
+    size = sum(file.stat().st_size for file in folder.glob("*.tex") if file.is_file())
+    yield Item(path=main, format="latex", suffix=".tex", name=name, folder=folder, num_bytes=size)
     for other in sorted(folder.glob("*.tex")):
         if other != main and not other.is_symlink() and other.is_file():
             with other.open("rb") as file:
@@ -142,7 +253,7 @@ def _latex_folder(source: Source, folder: Path, main: Path) -> Iterator[_Item | 
             if begins_document:
                 detail = f"{main.name} is the folder's document; give this one a folder of its own or name it in paths"
                 name = _join(source.label, _relative(source, other))
-                yield Dropped(name, _location(source, other), "second-main-file", detail)
+                yield Dropped(name, source.location(other), "second-main-file", detail)
 
 
 def _collect(source: Source, path: Path, defaults: dict[str, dict[str, Any]]) -> Iterator[Dropped]:
@@ -150,7 +261,7 @@ def _collect(source: Source, path: Path, defaults: dict[str, dict[str, Any]]) ->
     try:
         defaults.update(read_collection(path))
     except ReaderError as error:
-        yield Dropped(_relative(source, path), _location(source, path), error.reason, error.detail)
+        yield Dropped(_relative(source, path), source.location(path), error.reason, error.detail)
 
 
 def _is_companion(path: Path) -> bool:
@@ -161,17 +272,24 @@ def _is_inside(path: Path, source: Source) -> bool:
     return path.resolve().is_relative_to(source.root.resolve())
 
 
-def _item(source: Source, path: Path) -> _Item | None:
-    suffix = suffix_of(path)
-    if suffix not in READERS:
-        return None
+def _item(source: Source, path: Path) -> Item | None:
+    suffix = archive_suffix(path) or suffix_of(path)
     name = _relative(source, path)
-    return _Item(path, READERS[suffix][0], name[: len(name) - len(suffix)])
+    if suffix not in READERS and suffix not in ARCHIVE_SUFFIXES:
+        found = sniff(path) if _NO_SUFFIX.fullmatch(suffix) else None
+        if found is None or (found not in READERS and found not in (".gz", ".tar")):
+            return None
+        name = name.removesuffix(".gz") if found == ".gz" else name
+        suffix = found
+    else:
+        name = name[: len(name) - len(suffix)]
+    kind = READERS[suffix][0] if suffix in READERS else "archive"
+    return Item(path=path, format=kind, suffix=suffix, name=name, num_bytes=path.stat().st_size)
 
 
 def _no_reader(source: Source, path: Path) -> Dropped:
     name = _join(source.label, _relative(source, path))
-    return Dropped(name, _location(source, path), "no-reader", f"no reader for `{suffix_of(path) or path.name}`")
+    return Dropped(name, source.location(path), "no-reader", f"no reader for `{suffix_of(path) or path.name}`")
 
 
 def _relative(source: Source, path: Path) -> str:
@@ -182,19 +300,7 @@ def _join(label: str, name: str) -> str:
     return f"{label}/{name}" if name else label
 
 
-def _location(source: Source, path: Path) -> str:
-    """Where a file is, in the words of the recipe: the same on every machine."""
-    return source.written if source.path.is_file() else f"{source.written.rstrip('/')}/{_relative(source, path)}"
-
-
-def _document(
-    source: Source,
-    item: _Item,
-    name: str,
-    found: Found,
-    override: Override | None,
-    defaults: dict[str, dict[str, Any]],
-) -> Document:
+def _document(source: Source, item: Item, found: Found, defaults: dict[str, dict[str, Any]]) -> Document:
     """Puts together, from weak to strong: the source's defaults, the collection's, the reader's, the sidecar's word."""
     result = found.result
     default = defaults.get(result.identifier or "", {})
@@ -202,7 +308,7 @@ def _document(
     own_id = result.identifier if item.format in ("jsonl", "cnxml") else None
     if result.identifier and own_id is None:
         extra["identifier"] = result.identifier
-    fallback = _join(source.label, name) + (f"#{found.row}" if found.row is not None else "")
+    fallback = _join(source.label, item.name) + (f"#{found.row}" if found.row is not None else "")
     stated_license = result.license or default.get("license") or source.license
     values: dict[str, Any] = {
         "id": own_id or fallback,
@@ -213,15 +319,15 @@ def _document(
         "license": normalize_license(stated_license) if stated_license else UNKNOWN_LICENSE,
         "withheld": found.withheld,
     }
-    if override is not None:
-        stated = override.stated()
+    if item.override is not None:
+        stated = item.override.stated()
         if found.row is not None:
             stated.pop("id", None)  # one identifier for all rows of a file would make them duplicates
         values |= stated
-        extra |= override.extra
+        extra |= item.override.extra
     return Document(
         text=result.text,
-        source=_location(source, item.path),
+        source=source.location(item.path),
         format=item.format,
         extra=json.dumps(extra, ensure_ascii=False, sort_keys=True, default=str),
         **values,

@@ -1,0 +1,151 @@
+"""Where the tasks of a plan run: on this machine, or as datatrove's Slurm and Ray executors spread them.
+
+Every executor does the same tasks with the same pool of watched workers, so the result is the same bytes; the plan's
+folder must be visible to every machine that takes part.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sagecraft.corpus.pool import LimitsConfig, Pool
+from sagecraft.corpus.tasks import Plan, part_folder, unfinished
+from sagecraft.errors import MachineError, UserError
+
+Executor = Literal["local", "slurm", "ray"]
+_POLL_SECONDS = 10.0
+
+
+class SlurmConfig(BaseModel):
+    """The job that Slurm is asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    partition: str = Field(default="", description="partition to run in; required for `executor: slurm`")
+    time: str = Field(default="04:00:00", description="time limit of a job, as Slurm writes it")
+    qos: str = Field(default="", description="quality of service; the cluster's default if empty")
+    setup: str = Field(default="", description="shell line before the job, such as `source /path/.venv/bin/activate`")
+    sbatch: dict[str, str] = Field(default={}, description="further options of sbatch, such as {account: abc123}")
+
+
+def run_all(
+    folder: Path,
+    plan: Plan,
+    executor: Executor,
+    limits: LimitsConfig,
+    num_workers: int | None,
+    slurm: SlurmConfig,
+    beat: Callable[[], None],
+) -> None:
+    """Does what is unfinished of a plan.
+
+    Args:
+        folder: of the plan.
+        plan: the plan.
+        executor: where to run.
+        limits: of the workers.
+        num_workers: workers at a time; the cores of this machine by default (or what the cluster gives).
+        slurm: the job to ask for.
+        beat: called for every row where progress can be seen.
+    """
+    tasks = unfinished(folder, plan)
+    if not tasks:
+        return
+    if executor == "local":
+        Pool(folder, limits, num_workers or num_cores(), beat).run(tasks)
+        return
+    step = _Rank(folder, tasks, limits)
+    if executor == "slurm":
+        _run_slurm(folder, step, num_workers, slurm)
+    else:
+        _run_ray(folder, step, num_workers)
+    left = unfinished(folder, plan)
+    if left:
+        raise MachineError(
+            f"{len(left)} of {len(tasks)} tasks are unfinished; their logs are in {folder / 'datatrove'}; "
+            "run the same command again to do the rest"
+        )
+
+
+def num_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Rank:
+    """A step of a datatrove pipeline: rank n does the n-th task. Pickled by value of its fields alone."""
+
+    def __init__(self, folder: Path, tasks: list[int], limits: LimitsConfig) -> None:
+        self.folder = folder
+        self.tasks = tasks
+        self.limits = limits
+
+    def __call__(self, data: object = None, rank: int = 0, world_size: int = 1) -> None:  # noqa: ARG002 - datatrove's form
+        task = self.tasks[rank]
+        if not part_folder(self.folder, task).is_dir():
+            Pool(self.folder, self.limits, 1, lambda: None).run([task])
+
+
+def _common(folder: Path, step: _Rank, num_workers: int | None) -> Mapping[str, Any]:
+    # datatrove remembers finished ranks by number; ours are remembered by their parts, and ranks change between runs.
+    return {
+        "pipeline": [step],
+        "tasks": len(step.tasks),
+        "workers": num_workers or -1,
+        "logging_dir": str(folder / "datatrove"),
+        "skip_completed": False,
+    }
+
+
+def _run_ray(folder: Path, step: _Rank, num_workers: int | None) -> None:
+    try:
+        import ray
+        from datatrove.executor.ray import RayPipelineExecutor
+    except ImportError as error:
+        raise UserError(f"corpus.executor: ray needs a package: {error}; pip install 'sagecraft[ray]'") from error
+    if not ray.is_initialized():
+        ray.init(address=os.environ.get("RAY_ADDRESS"), include_dashboard=False, log_to_driver=False)
+    memory_gb = max(1, round(step.limits.worker_mib / 1024 + 0.5))
+    RayPipelineExecutor(**_common(folder, step, num_workers), mem_per_cpu_gb=memory_gb).run()
+
+
+def _run_slurm(folder: Path, step: _Rank, num_workers: int | None, slurm: SlurmConfig) -> None:
+    executor = slurm_executor(folder, step, num_workers, slurm)
+    executor.run()
+    job = str(executor.job_id)
+    while any(not part_folder(folder, task).is_dir() for task in step.tasks):
+        if not _is_alive(job):
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def slurm_executor(folder: Path, step: _Rank, num_workers: int | None, slurm: SlurmConfig) -> Any:
+    """Datatrove's executor for the job."""
+    try:
+        from datatrove.executor.slurm import SlurmPipelineExecutor
+    except ImportError as error:
+        raise UserError(f"corpus.executor: slurm needs a package: {error}; pip install 'sagecraft[slurm]'") from error
+    if not slurm.partition:
+        raise UserError("corpus.slurm.partition: missing; name the partition that the jobs shall run in")
+    return SlurmPipelineExecutor(
+        **_common(folder, step, num_workers),
+        time=slurm.time,
+        partition=slurm.partition,
+        qos=slurm.qos,
+        job_name="sagecraft-ingest",
+        mem_per_cpu_gb=max(2, round(step.limits.worker_mib / 1024 + 1)),
+        env_command=slurm.setup,
+        sbatch_args=dict(slurm.sbatch),
+    )
+
+
+def _is_alive(job: str) -> bool:
+    import subprocess
+
+    found = subprocess.run(["squeue", "--noheader", "--job", job], capture_output=True, text=True, check=False)
+    return found.returncode == 0 and bool(found.stdout.strip())

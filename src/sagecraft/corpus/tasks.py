@@ -1,0 +1,250 @@
+"""Tasks: the reading of a corpus cut into pieces that workers do in any order, on one machine or on many.
+
+A plan is a folder: `plan.json` (configuration and sources), `tasks/00003.json` (what one task reads), `skips/00003.json`
+(items at which a worker died) and `parts/00003/` (what a finished task left: documents, drops and facts). A part
+appears when it is whole, so a restart does the unfinished tasks only. How the corpus is cut depends on the files and
+not on the workers, and neither does the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from sagecraft import artifact
+from sagecraft.corpus import filters
+from sagecraft.corpus.clean import clean
+from sagecraft.corpus.documents import Document, Dropped, Shards
+from sagecraft.corpus.facts import Facts, facts_of
+from sagecraft.corpus.filters import FilterConfig
+from sagecraft.corpus.sources.files import Item, Listing, Source, list_source, read_item
+from sagecraft.errors import SagecraftError
+
+#: What a task reads at most: small enough to spread and to repeat, large enough that starting it costs nothing.
+_TASK_BYTES = 4 * 2**20
+_TASK_ITEMS = 200
+#: Documents a task holds in memory before it writes them.
+_PART_DOCUMENTS = 500
+_PLAN, _TASKS, _SKIPS, _PARTS = "plan.json", "tasks", "skips", "parts"
+FACTS = "facts.jsonl"
+
+#: Told of every item that begins (its number) and of every document or drop that was made (None).
+Watch = Callable[[int | None], None]
+
+
+class PlannedSource(BaseModel):
+    """A source as it was listed.
+
+    Attributes:
+        source: where it is.
+        share: part of its text to take.
+        defaults: what its collections say of their modules.
+        dropped: what its listing dropped.
+        tasks: numbers of its tasks, in order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: Source
+    share: tuple[float, float]
+    defaults: dict[str, dict[str, Any]]
+    dropped: list[Dropped]
+    tasks: list[int]
+
+
+class Plan(BaseModel):
+    """What is to be read and what is kept of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    filters: FilterConfig
+    sources: list[PlannedSource]
+
+    @property
+    def num_tasks(self) -> int:
+        """Tasks of all sources."""
+        return sum(len(source.tasks) for source in self.sources)
+
+
+class Task(BaseModel):
+    """What one worker reads at a time: items of one source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: int
+    items: list[Item]
+
+
+class Skip(BaseModel):
+    """An item at which a worker died: it is kept aside instead of read again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    item: int
+    reason: str
+    detail: str
+
+
+def make_plan(folder: Path, rules: FilterConfig, sources: list[tuple[Source, tuple[float, float]]]) -> Plan:
+    """Lists every source and writes the plan; finished parts of the same plan stay."""
+    planned: list[PlannedSource] = []
+    for left in (folder / _PARTS).glob("*.work-*"):
+        shutil.rmtree(left)  # of workers that were killed with their run
+    (folder / _TASKS).mkdir(parents=True, exist_ok=True)
+    count = 0
+    for number, (source, share) in enumerate(sources):
+        listing = list_source(_absolute(source))
+        tasks = []
+        for items in _cut(listing):
+            artifact.write_text(_task_file(folder, count), Task(source=number, items=items).model_dump_json())
+            tasks.append(count)
+            count += 1
+        planned.append(
+            PlannedSource(
+                source=_absolute(source),
+                share=share,
+                defaults=listing.defaults,
+                dropped=listing.dropped,
+                tasks=tasks,
+            )
+        )
+    plan = Plan(filters=rules, sources=planned)
+    artifact.write_text(folder / _PLAN, plan.model_dump_json())
+    return plan
+
+
+def _absolute(source: Source) -> Source:
+    """Workers may run elsewhere: their paths do not depend on where they stand."""
+    return dataclasses.replace(source, path=source.path.absolute())
+
+
+def _cut(listing: Listing) -> Iterator[list[Item]]:
+    items: list[Item] = []
+    size = 0
+    for item in listing.items:
+        if items and (size + item.num_bytes > _TASK_BYTES or len(items) >= _TASK_ITEMS):
+            yield items
+            items, size = [], 0
+        items.append(item)
+        size += item.num_bytes
+    if items:
+        yield items
+
+
+def load_plan(folder: Path) -> Plan:
+    """Reads the plan of a folder."""
+    return Plan.model_validate_json((folder / _PLAN).read_text(encoding="utf-8"))
+
+
+def load_task(folder: Path, number: int) -> Task:
+    """Reads one task."""
+    return Task.model_validate_json(_task_file(folder, number).read_text(encoding="utf-8"))
+
+
+def _task_file(folder: Path, number: int) -> Path:
+    return folder / _TASKS / f"{number:05d}.json"
+
+
+def part_folder(folder: Path, number: int) -> Path:
+    """Where a finished task left its documents; the folder is there if it is finished."""
+    return folder / _PARTS / f"{number:05d}"
+
+
+def unfinished(folder: Path, plan: Plan) -> list[int]:
+    """Numbers of the tasks that are still to be done, those with the most to read first."""
+    left = [number for number in range(plan.num_tasks) if not part_folder(folder, number).is_dir()]
+    sizes = {number: sum(item.num_bytes for item in load_task(folder, number).items) for number in left}
+    return sorted(left, key=lambda number: (-sizes[number], number))
+
+
+def load_skips(folder: Path, number: int) -> list[Skip]:
+    """Items of a task at which workers died."""
+    file = folder / _SKIPS / f"{number:05d}.json"
+    return [Skip.model_validate(row) for row in artifact.read_json(file)] if file.is_file() else []
+
+
+def add_skip(folder: Path, number: int, skip: Skip) -> None:
+    """Remembers an item at which a worker died."""
+    skips = [*load_skips(folder, number), skip]
+    artifact.write_json(folder / _SKIPS / f"{number:05d}.json", [each.model_dump() for each in skips])
+
+
+def run_task(folder: Path, plan: Plan, number: int, watch: Watch) -> None:
+    """Does one task: reads, cleans, filters, and leaves its part.
+
+    Args:
+        folder: of the plan.
+        plan: the plan.
+        number: which task.
+        watch: told of every item and of every row.
+    """
+    task = load_task(folder, number)
+    planned = plan.sources[task.source]
+    work = folder / _PARTS / f"{number:05d}.work-{os.getpid()}"
+    work.mkdir(parents=True)
+    shards = Shards(work, _PART_DOCUMENTS)
+    facts: list[Facts] = []
+    for row in _rows(planned, task, load_skips(folder, number), work / "unpacked", watch):
+        kept = _judge(row, plan.filters) if isinstance(row, Document) else row
+        if isinstance(kept, Document):
+            shards.keep(kept)
+            facts.append(facts_of(kept))
+        else:
+            shards.drop(kept)
+        watch(None)
+    shards.flush(always=True)
+    artifact.write_text(work / FACTS, "".join(f"{row.model_dump_json()}\n" for row in facts))
+    try:
+        work.rename(part_folder(folder, number))
+    except OSError:
+        if not part_folder(folder, number).is_dir():
+            raise
+        shutil.rmtree(work)  # a worker that was thought dead has finished it; both hold the same
+
+
+def _rows(
+    planned: PlannedSource, task: Task, skips: list[Skip], scratch: Path, watch: Watch
+) -> Iterator[Document | Dropped]:
+    skipped = {skip.item: skip for skip in skips}
+    for number, item in enumerate(task.items):
+        watch(number)
+        name = f"{planned.source.label}/{item.name}".rstrip("/")
+        if number in skipped:
+            yield Dropped(name, planned.source.location(item.path), skipped[number].reason, skipped[number].detail)
+            continue
+        try:
+            yield from read_item(planned.source, item, planned.defaults, scratch)
+        except SagecraftError:
+            raise
+        except MemoryError:
+            yield Dropped(
+                name, planned.source.location(item.path), "reader-memory", "it needs more memory than a worker has"
+            )
+        except Exception as error:
+            # A stranger's file that breaks its reader is kept aside like any other; the rest of the corpus is read.
+            detail = f"{type(error).__name__}: {str(error)[:200]}"
+            yield Dropped(name, planned.source.location(item.path), "reader-failed", detail)
+
+
+def _judge(row: Document, rules: FilterConfig) -> Document | Dropped:
+    """Cleans a document and applies the filters."""
+    title = clean(row.title)
+    document = dataclasses.replace(row, title=title, text=with_title(title, clean(row.text)))
+    drop = filters.judge(document, rules)
+    if drop is None:
+        return document
+    return Dropped(document.id, document.source, drop.reason, drop.detail, document.text)
+
+
+def with_title(title: str, text: str) -> str:
+    """The text with its title as first heading, unless it opens with the title already."""
+    wanted = _letters(title)
+    if not wanted or wanted in _letters(text[: 3 * len(title) + 300]):
+        return text
+    return f"# {' '.join(title.split())}\n\n{text}"
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
