@@ -208,7 +208,10 @@ def _measured(history: History) -> list[str]:
             )
         )
     columns = ("Model", "Accuracy, %", "95 % interval", "Questions", "Mode", "Perplexity, domain", "general")
-    closing = "Where two intervals overlap, the questions alone do not show a difference between the two models."
+    closing = (
+        "Whether two models differ is for a paired test on the same questions to say (`sagecraft compare`, or the run's "
+        "report): intervals of single models that overlap decide nothing, either way."
+    )
     return ["## Evaluation", table(columns, rows), closing]
 
 

@@ -10,13 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from sagecraft import artifact, console
 from sagecraft.artifact import MANIFEST, Manifest
 from sagecraft.errors import UserError
+from sagecraft.publishing.measured import Results, read_results
 
 #: Texts that are passed on: names of methods and types, no paths and no sentences.
 _SAFE_TEXT = re.compile(r"[\w.+-]{1,40}")
@@ -40,24 +39,6 @@ class Step:
     inputs: dict[str, str] = field(default_factory=dict)
 
 
-class Perplexity(BaseModel):
-    """Perplexity on one text, as an evaluation states it."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    perplexity: float = Field(gt=0)
-
-
-class Results(BaseModel):
-    """The part of an evaluation's results.json that a card tells."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    mode: str = ""
-    n: int = Field(default=0, ge=0)
-    accuracy: float | None = None
-    ci95: tuple[float, float] | None = None
-    perplexity: dict[Literal["domain", "general"], Perplexity] = {}
-
-
 @dataclass(frozen=True)
 class History:
     """The steps that led to a model, in order, the model last; and what was measured of the models among them.
@@ -79,11 +60,14 @@ def read_history(model: Path) -> History:
         return History([], {})
     own = artifact.load(model)
     around = _siblings(model)
-    origins = _origins(around)
+    known = {
+        digest: origin.partition("/")[0]
+        for digest, origin in origins({name: manifest for name, (_, manifest) in around.items()}).items()
+    }
     steps: dict[str, Step] = {}
 
     def visit(name: str, path: Path, manifest: Manifest) -> None:
-        inputs = {key: origins.get(digest, _OUTSIDE) for key, digest in sorted(manifest.inputs.items())}
+        inputs = {key: known.get(digest, _OUTSIDE) for key, digest in sorted(manifest.inputs.items())}
         step = Step(name, path, manifest, inputs)
         for origin in inputs.values():
             if origin != _OUTSIDE and origin not in visited:
@@ -109,19 +93,19 @@ def _siblings(model: Path) -> dict[str, tuple[Path, Manifest]]:
     return found
 
 
-def _origins(around: Mapping[str, tuple[Path, Manifest]]) -> dict[str, str]:
-    """Digest → step; a folder inside an artifact (`withhold/training`) is an input with a digest of its own."""
-    origins: dict[str, str] = {}
-    for name, (_, manifest) in around.items():
-        origins.setdefault(manifest.digest, name)
-        inner: dict[str, dict[str, str]] = {}
-        for file, record in manifest.files.items():
-            folder, slash, rest = file.partition("/")
+def origins(manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    """Digest → `step`, or `step/folder` for a folder inside an artifact, which is an input with a digest of its own."""
+    found: dict[str, str] = {}
+    for step, manifest in manifests.items():
+        found.setdefault(manifest.digest, step)
+        folders: dict[str, dict[str, str]] = {}
+        for name, record in manifest.files.items():
+            folder, slash, rest = name.partition("/")
             if slash:
-                inner.setdefault(folder, {})[rest] = record.sha256
-        for files in inner.values():
-            origins.setdefault(artifact.digest_of(files), name)
-    return origins
+                folders.setdefault(folder, {})[rest] = record.sha256
+        for folder, files in folders.items():
+            found.setdefault(artifact.digest_of(files), f"{step}/{folder}")
+    return found
 
 
 def _results(steps: Mapping[str, Step], around: Mapping[str, tuple[Path, Manifest]]) -> dict[str, Results]:
@@ -138,19 +122,9 @@ def _results(steps: Mapping[str, Step], around: Mapping[str, tuple[Path, Manifes
     for path, manifest in around.values():
         subject = models.get(manifest.inputs.get("model", ""))
         if manifest.kind == "evaluation" and subject is not None:
-            found[subject] = _read_results(path / "results.json")
+            found[subject] = read_results(path)
     order = ["base", *steps]
     return {name: found[name] for name in sorted(found, key=order.index)}
-
-
-def _read_results(path: Path) -> Results:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; the evaluation is damaged, run it again")
-    try:
-        return Results.model_validate(artifact.read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; evaluate again") from error
 
 
 def scalars(value: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:

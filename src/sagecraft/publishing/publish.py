@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from sagecraft.errors import MachineError, UserError
 if TYPE_CHECKING:
     from sagecraft.publishing.lineage import History
 
-VERSION = 1
+VERSION = 2
 
 _NAMED = (
     "config.json",
@@ -144,12 +145,13 @@ def _verify(model: Path, names: list[str]) -> None:
 
 
 def _link(model: Path, name: str, target: Path) -> None:
-    """A hard link where the file system has them, else a copy: weights are large and never changed in place."""
+    """Weights are large and never edited: a hard link where the file system has them. The rest people do edit: a copy."""
     source = (model / name).resolve()
-    try:
-        (target / name).hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target / name)
+    if name.endswith(".safetensors"):
+        with contextlib.suppress(OSError):
+            (target / name).hardlink_to(source)
+            return
+    shutil.copyfile(source, target / name)
 
 
 def _token() -> str:

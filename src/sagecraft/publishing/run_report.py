@@ -6,13 +6,15 @@ import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest, keyed_hash
 from sagecraft.errors import UserError
+from sagecraft.publishing.lineage import origins
+from sagecraft.publishing.measured import Scores, read_results
 
 if TYPE_CHECKING:
     from sagecraft.reporting.run_facts import CorpusFacts, LineageRow, ModelFacts, RunFacts
@@ -45,33 +47,6 @@ class ReportConfig(BaseModel):
     max_items_shown: int = Field(default=8, ge=0, le=500, description="questions shown with every model's answer")
     max_rows_shown: int = Field(default=4, ge=0, le=500, description="conversations of the fine-tuning set shown")
     seed: int = Field(default=0, description="keys the samples shown and the bootstrap of the paired tests")
-
-
-class _Scores(BaseModel):
-    """Accuracy of all questions or of a group, as an evaluation states it; what else it states stays with it."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    n: int = Field(ge=0)
-    accuracy: float | None = Field(default=None, ge=0, le=1)
-    ci95: tuple[float, float] | None = None
-
-
-class _Text(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    perplexity: float = Field(gt=0)
-    bits_per_byte: float | None = None
-    num_tokens: int | None = None
-
-
-class _Results(_Scores):
-    """The part of an evaluation's results.json that is read here."""
-
-    mode: str
-    by_kind: dict[str, _Scores] = {}
-    by_topic: dict[str, _Scores] = {}
-    modes: dict[str, _Scores] = {}
-    perplexity: dict[Literal["domain", "general"], _Text] = {}
-    cost_usd: float | Literal["unknown"] | None = None
 
 
 def run(config: ReportConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
@@ -186,15 +161,7 @@ def _base(manifest: Manifest | None) -> tuple[str, str]:
 def _model(role: str, path: Path) -> ModelFacts:
     from sagecraft.reporting.run_facts import ModelFacts
 
-    file = path / "results.json"
-    if not file.is_file():
-        raise UserError(f"{file}: no such file; the evaluation is damaged, run it again with --from evaluate-{role}")
-    try:
-        results = _Results.model_validate(artifact.read_json(file))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{file}: {where}: {first['msg']}; run the step again with --from evaluate-{role}") from error
+    results = read_results(path)
     items = {}
     for number, row in enumerate(artifact.read_jsonl(path / "items.jsonl"), start=1):
         if "id" not in row or "correct" not in row:
@@ -209,14 +176,14 @@ def _model(role: str, path: Path) -> ModelFacts:
         ci95=results.ci95,
         by_kind=_keyed(results.by_kind),
         by_topic=_keyed(results.by_topic),
-        modes=_keyed(results.modes or {results.mode: _Scores.model_validate(results.model_dump())}),
+        modes=_keyed(results.modes or {results.mode: results}),
         perplexity={text: found.model_dump() for text, found in results.perplexity.items()},
         cost_usd=results.cost_usd if isinstance(results.cost_usd, float) else None,
         items=items,
     )
 
 
-def _keyed(groups: Mapping[str, _Scores]) -> dict[str, dict[str, Any]]:
+def _keyed(groups: Mapping[str, Scores]) -> dict[str, dict[str, Any]]:
     """Groups that have an accuracy, in the order of their names."""
     return {
         name: {"accuracy": scores.accuracy, "ci95": scores.ci95, "n": scores.n}
@@ -363,19 +330,10 @@ def _draw(rows: Iterable[Mapping[str, Any]], count: int, seed: int) -> list[Mapp
 
 
 def _lineage(manifests: Mapping[str, Manifest]) -> list[LineageRow]:
-    """Which step each input came from, found by its digest; a folder inside an artifact has a digest of its own."""
+    """Which step each input came from, found by its digest."""
     from sagecraft.reporting.run_facts import LineageRow
 
-    origin: dict[str, str] = {}
-    for step, manifest in manifests.items():
-        origin.setdefault(manifest.digest, step)
-        folders: dict[str, dict[str, str]] = {}
-        for name, record in manifest.files.items():
-            folder, slash, rest = name.partition("/")
-            if slash:
-                folders.setdefault(folder, {})[rest] = record.sha256
-        for folder, files in folders.items():
-            origin.setdefault(artifact.digest_of(files), f"{step}/{folder}")
+    origin = origins(manifests)
     return [
         LineageRow(
             step=step,

@@ -105,6 +105,10 @@ def test_the_card_of_a_run(merged: Path, tmp_path: Path) -> None:
     assert manifest.kind == "model"
     assert (out / "model.safetensors").stat().st_ino == (merged / "model.safetensors").stat().st_ino
     assert not (out / "data.txt").exists()
+    # people edit what they publish: only the weights may be the very same file as the model's own
+    assert (out / "config.json").stat().st_ino != (merged / "config.json").stat().st_ino
+    assert "overlap, the questions alone do not show" not in card  # paired differences can be shown all the same
+    assert "paired test" in card
 
 
 def test_two_publications_are_the_same_bytes(merged: Path, tmp_path: Path) -> None:

@@ -59,4 +59,3 @@ def test_upload_takes_its_token_from_the_environment_only(tmp_path: Path, monkey
     assert "secret" not in manifest.model_dump_json()
     with pytest.raises(ValidationError):
         PublishConfig(push="../somewhere")
-    assert publish.VERSION == 1
