@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from pico import pico_model
 from sagecraft.errors import MachineError, UserError
-from sagecraft.publishing import publish
 from sagecraft.publishing.publish import PublishConfig, run
 
 
