@@ -7,7 +7,7 @@ by the batch and not by the corpus.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -37,7 +37,7 @@ class Document:
         categories: subjects, as the source calls them.
         license: SPDX identifier where it could be recognised, else as stated, else `unknown`.
         source: path (as written in the recipe) or URL where it comes from.
-        format: the reader that read it: latex, html, cnxml, markdown, text, jsonl.
+        format: the reader that read it: latex, pdf, html, cnxml, jats, markdown, text, jsonl, parquet.
         withheld: True and False are decisions of whoever made the corpus; None leaves it to the withhold stage.
         extra: JSON object with everything else that was found.
     """
@@ -125,14 +125,14 @@ def write_documents(folder: Path, documents: Iterable[Document], name: str = "pa
 
     Equal documents give equal bytes.
     """
-    rows = [asdict(document) for document in documents]
+    rows = [vars(document) for document in documents]  # asdict would copy deeply
     _write(folder / DOCUMENTS / f"{name}.parquet", rows, document_schema())
     return len(rows)
 
 
 def write_dropped(folder: Path, dropped: Iterable[Dropped], name: str = "part-00000") -> int:
     """Writes one shard, `folder/dropped/<name>.parquet`, and returns how many rows it has."""
-    rows = [asdict(row) for row in dropped]
+    rows = [vars(row) for row in dropped]
     _write(folder / DROPPED / f"{name}.parquet", rows, dropped_schema())
     return len(rows)
 

@@ -1,0 +1,395 @@
+"""Duplicates: which documents of a corpus repeat another one, decided from their marks.
+
+In this order: documents of the same text; documents of one identifier, of which the newest version stays; documents that
+nearly repeat another one. Of copies the one stays that stands first in this order: with mathematics before without; of
+an earlier source; longer; earlier in its source. So a journal's version goes before its preprint if its source is named first.
+
+What is decided about near-duplicates holds without chains: whatever is dropped nearly repeats a document that is
+kept, and no two kept documents were found to repeat each other. (Connected components would drop C for A because both
+resemble B.) Nothing here depends on how the documents were cut into parts, nor on which part was ready first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from sagecraft.corpus import minhash
+from sagecraft.corpus.marks import UNSTATED, Marks, join, mark
+from sagecraft.corpus.minhash import Int64, UInt64
+
+if TYPE_CHECKING:
+    from sagecraft.corpus.dedup import DedupConfig
+
+#: Fetches the texts of documents by their positions, which ascend.
+Texts = Callable[[Sequence[int]], Iterable[str]]
+Bool = npt.NDArray[np.bool_]
+
+SAME_TEXT, OLDER, SAME_ID, NEAR = "duplicate-text", "older-version", "duplicate-id", "near-duplicate"
+#: Reasons, as Decisions number them; the first is no reason.
+REASONS = ("", SAME_TEXT, OLDER, SAME_ID, NEAR)
+#: A copy with less of the longest copy's words than this is a part of it (an abstract), whatever its version.
+_WHOLE = 0.5
+#: Documents of one source that state one identifier and agree in less than this are parts of a work, not copies of it.
+_ALIKE = 0.05
+#: In a group of equal band keys each document is compared with so many before it and so many of the best; groups of more
+#: come from boilerplate, and comparing all pairs of them would be quadratic.
+_WINDOW, _BEST = 7, 8
+_PAIRS_AT_A_TIME = 1 << 16
+#: Pairs whose texts are in memory together.
+_EXACT_AT_A_TIME = 1 << 10
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Why a document is dropped.
+
+    Attributes:
+        reason: `duplicate-text`, `older-version`, `duplicate-id` or `near-duplicate`.
+        twin: position of the document that it repeats.
+        kept: position of the document that stays; another than `twin` if that repeats a third one.
+        detail: a figure for the reader, such as the Jaccard similarity to `twin`; may be empty.
+    """
+
+    reason: str
+    twin: int
+    kept: int
+    detail: str
+
+
+class Decisions:
+    """Position of a document → why it is dropped. Arrays inside: 29 bytes a document, dropped or not."""
+
+    def __init__(self, num_documents: int) -> None:
+        self.reasons = np.zeros(num_documents, dtype=np.int8)
+        self.twins = np.arange(num_documents, dtype=np.int64)
+        self.kept = np.arange(num_documents, dtype=np.int64)
+        self.similarity = np.zeros(num_documents, dtype=np.float32)
+        self.versions = np.full(num_documents, UNSTATED, dtype=np.int32)
+        self.sources = np.zeros(num_documents, dtype=np.int32)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.reasons))
+
+    def __contains__(self, position: int) -> bool:
+        return bool(self.reasons[position])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.flatnonzero(self.reasons).tolist())
+
+    def get(self, position: int) -> Duplicate | None:
+        """Why the document is dropped; None if it is kept."""
+        if position not in self:
+            return None
+        reason, twin = REASONS[self.reasons[position]], int(self.twins[position])
+        detail = ""
+        if reason == NEAR:
+            detail = f"Jaccard {self.similarity[position]:.2f}"
+        elif reason == OLDER:
+            detail = f"version {self.versions[position]}, of which {self.versions[twin]} is there"
+        return Duplicate(reason, twin, int(self.kept[position]), detail)
+
+    def drop(self, positions: Int64, twins: Int64, reason: str) -> None:
+        """Drops documents for others."""
+        self.reasons[positions] = REASONS.index(reason)
+        self.twins[positions] = twins
+
+    def named(self) -> Int64:
+        """Positions of all documents that `get` names."""
+        positions = np.flatnonzero(self.reasons)
+        return np.unique(np.concatenate([self.twins[positions], self.kept[positions]]))
+
+    def of_first(self, num_documents: int) -> Decisions:
+        """The decisions about the first documents, none of which may repeat a later one."""
+        first = Decisions(num_documents)
+        for name in ("reasons", "twins", "kept", "similarity", "versions", "sources"):
+            setattr(first, name, getattr(self, name)[:num_documents])
+        return first
+
+    def settle(self) -> None:
+        """Finds for every document the one that stays in the end."""
+        self.kept = self.twins.copy()
+        while not np.array_equal(further := self.kept[self.kept], self.kept):
+            self.kept = further
+
+
+class _Table:
+    """The marks of all documents.
+
+    Attributes:
+        marks: without signatures.
+        bands: the signatures by band, (n, rows) each, so that one band can be read without the others.
+        order: positions of all documents, the one that would be kept first.
+        rank: (n,) place in `order`.
+    """
+
+    def __init__(self, parts: Iterable[Marks], config: DedupConfig, scratch: Path | None) -> None:
+        num_bands, num_rows = (0, 0) if config.near is None else config.bands
+        plain: list[Marks] = []
+        blocks: list[list[minhash.UInt16]] = [[] for _ in range(num_bands)]
+        with contextlib.ExitStack() as stack:
+            paths = [scratch / f"band-{number:03d}" for number in range(num_bands)] if scratch else []
+            files = [stack.enter_context(path.open("wb")) for path in paths]
+            for part in parts:
+                plain.append(dataclasses.replace(part, signatures=part.signatures[:, :0]))
+                for number in range(num_bands):
+                    band = np.ascontiguousarray(part.signatures[:, number * num_rows : (number + 1) * num_rows])
+                    if files:
+                        files[number].write(band.tobytes())
+                    else:
+                        blocks[number].append(band)
+        self.marks = join(plain) if plain else mark([], config)
+        shape = (len(self.marks), num_rows)
+        self.bands: list[minhash.UInt16] = []
+        if len(self.marks):
+            self.bands += [np.memmap(path, np.uint16, "r", shape=shape) for path in paths]
+            self.bands += [np.concatenate(block) for block in blocks if block]
+        positions = np.arange(len(self.marks))
+        self.order = np.lexsort((positions, -self.marks.words, self.marks.sources, ~self.marks.formulas))
+        self.rank = np.empty_like(self.order)
+        self.rank[self.order] = positions
+
+    def agreement(self, one: Int64, two: Int64) -> npt.NDArray[np.float64]:
+        """Share of equal hashes of pairs of documents: their Jaccard similarity, give or take the sampling error."""
+        result = np.zeros(len(one))
+        for start in range(0, len(one) if self.bands else 0, _PAIRS_AT_A_TIME):
+            cut = slice(start, start + _PAIRS_AT_A_TIME)
+            for band in self.bands:
+                result[cut] += np.count_nonzero(band[one[cut]] == band[two[cut]], axis=1)
+        result /= max(1, sum(band.shape[1] for band in self.bands))
+        return result
+
+
+def decide(
+    parts: Iterable[Marks], config: DedupConfig, scratch: Path | None = None, texts: Texts | None = None
+) -> Decisions:
+    """Decides which documents of a corpus are dropped as duplicates.
+
+    Args:
+        parts: marks of all documents, in the order of the documents; read one after the other, once.
+        config: the rules.
+        scratch: folder for the signatures (two bytes a hash); in memory without.
+        texts: fetches texts. With it, pairs whose signatures leave open on which side of the threshold they are
+            are decided by their exact Jaccard similarity.
+    """
+    table = _Table(parts, config, scratch)
+    decisions = Decisions(len(table.marks))
+    decisions.sources = table.marks.sources
+    _same_text(table, decisions)
+    _same_identifier(table, decisions)
+    if config.near is not None:
+        _near(table, decisions, config, config.near, texts)
+    decisions.settle()
+    return decisions
+
+
+def near(a: Marks, b: Marks, config: DedupConfig, texts: Texts | None = None) -> dict[int, tuple[int, float]]:
+    """Which documents of A nearly repeat one of B.
+
+    Args:
+        a: marks.
+        b: marks.
+        config: its `near` is the threshold and not None.
+        texts: as for `decide`; positions count A first, then B.
+
+    Returns:
+        position in A → (position in B of the most alike, similarity).
+    """
+    assert config.near is not None, "there is no threshold"
+    table = _Table([a, b], config, None)
+    with_shingles = table.marks.words >= config.shingle_words
+    positions = np.concatenate([np.arange(len(a), len(a) + len(b)), np.arange(len(a))])
+    positions = positions[with_shingles[positions]]
+    # Those of B come first: they are what each document of A is compared with.
+    pairs, _ = _candidates(table, positions, config.near, across=len(a))
+    pairs, similarity = _verified(table, pairs, config, config.near, texts)
+    found: dict[int, tuple[int, float]] = {}
+    for (other, position), value in zip(pairs.tolist(), similarity.tolist(), strict=True):
+        if value > found.get(position, (0, 0.0))[1]:
+            found[position] = (other - len(a), value)
+    return found
+
+
+def _same_text(table: _Table, decisions: Decisions) -> None:
+    texts = table.marks.texts
+    order = np.lexsort((table.rank, texts))
+    is_first = np.ones(len(order), dtype=np.bool_)
+    is_first[1:] = texts[order[1:]] != texts[order[:-1]]
+    best = order[np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))]
+    decisions.drop(order[~is_first], best[~is_first], SAME_TEXT)
+
+
+def _same_identifier(table: _Table, decisions: Decisions) -> None:
+    """Of the documents of one work (linked by any identifier) one stays: whole before part, newest, first in order."""
+    marks = table.marks
+    alive = np.flatnonzero(decisions.reasons[marks.key_rows] == 0)
+    keys, rows = marks.keys[alive], marks.key_rows[alive].astype(np.int64)
+    order = np.lexsort((table.rank[rows], keys))
+    keys, rows, own = keys[order], rows[order], marks.own[alive][order]
+    stated = np.where(marks.versions == UNSTATED, -1, marks.versions)
+    newest = np.full(len(marks), -1, dtype=np.int32)
+    np.maximum.at(newest, marks.key_rows, stated)
+    decisions.versions = np.where(newest < 0, UNSTATED, newest).astype(np.int32)
+    works = _Groups()
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
+    ends = np.append(starts[1:], len(keys))
+    for start, end in zip(starts[ends - starts > 1].tolist(), ends[ends - starts > 1].tolist(), strict=True):
+        members = rows[start:end]
+        if own[start:end].all() or not _are_parts(table, members):
+            works.link(members.tolist())
+    for work in works.groups():
+        longest = max(int(marks.words[row]) for row in work)
+        rank = {
+            row: (marks.words[row] < _WHOLE * longest, -int(decisions.versions[row]), int(table.rank[row]))
+            for row in work
+        }
+        kept = min(work, key=rank.__getitem__)
+        for row in sorted(work):
+            if row != kept:
+                is_older = decisions.versions[row] < decisions.versions[kept] != UNSTATED
+                decisions.drop(np.array([row]), np.array([kept]), OLDER if is_older else SAME_ID)
+
+
+def _are_parts(table: _Table, members: Int64) -> bool:
+    """Whether documents of one source state an identifier together though their texts have nothing in common.
+
+    Then it is not theirs but that of the book or paper of which each is a section.
+    """
+    first: dict[int, int] = {}
+    pairs = [(first.setdefault(int(table.marks.sources[row]), int(row)), int(row)) for row in members]
+    others = np.array([pair for pair in pairs if pair[0] != pair[1]], dtype=np.int64).reshape(-1, 2)
+    return bool(len(others) and (table.agreement(others[:, 0], others[:, 1]) < _ALIKE).any())
+
+
+class _Groups:
+    """Sets that are joined where they meet (union-find)."""
+
+    def __init__(self) -> None:
+        self._parents: dict[int, int] = {}
+
+    def _root(self, item: int) -> int:
+        while (parent := self._parents.setdefault(item, item)) != item:
+            self._parents[item] = self._parents[parent]
+            item = parent
+        return item
+
+    def link(self, items: list[int]) -> None:
+        for item in items[1:]:
+            self._parents[self._root(item)] = self._root(items[0])
+
+    def groups(self) -> list[list[int]]:
+        found: dict[int, list[int]] = {}
+        for item in sorted(self._parents):
+            found.setdefault(self._root(item), []).append(item)
+        return list(found.values())
+
+
+def _near(table: _Table, decisions: Decisions, config: DedupConfig, threshold: float, texts: Texts | None) -> None:
+    with_shingles = table.marks.words >= config.shingle_words
+    while True:
+        positions = table.order[(decisions.reasons[table.order] == 0) & with_shingles[table.order]]
+        pairs, is_complete = _candidates(table, positions, threshold)
+        pairs, similarity = _verified(table, pairs, config, threshold, texts)
+        num_dropped = _drop_near(table, decisions, pairs, similarity)
+        # Of a large group only some pairs were looked at. What is left of it is looked at again.
+        if is_complete or not num_dropped:
+            return
+
+
+def _candidates(table: _Table, positions: Int64, threshold: float, across: int | None = None) -> tuple[Int64, bool]:
+    """Pairs of documents that agree in a band and may reach the threshold.
+
+    Args:
+        table: the marks.
+        positions: of the documents that take part, the best first.
+        threshold: Jaccard.
+        across: take only pairs of a document from here on with one before.
+
+    Returns:
+        (num_pairs, 2) positions, the better first; and whether all pairs that agree in a band were looked at.
+    """
+    seen = np.zeros(0, dtype=np.uint64)
+    kept: list[Int64] = []
+    is_complete = True
+    for band in table.bands:
+        keys = np.empty(len(positions), dtype=np.uint64)
+        for start in range(0, len(positions), _PAIRS_AT_A_TIME):
+            cut = slice(start, start + _PAIRS_AT_A_TIME)
+            keys[cut] = minhash.band_keys(band[positions[cut]])
+        codes, all_pairs = _meetings(keys)
+        is_complete &= all_pairs
+        new = np.setdiff1d(codes, seen)
+        seen = np.union1d(seen, new)
+        pairs = positions[np.stack([new >> np.uint64(32), new & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)]
+        if across is not None:
+            pairs = pairs[(pairs[:, 0] >= across) & (pairs[:, 1] < across)]
+        close = table.agreement(pairs[:, 0], pairs[:, 1]) >= threshold - _margin(table, threshold)
+        kept.append(pairs[close])
+    return (np.concatenate(kept) if kept else np.zeros((0, 2), dtype=np.int64)), is_complete
+
+
+def _meetings(keys: UInt64) -> tuple[UInt64, bool]:
+    """Pairs of indices with equal keys, as `lower << 32 | higher`; and whether these are all of them."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    # Only what is equal to its neighbour is of interest: in most corpora that is little.
+    same = ordered[1:] == ordered[:-1]
+    shared = np.concatenate([[False], same]) | np.concatenate([same, [False]]) if len(keys) else np.zeros(0, np.bool_)
+    order, ordered = order[shared].astype(np.uint64), ordered[shared]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(ordered) else order[:0]
+    sizes = np.diff(np.append(starts, len(ordered)))
+    codes = [order[:0]]
+    for distance in range(1, min(_WINDOW, int(sizes.max(initial=1)) - 1) + 1):
+        equal = ordered[distance:] == ordered[:-distance]
+        codes.append(order[:-distance][equal] << np.uint64(32) | order[distance:][equal])
+    large = sizes > _WINDOW + 1
+    for start, size in zip(starts[large].tolist(), sizes[large].tolist(), strict=True):
+        for better in range(_BEST):
+            behind = order[start + better + 1 : start + size]
+            codes.append(order[start + better] << np.uint64(32) | behind)
+    return np.unique(np.concatenate(codes)), not large.any()
+
+
+def _margin(table: _Table, threshold: float) -> float:
+    """Three standard errors of an estimate at the threshold."""
+    num_hashes = sum(band.shape[1] for band in table.bands)
+    return float(3.0 * np.sqrt(threshold * (1.0 - threshold) / max(1, num_hashes)))
+
+
+def _verified(
+    table: _Table, pairs: Int64, config: DedupConfig, threshold: float, texts: Texts | None
+) -> tuple[Int64, npt.NDArray[np.float64]]:
+    """The pairs that reach the threshold, and their similarity: exact where the estimate leaves it open."""
+    similarity = table.agreement(pairs[:, 0], pairs[:, 1])
+    if texts is not None:
+        open_pairs = np.flatnonzero(np.abs(similarity - threshold) <= _margin(table, threshold))
+        for start in range(0, len(open_pairs), _EXACT_AT_A_TIME):
+            chosen = open_pairs[start : start + _EXACT_AT_A_TIME]
+            wanted = np.unique(pairs[chosen])
+            found = texts(wanted.tolist())
+            sets = dict(zip(wanted.tolist(), minhash.shingle_sets(list(found), config.shingle_words), strict=True))
+            for number in chosen:
+                one, two = pairs[number].tolist()
+                similarity[number] = minhash.jaccard(sets[one], sets[two])
+    reached = similarity >= threshold
+    return pairs[reached], similarity[reached]
+
+
+def _drop_near(table: _Table, decisions: Decisions, pairs: Int64, similarity: npt.NDArray[np.float64]) -> int:
+    """From the best document down: drops what repeats a document that is kept, for the most alike of those."""
+    order = np.lexsort((table.rank[pairs[:, 0]], table.rank[pairs[:, 1]]))
+    best: dict[int, tuple[float, int]] = {}
+    for (twin, position), value in zip(pairs[order].tolist(), similarity[order].tolist(), strict=True):
+        if twin not in best and value > best.get(position, (0.0, 0))[0]:
+            best[position] = (value, twin)
+    positions = np.array(list(best), dtype=np.int64)
+    decisions.drop(positions, np.array([twin for _, twin in best.values()], dtype=np.int64), NEAR)
+    decisions.similarity[positions] = [value for value, _ in best.values()]
+    return len(best)
