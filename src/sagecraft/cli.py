@@ -120,6 +120,24 @@ def ingest(
 
 
 @app.command()
+def dedup(
+    docs: Annotated[list[Path], typer.Argument(metavar="DOCS…", help="documents; of copies, those named first stay")],
+    out: Out,
+    near: Annotated[float, typer.Option(help="Jaccard similarity from which one of two documents is dropped")] = 0.75,
+    check: Annotated[int, typer.Option(help="plant so many edited copies and report how many are found")] = 0,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Drop documents that repeat another one."""
+    from sagecraft.corpus import dedup as stage
+    from sagecraft.settings import explained
+
+    with explained(stage.DedupConfig, "dedup"):
+        config = stage.DedupConfig(near=near, check=check, seed=seed)
+    _finish(stage.run(config, {f"documents{n}": path for n, path in enumerate(docs)}, out), out, json)
+
+
+@app.command()
 def synth(
     docs: Annotated[Path, typer.Argument(help="documents, as ingest or withhold left them")],
     out: Out,
