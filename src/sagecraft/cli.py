@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sagecraft import __version__, console
-from sagecraft.errors import SagecraftError, from_os_error
+from sagecraft.errors import SagecraftError, from_system_error
 
 app = typer.Typer(
     name="sagecraft",
@@ -28,22 +28,37 @@ Seed = Annotated[int, typer.Option(help="keys every random choice")]
 ModelPath = Annotated[str, typer.Argument(metavar="MODEL", help="Hugging Face folder, or provider:model")]
 
 
+#: What typer exits with after Ctrl-C.
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """Entry point: faults become one line and an exit code (0 done, 1 the machine or the run, 2 the user's input)."""
     try:
         app()
+    except SystemExit as error:
+        if error.code == _INTERRUPTED:
+            _fail("stopped; run the same command again to go on", 1)
+        raise
     except SagecraftError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("stopped; run the same command again to go on", 1)
-    except OSError as error:
-        fault = from_os_error(error)
+    except ModuleNotFoundError as error:
+        from sagecraft.planning.doctor import how_to_install
+
+        command = how_to_install(error.name or "")
+        if command is None:
+            raise
+        _fail(f"{error.name} is not installed, and this needs it: {command}", 1)
+    except (OSError, MemoryError, RuntimeError) as error:
+        fault = from_system_error(error)
+        if fault is None:
+            raise
         _fail(str(fault), fault.exit_code)
 
 
 def _fail(text: str, code: int) -> None:
     for line in text.splitlines():
-        console.err.print(f"error: {line}", style="red", markup=False)
+        console.say(f"error: {line}", style="red")
     sys.exit(code)
 
 
@@ -78,7 +93,7 @@ def run(
     steps = plan_steps(loaded, recipe.parent)
     target = out or Path("runs") / loaded.name
     journal = run_steps(steps, target, only, from_)
-    result = summarise(journal, target)
+    result = summarise(steps, journal, target)
     if json:
         console.emit(result)
     else:

@@ -7,13 +7,14 @@ log file is noise.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -22,16 +23,26 @@ out = Console(highlight=False, soft_wrap=True)
 
 #: Seconds between two progress lines where there is no terminal.
 _LINE_SECONDS = 10.0
+#: Columns of a table where there is no terminal.
+_UNFOLDED = 1000
+#: Control characters except newline and tab (C0, DEL, C1: what escape sequences of terminals are made of), and the
+#: marks that turn the direction of text around (CVE-2021-42574).
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain_text(text: str) -> str:
+    """Text without control characters: a stranger's words cannot move the cursor, recolour or retitle a terminal."""
+    return _CONTROL.sub("", text)
 
 
 def say(text: str, style: str | None = None) -> None:
     """Prints one line for the person who waits. `text` is taken literally: it may come from a stranger's file."""
-    err.print(Text(text, style=style or ""))
+    err.print(Text(plain_text(text), style=style or ""))
 
 
 def warn(text: str) -> None:
     """Prints a warning."""
-    err.print(Text(f"warning: {text}", style="yellow"))
+    say(f"warning: {text}", style="yellow")
 
 
 def emit(value: object) -> None:
@@ -46,8 +57,22 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         numeric = all(isinstance(row[position], int | float) for row in rows)
         grid.add_column(column, justify="right" if numeric else "left")
     for row in rows:
-        grid.add_row(*(Text(f"{cell:,.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
-    out.print(grid)
+        grid.add_row(*(Text(number(cell) if isinstance(cell, float) else plain_text(str(cell))) for cell in row))
+    # in a pipe or a log a path that is folded to 80 columns cannot be copied
+    (out if out.is_terminal else Console(file=out.file, width=_UNFOLDED)).print(grid)
+
+
+def number(value: float) -> str:
+    """Four significant figures, large ones whole, never with an exponent of ten that is positive."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: 12.3 s, 6 min 05 s, 3 h 20 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class Tick:
@@ -74,24 +99,20 @@ class Tick:
         self.done += amount
         if detail is not None:
             self.detail = detail
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self.done, detail=self.detail)  # type: ignore[arg-type]
-            return
         now = time.monotonic()
-        if now - self._last_line >= _LINE_SECONDS:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self.done, pace=self._pace(now), detail=plain_text(self.detail))  # type: ignore[arg-type]
+        elif now - self._last_line >= _LINE_SECONDS:
             self._last_line = now
-            say(self._line(now))
+            share = f"/{self.total:,.0f} ({100 * self.done / self.total:.0f} %)" if self.total else ""
+            say(f"  {self.label}: {self.done:,.0f}{share}, {self._pace(now)}  {self.detail}".rstrip())
 
-    def _line(self, now: float) -> str:
+    def _pace(self, now: float) -> str:
+        """Rate and time left, of what was done since the start."""
         rate = (self.done - self._start_done) / max(now - self._started, 1e-9)
-        text = f"  {self.label}: {self.done:,.0f}"
-        if self.total:
-            left = (self.total - self.done) / rate if rate > 0 else float("inf")
-            text += f"/{self.total:,.0f} ({100 * self.done / self.total:.0f} %), {rate:,.3g}/s"
-            text += f", {left:,.0f} s left" if left != float("inf") else ""
-        else:
-            text += f", {rate:,.3g}/s"
-        return f"{text}  {self.detail}".rstrip()
+        if not self.total or rate <= 0:
+            return f"{number(rate)}/s"
+        return f"{number(rate)}/s, {duration(max(0.0, self.total - self.done) / rate)} left"
 
 
 @contextmanager
@@ -108,14 +129,15 @@ def progress(label: str, total: float | None = None) -> Iterator[Tick]:
         yield tick
         return
     columns = (
-        TextColumn("  {task.description}"),
+        TextColumn("  {task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
+        # markup off: a file may be called a[/b].tex
+        TextColumn("{task.fields[pace]}", markup=False),
+        TextColumn("{task.fields[detail]}", markup=False),
     )
     with Progress(*columns, console=err, transient=True) as bar:
         tick._bar = bar
-        tick._task = int(bar.add_task(label, total=total, detail=""))
+        tick._task = int(bar.add_task(label, total=total, pace="", detail=""))
         yield tick

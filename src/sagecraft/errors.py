@@ -48,11 +48,25 @@ _PATH_ERRNOS = {
 }
 
 
+def from_system_error(error: OSError | MemoryError | RuntimeError) -> SagecraftError | None:
+    """The one line for a fault of the machine; None for a fault of ours, which deserves its traceback."""
+    if isinstance(error, OSError):
+        return from_os_error(error)
+    # torch says it in a RuntimeError of its own: "DefaultCPUAllocator: can't allocate memory", "CUDA out of memory"
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return MachineError(
+            "the machine is out of memory; lower rows_per_pass or sequence_length, or take a larger machine"
+        )
+    return None
+
+
 def from_os_error(error: OSError) -> SagecraftError:
     """Turns an `OSError` into the one line it deserves."""
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in _MACHINE_ERRNOS:
         return MachineError(f"{where}{_MACHINE_ERRNOS[error.errno]}")
+    if error.errno is None and "requested and" in str(error):  # numpy, which wrote less than it had
+        return MachineError(f"{where}{_MACHINE_ERRNOS[errno.ENOSPC]}")
     if error.errno in _PATH_ERRNOS:
         return UserError(f"{where}{_PATH_ERRNOS[error.errno]}")
     return MachineError(f"{where}{error.strerror or error}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,16 @@ from pydantic import BaseModel
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
+from sagecraft.chat.messages import read_conversations
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.errors import UserError
 from sagecraft.evaluation.evaluate import EvaluateConfig
+from sagecraft.evaluation.tasks import read_task
+from sagecraft.lock import locked
+from sagecraft.models.config import read_config
 from sagecraft.models.fetch import FetchConfig, find
-from sagecraft.recipe import GeneralSection, Recipe, resolve
+from sagecraft.models.tensors import list_tensors
+from sagecraft.recipe import Recipe, resolve
 
 #: stage → (module that holds its `run` and `VERSION`, kind of artifact it makes).
 STAGES: dict[str, tuple[str, str]] = {
@@ -80,12 +84,12 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
     local = resolve(recipe.base.name, folder)
     if local is not None and local.is_dir():
         base = local
+        _check(lambda: _read_headers(local), "base.name", faults)
     else:
-        try:
-            find(recipe.base.name)
-        except UserError as error:
-            faults.append(f"base.name: {error}")
-        yield Step("fetch", "fetch", FetchConfig(name=recipe.base.name, revision=recipe.base.revision))
+        # a GGUF file may stand beside the recipe, as every other file
+        name = str(local) if local is not None and local.suffix == ".gguf" else recipe.base.name
+        _check(lambda: find(name), "base.name", faults)
+        yield Step("fetch", "fetch", FetchConfig(name=name, revision=recipe.base.revision))
     yield _ingest("ingest", "corpus.paths", recipe.corpus, folder, faults)
     general = recipe.general
     for name, key, sources in (
@@ -94,7 +98,7 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
     ):
         if sources:
             yield _ingest(name, key, IngestConfig(paths=sources), folder, faults)
-    faults += _measured_and_replayed(general, folder)
+    faults += _measured_and_trained_on(recipe, folder)
     yield Step("withhold", "withhold", recipe.withhold, {"documents": Ref("ingest", "documents")})
     training = Ref("withhold", "documents", "training")
     if recipe.pack is not None:
@@ -114,6 +118,8 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
 def _tuning(recipe: Recipe, folder: Path, faults: list[str], start: Ref | Path, base: Ref | Path) -> Iterator[Step]:
     """Synthesis, fine-tuning, merge, evaluation and report."""
     task = _file(recipe.evaluate.task, "evaluate.task", folder, faults) if recipe.evaluate else None
+    if task:
+        _check(lambda: read_task(task), "evaluate.task", faults)
     models: dict[str, Ref | Path] = {"base": base}
     if recipe.cpt is not None:
         models["cpt"] = start
@@ -121,6 +127,7 @@ def _tuning(recipe: Recipe, folder: Path, faults: list[str], start: Ref | Path, 
         inputs: dict[str, Ref | Path] = {"documents": Ref("withhold", "documents", "training")}
         found = _file(recipe.general.chat, "general.chat", folder, faults) if recipe.general.chat else None
         if found:
+            _check(lambda: deque(read_conversations(found), maxlen=0), "general.chat", faults)
             inputs["general"] = found
         if task:
             inputs["benchmark"] = task
@@ -171,16 +178,35 @@ def _measuring(recipe: Recipe, models: Mapping[str, Ref | Path], task: Path | No
         yield Step("report", "report", recipe.report, parts)
 
 
-def _measured_and_replayed(general: GeneralSection, folder: Path) -> list[str]:
+def _check(read: Callable[[], object], key: str, faults: list[str]) -> None:
+    """Reads a file of the user now, so that its fault is known before an hour of training and not behind it."""
+    try:
+        read()
+    except UserError as error:
+        faults.append(f"{key}: {error}")
+
+
+def _read_headers(folder: Path) -> None:
+    read_config(folder)
+    list_tensors(folder)
+    if not (folder / "tokenizer.json").is_file():
+        raise UserError(f"{folder}: no tokenizer.json; a model folder needs its tokenizer")
+
+
+def _measured_and_trained_on(recipe: Recipe, folder: Path) -> list[str]:
     """Text that is trained on and measured on would show no forgetting, whatever happens."""
     faults = []
-    replayed = [_span(source, folder) for source in general.replay]
-    for number, source in enumerate(general.held_out):
+    trained = [(f"corpus.paths[{n}]", *_span(source, folder)) for n, source in enumerate(recipe.corpus.paths)]
+    trained += [(f"general.replay[{n}]", *_span(source, folder)) for n, source in enumerate(recipe.general.replay)]
+    for number, source in enumerate(recipe.general.held_out):
         path, (first, last) = _span(source, folder)
-        for other, (start, end) in replayed:
-            if path is not None and path == other and first < end and start < last:
+        for key, other, (start, end) in trained:
+            if path is None or other is None:
+                continue  # a missing file, which is named already
+            same = path == other and first < end and start < last
+            if same or path in other.parents or other in path.parents:
                 faults.append(
-                    f"general.held_out[{number}]: {path} is replayed too; take other text, or shares that part"
+                    f"general.held_out[{number}]: {path} is trained on too ({key}); take other text, or shares that part"
                 )
     return faults
 
@@ -243,6 +269,8 @@ def choose(steps: Sequence[Step], only: str | None, start: str | None) -> tuple[
     if start is not None:
         first = next(n for n, step in enumerate(steps) if start in (step.name, step.stage))
         forced = set(names[first:])
+        if not considered & forced:
+            raise UserError(f"--only {only} lies before --from {start}: nothing would run; leave one of them out")
     return considered, forced
 
 
@@ -252,12 +280,13 @@ def run_steps(
     """Runs what is not finished. Returns each step with what became of it (`ran` or `skipped`) and its seconds."""
     considered, forced = choose(steps, only, start)
     journal = []
-    with _lock(out):
+    with locked(out / "run.lock", f"{out}: another sagecraft runs here; wait for it or choose another --out"):
         for number, step in enumerate(steps, start=1):
             if step.name not in considered:
                 continue
             inputs = {name: _locate(ref, out, step) for name, ref in step.inputs.items()}
             target = out / step.name
+            artifact.settle(target)
             label = f"[{number}/{len(steps)}] {step.name}"
             if step.name not in forced and artifact.is_finished(target, _mark(step, inputs)):
                 console.say(f"{label}: finished before, nothing it depends on has changed; skipped", style="dim")
@@ -290,18 +319,6 @@ def _locate(ref: Ref | Path, out: Path, step: Step) -> Path:
     if not (folder / artifact.MANIFEST).is_file():
         raise UserError(f"{step.name}: needs {folder}, which is not there yet; run the recipe without --only first")
     return folder / ref.inside if ref.inside else folder
-
-
-@contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """One run at a time in a folder: two would take each other's work folders."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "run.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{out}: another sagecraft runs here; wait for it or choose another --out") from None
-        yield
 
 
 def describe(steps: Sequence[Step]) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ class BaseSection(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str
+    name: str = Field(min_length=1)
     revision: str = "main"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +12,15 @@ from typing import Any
 from sagecraft import artifact, console
 from sagecraft.pipeline import Step
 
-#: Models of the ladder, best to talk to last.
-_LADDER = ("base", "cpt", "sft", "merged")
 
+def summarise(recipe: Sequence[Step], journal: Sequence[tuple[Step, str, float]], out: Path) -> dict[str, Any]:
+    """The result of a run as plain values; seconds of a skipped step are those of the run that made it.
 
-def summarise(journal: Sequence[tuple[Step, str, float]], out: Path) -> dict[str, Any]:
-    """The result of a run as plain values; seconds of a skipped step are those of the run that made it."""
+    Args:
+        recipe: all steps of the recipe, in order: the last one that makes a model makes the best to talk to.
+        journal: the steps that were looked at, what became of them, and seconds.
+        out: the folder of the run.
+    """
     steps = []
     for step, status, seconds in journal:
         spent = seconds if status == "ran" else artifact.seconds(out / step.name)
@@ -22,15 +28,23 @@ def summarise(journal: Sequence[tuple[Step, str, float]], out: Path) -> dict[str
     results = out / "report" / "results.json"
     reported = any(step.name == "report" for step, _, _ in journal) and results.is_file()
     models = artifact.read_json(results).get("models", {}) if reported else {}
-    folders = {"base": "fetch", "cpt": "cpt", "sft": "sft", "merged": "merge"}
-    made = [out / folders[name] for name in _LADDER if (out / folders[name] / "config.json").is_file()]
+    folders = [out / step.name for step in recipe if step.gives == "model"]
+    made = [folder for folder in folders if (folder / "config.json").is_file()]
     return {
         "out": str(out),
         "steps": steps,
         "models": models,
         "report": str(out / "report" / "report.html") if reported else None,
-        "chat": f"sagecraft chat {made[-1]}" if made else None,
+        "chat": shlex.join([_program(), "chat", str(made[-1])]) if made else None,
     }
+
+
+def _program() -> str:
+    """How this program is called from here: by its name if the shell finds it, else by its path."""
+    beside, found = Path(sys.executable).with_name("sagecraft"), shutil.which("sagecraft")
+    if not beside.is_file() or (found is not None and beside.samefile(found)):
+        return "sagecraft"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def print_summary(result: dict[str, Any]) -> None:
@@ -59,6 +73,4 @@ def _scores(values: dict[str, Any]) -> list[str]:
 
 
 def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return "?" if seconds is None else console.duration(seconds)

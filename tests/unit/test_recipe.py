@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from sagecraft.errors import UserError
-from sagecraft.pipeline import Ref, choose, plan_steps
+from sagecraft.pipeline import Ref, _steps, choose, plan_steps
 from sagecraft.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +125,8 @@ def test_steps_of_the_quickstart(monkeypatch: pytest.MonkeyPatch) -> None:
     assert by_name["pack"].inputs["general"] != by_name["evaluate-merged"].inputs["general"]
     assert choose(steps, "evaluate", None)[0] == {n for n in names if n.startswith("evaluate-")}
     assert choose(steps, None, "merge")[1] == set(names[names.index("merge") :])
+    with pytest.raises(UserError, match="--only ingest lies before --from merge: nothing would run"):
+        choose(steps, "ingest", "merge")
     with pytest.raises(UserError, match="--only evalute: no such stage"):
         choose(steps, "evalute", None)
 
@@ -136,8 +139,67 @@ def test_general_text_is_not_measured_where_it_is_replayed(tmp_path: Path) -> No
     ]
     plan_steps(load_recipe(ROOT / "recipes/quickstart.yaml", halves), ROOT)
     whole = ["general.replay=[examples/general/replay]", f"general.held_out=[{{path: {text}, share: [0.4, 1]}}]"]
-    with pytest.raises(UserError, match=r"general\.held_out\[0\]: .* is replayed too"):
+    with pytest.raises(UserError, match=r"general\.held_out\[0\]: .* is trained on too \(general\.replay\[0\]\)"):
         plan_steps(load_recipe(ROOT / "recipes/quickstart.yaml", whole), ROOT)
+
+
+def test_text_inside_what_is_trained_on_is_not_measured_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for held_out, key in (
+        ("examples/general", "replay"),
+        ("examples/general/replay/", "replay"),
+        ("examples/astronomy/cosmology", "corpus"),
+    ):
+        recipe = load_recipe(Path("recipes/quickstart.yaml"), [f"general.held_out=[{held_out}]"])
+        with pytest.raises(UserError, match=rf"general\.held_out\[0\]: .* is trained on too \(.*{key}"):
+            plan_steps(recipe, Path("recipes"))
+
+
+def test_files_are_read_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pico: Path) -> None:
+    """A faulty file is found at once, all of them, and not behind an hour of training."""
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "tasks.csv").write_text("question,A,B,answer\nWhat?,one,two,F\n")
+    (tmp_path / "chat.jsonl").write_text('{"messages": 5}\n')
+    model = tmp_path / "model"
+    shutil.copytree(pico, model)
+    changes = [f"base.name={model}", f"evaluate.task={tmp_path}/tasks.csv", f"general.chat={tmp_path}/chat.jsonl"]
+
+    def found() -> str:
+        with pytest.raises(UserError) as caught:
+            plan_steps(load_recipe(Path("recipes/quickstart.yaml"), changes), Path("recipes"))
+        return str(caught.value)
+
+    assert len(found().splitlines()) == 2
+    assert "evaluate.task: " in found()
+    assert "general.chat: " in found()
+    (model / "tokenizer.json").unlink()
+    assert "base.name: " in found()
+    (model / "model.safetensors").write_bytes(b"")
+    assert "base.name: " in found()
+    assert "model.safetensors" in found()
+    (model / "config.json").unlink()
+    assert "no config.json" in found()
+
+
+def test_an_empty_path_is_not_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    recipe = load_recipe(Path("recipes/quickstart.yaml"), ['corpus.paths=[""]', 'evaluate.task=""'])
+    with pytest.raises(UserError) as caught:
+        plan_steps(recipe, Path("recipes"))
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [
+        "corpus.paths[0]", "evaluate.task",
+    ]  # fmt: skip
+
+
+def test_a_gguf_beside_the_recipe_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/base.gguf").write_bytes(b"GGUF")
+    recipe = load_recipe(ROOT / "recipes/quickstart.yaml", ["base.name=base.gguf"])
+    faults: list[str] = []
+    first = next(iter(_steps(recipe, tmp_path / "in", faults)))
+    assert (first.name, faults) == ("fetch", [])
+    assert first.config.model_dump()["name"] == str(tmp_path / "in/base.gguf")
 
 
 def test_seed_of_the_recipe_is_a_field_of_the_form() -> None:

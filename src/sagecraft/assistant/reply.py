@@ -5,7 +5,6 @@ The terminal and the server share it, so that what one says the other says too.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -26,9 +25,6 @@ THINKING_TOP_P = 0.95
 
 #: Shown for bytes that are no character (yet).
 _REPLACEMENT = "\ufffd"
-#: Control characters except newline and tab (C0, DEL, C1: what escape sequences of terminals are made of), and the
-#: marks that turn the direction of text around (CVE-2021-42574).
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 #: Tokens at the end of a prompt among which an opened thought is looked for.
 _TAIL_TOKENS = 16
 
@@ -45,11 +41,6 @@ def suggested_sampling(
     if top_p is None:
         top_p = THINKING_TOP_P if thinks else 1.0
     return Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
-
-
-def plain_text(text: str) -> str:
-    """Text without control characters: a model's words cannot move the cursor, recolour or retitle a terminal."""
-    return _CONTROL.sub("", text)
 
 
 class Detokenizer:

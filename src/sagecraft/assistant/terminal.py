@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sagecraft import artifact, console
-from sagecraft.assistant.reply import Reply, fit_prompt, plain_text, suggested_sampling
+from sagecraft.assistant.reply import Reply, fit_prompt, suggested_sampling
 from sagecraft.chat.messages import MAX_CONTENT_CHARS, Conversation, Message
 from sagecraft.chat.thinking import Kind, Switch
 from sagecraft.errors import SagecraftError, UserError, from_os_error
@@ -183,7 +183,7 @@ def show(reply: Reply, screen: Console) -> None:
             gap = "\n\n" if last is not None else ""
             screen.print(Text(f"{gap}{_HEADINGS[kind]}", style="bold dim" if kind == "thought" else "bold"))
         last = kind
-        screen.print(Text(plain_text(text), style="dim" if kind == "thought" else ""), end="")
+        screen.print(Text(console.plain_text(text), style="dim" if kind == "thought" else ""), end="")
         screen.file.flush()
 
 

@@ -106,6 +106,14 @@ def _version(name: str) -> str | None:
         return "unknown"
 
 
+def how_to_install(part: str) -> str | None:
+    """The command that brings an optional part; None if it is none of ours."""
+    if part.partition(".")[0] not in PARTS:
+        return None
+    extra, _ = PARTS[part.partition(".")[0]]
+    return _BY_NAME.get(extra, f"pip install 'sagecraft[{extra}]'")
+
+
 def _missing(parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One entry an extra: what is not there, which stages need it, and the command that brings it."""
     missing: dict[str, dict[str, Any]] = {}
@@ -113,8 +121,7 @@ def _missing(parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         if part["version"] is not None:
             continue
         extra = str(part["extra"])
-        command = _BY_NAME.get(extra, f"pip install 'sagecraft[{extra}]'")
-        entry = missing.setdefault(extra, {"extra": extra, "parts": [], "stages": [], "command": command})
+        entry = missing.setdefault(extra, {"extra": extra, "parts": [], "stages": [], "command": how_to_install(name)})
         entry["parts"].append(name)
         entry["stages"] += [stage for stage in part["stages"] if stage not in entry["stages"]]
     return list(missing.values())

@@ -13,10 +13,10 @@ from sagecraft.assistant.reply import (
     Reply,
     StopSearch,
     fit_prompt,
-    plain_text,
     suggested_sampling,
 )
 from sagecraft.chat.messages import Message
+from sagecraft.console import plain_text
 from sagecraft.errors import UserError
 from sagecraft.inference.local import Sampling
 from sagecraft.models.tokenizer import Tokenizer
