@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sagecraft.evaluation.store import Store
     from sagecraft.evaluation.tasks import Item, Task
 
-VERSION = 1
+VERSION = 2
 
 ModeName = Literal["continuation", "letter", "generate"]
 TEXTS = ("domain", "general")

@@ -23,8 +23,8 @@ _END_CHARS = 20_000
 _MAX_OBJECTS = 64
 _FIELD = re.compile(r"""["']answer["']\s{0,8}:\s{0,8}["']?[(\[*]{0,3}([A-J])\s{0,4}(?=["'.)\]}*,:])""", re.IGNORECASE)
 _STATED = re.compile(
-    r"\banswer\b[*_`]{0,3}\s{0,4}(?:is|:|=)[\s:*_`]{0,8}"
-    r"(?:(?:the\s)?(?:option|choice|letter)\s{1,3})?[(\[{\"'*_`$]{0,4}(?P<letter>[A-J])(?![\w'’])(?P<next>\s+[a-z]+)?",
+    r"\b(?:answer|(?:correct|right|best)\s(?:option|choice|letter))\b[*_`]{0,3}\s{0,4}(?:is|:|=)[\s:*_`]{0,8}"
+    r"(?:(?:the\s)?(?:option|choice|letter)\s{1,3})?[(\[{\"'*_`$]{0,4}(?P<letter>[A-J])(?![\w'’])(?P<next>[ \t]{1,4}[a-z]+)?",
     re.IGNORECASE,
 )
 #: Words after "the answer is A" that leave the A a letter. Before any other it is the article: "the answer is A star".
@@ -77,7 +77,7 @@ def extract(text: str, options: Sequence[str], cut: bool = False) -> Extraction:
         text = text[:_END_CHARS] + "\n" + text[-_END_CHARS:]
     stages: tuple[tuple[Stage, Callable[[], str | None]], ...] = (
         ("json", lambda: _from_json(text, options)),
-        ("phrase", lambda: _from_phrase(text)),
+        ("phrase", lambda: _from_phrase(text, options)),
         ("letter", lambda: None if cut else _from_letter(text)),
     )
     for stage, find in stages:
@@ -116,12 +116,14 @@ def _named(value: Any, options: Sequence[str]) -> str | None:
     return found[1].upper() if found else None
 
 
-def _from_phrase(text: str) -> str | None:
+def _from_phrase(text: str, options: Sequence[str]) -> str | None:
     """The last "answer is X", "Answer: X"."""
     letter = None
     for match in _STATED.finditer(text):
         found, follows = match["letter"], (match["next"] or "").strip()
-        if not found.isupper() or (found == "A" and follows and follows.lower() not in _AFTER_LETTER):
+        behind = text[match.end("letter") :][: len(options[0]) + 1].strip()
+        article = found == "A" and follows and follows.lower() not in _AFTER_LETTER
+        if not found.isupper() or (article and behind.casefold() != options[0].casefold()):
             continue
         letter = found
     return letter

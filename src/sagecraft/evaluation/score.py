@@ -123,7 +123,8 @@ def outcome_of(item: Item, pick: str | None) -> dict[str, Any]:
     """`correct` and `outcome` of a pick that was read."""
     if item.answer is None:
         return {"correct": None, "outcome": "unkeyed"}
-    right = pick == item.letters[item.answer]
+    # an option that stands there twice is right under both letters
+    right = pick is not None and item.options[item.letters.index(pick)] == item.options[item.answer]
     return {"correct": right, "outcome": "correct" if right else "wrong"}
 
 

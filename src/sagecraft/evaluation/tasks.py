@@ -157,17 +157,15 @@ def _csv_rows(path: Path) -> Iterator[Row]:
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield (
-                    f"{path}: line {number}",
-                    _object(_parsed(line, f"{path}: line {number}"), f"{path}: line {number}"),
-                )
+                place = f"{path}: line {number}"
+                yield place, _object(_parsed(line, place), place)
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    value = _parsed(path.read_text(encoding="utf-8"), str(path))
+    value = _parsed(path.read_text(encoding="utf-8-sig"), str(path))
     if not isinstance(value, list):
         raise UserError(f"{path}: expected a JSON list of questions, found {type(value).__name__}")
     for number, row in enumerate(value, start=1):
@@ -276,6 +274,8 @@ def _text(value: Any, place: str, column: str, row: Mapping[str, Any]) -> str:
     if not text:
         state = "empty" if column in row else f"missing (there is: {', '.join(map(str, list(row)[:12]))})"
         raise UserError(f"{place}, column {column}: {state}; every question needs its text and its options")
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        raise UserError(f"{place}, column {column}: holds half a character (a lone surrogate); mend the text")
     if len(text) > _MAX_TEXT_CHARS:
         raise UserError(f"{place}, column {column}: {len(text):,} characters (limit {_MAX_TEXT_CHARS:,})")
     return text

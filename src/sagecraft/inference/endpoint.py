@@ -7,12 +7,10 @@ only to the preset's own address (redirects are not followed), and is struck out
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -22,9 +20,9 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagecraft import console
-from sagecraft.artifact import keyed_hash
 from sagecraft.errors import MachineError, UserError
-from sagecraft.inference.prices import read_yaml_mapping
+from sagecraft.inference.backoff import backoff_seconds, retry_after
+from sagecraft.settings import read_yaml_mapping
 
 _PRESETS = Path(__file__).parent / "providers.yaml"
 _PASSING = frozenset({408, 409, 425, 429})
@@ -76,7 +74,7 @@ class _PassingError(Exception):
 @cache
 def providers() -> dict[str, Provider]:
     """The presets."""
-    rows = read_yaml_mapping(_PRESETS)
+    rows = read_yaml_mapping(_PRESETS, "expected a mapping of providers")
     try:
         return {name: Provider.model_validate(row) for name, row in rows.items()}
     except ValidationError as error:
@@ -111,11 +109,13 @@ class EndpointEngine:
         self.name = model
         self._preset = known[provider]
         self.base_url = self._address(provider, base_url)
-        key = os.environ.get(self._preset.key_env, "")
+        key = os.environ.get(self._preset.key_env, "").strip()
         if self._preset.needs_key and not key:
             raise UserError(
                 f"{model}: the environment variable {self._preset.key_env} is not set; export the key first"
             )
+        if not key.isascii() or not key.isprintable():  # the transport would refuse it, and print it
+            raise UserError(f"{model}: {self._preset.key_env} holds characters that no key has; export it again")
         self._key = key
         self._max_attempts, self._sleep = max_attempts, sleep
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -177,8 +177,7 @@ class EndpointEngine:
         """Seconds to wait: what was asked for, or doubling from one second, spread so that runs do not march in step."""
         if asked is not None:
             return min(max(asked, 0.0), _MAX_WAIT_SECONDS)
-        spread = 0.5 + keyed_hash("back-off", attempt, json.dumps(body, sort_keys=True)) / 2**64
-        return min(2.0 ** (attempt - 1) * spread, _MAX_WAIT_SECONDS)
+        return min(backoff_seconds(attempt, json.dumps(body, sort_keys=True)), _MAX_WAIT_SECONDS)
 
     def _once(self, body: Mapping[str, Any]) -> Reply:
         try:
@@ -193,7 +192,8 @@ class EndpointEngine:
         except httpx.RequestError as error:
             raise _PassingError(self._safe(f"{type(error).__name__} {error}".strip())) from error
         if response.status_code in _PASSING or response.status_code >= 500:
-            raise _PassingError(f"HTTP {response.status_code}", _retry_after(response.headers.get("Retry-After")))
+            wait = retry_after(response.headers.get("Retry-After"), time.time())
+            raise _PassingError(f"HTTP {response.status_code}", wait)
         if response.status_code != 200:
             said = self._safe(content[:300].decode("utf-8", "replace"))
             raise UserError(
@@ -206,21 +206,6 @@ class EndpointEngine:
         if self._key:
             text = text.replace(self._key, "***")
         return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header: a number, or a date (RFC 9110, 10.2.3)."""
-    if value is None:
-        return None
-    try:
-        return float(value) if value.strip().replace(".", "", 1).isdigit() else _until(parsedate_to_datetime(value))
-    except (ValueError, TypeError):  # an endpoint's nonsense is no reason to give up
-        return None
-
-
-def _until(date: datetime.datetime) -> float:
-    aware = date if date.tzinfo else date.replace(tzinfo=datetime.UTC)
-    return (aware - datetime.datetime.now(datetime.UTC)).total_seconds()
 
 
 def _parse(content: bytes) -> Reply:

@@ -53,7 +53,7 @@ class LocalEngine:
     @cached_property
     def template(self) -> ChatTemplate:
         """The checkpoint's chat template."""
-        return ChatTemplate.from_folder(self.path)
+        return ChatTemplate.for_tokenizer(self.tokenizer)
 
     @torch.inference_mode()
     def stream(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagecraft.errors import UserError
+from sagecraft.settings import read_yaml_mapping
 
 _OURS = Path(__file__).parent / "prices.yaml"
 
@@ -37,11 +37,11 @@ def read_prices(path: Path) -> dict[str, Price]:
     Raises:
         UserError: names the file and the row.
     """
-    rows = read_yaml_mapping(path)
+    rows = read_yaml_mapping(path, "expected a mapping of provider:model to prices")
     prices = {}
     for name, row in rows.items():
         try:
-            prices[name] = Price.model_validate(row)
+            prices[str(name)] = Price.model_validate(row)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, (name, *first["loc"])))
@@ -61,18 +61,3 @@ def price_of(model: str, overrides: Path | None = None) -> Price | None:
 @cache
 def _our_prices() -> dict[str, Price]:
     return read_prices(_OURS)
-
-
-def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file that holds one mapping with texts as keys."""
-    import yaml
-
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())[:200]})") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give an existing YAML file") from error
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UserError(f"{path}: expected a mapping of names at the top")
-    return value

@@ -29,6 +29,8 @@ _SAME = (
     "hidden_act",
     "tie_word_embeddings",
 )
+#: Of these, what older configurations leave out; if it matters, the tensors differ, which is found too.
+_MAY_BE_ABSENT = ("head_dim", "num_key_value_heads", "tie_word_embeddings", "hidden_act")
 #: Entries that change the computation but not the weights: the result has the reference's, and the plan says so.
 _NOTED = ("rope_theta", "rope_scaling", "rope_parameters", "rms_norm_eps", "max_position_embeddings", "sliding_window")
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
@@ -168,7 +170,7 @@ def _compare_configs(job: Job, configs: Mapping[str, dict[str, Any]], faults: li
         values = {source.label: configs[source.label].get(key) for source in job.sources}
         if len({json.dumps(value, sort_keys=True) for value in values.values()}) == 1:
             continue
-        if key in _SAME and (key != "head_dim" or None not in values.values()):
+        if key in _SAME and not (key in _MAY_BE_ABSENT and None in values.values()):
             faults.append(f"config.json: {key} differs: {_listing(values)}; only models of one architecture are merged")
         else:
             notes.append(f"{key} differs: {_listing(values)}; the result has that of {job.reference.label}")

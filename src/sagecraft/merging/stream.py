@@ -28,7 +28,7 @@ from sagecraft.merging.methods import Numbers
 from sagecraft.merging.plan import FLOATS, MergePlan, TensorPlan, output_bytes
 from sagecraft.merging.sparsify import Cut
 from sagecraft.merging.summary import BlockSums, TensorSummary, measure_block, summarise
-from sagecraft.models.tensors import TensorRecord
+from sagecraft.models.tensors import SHARD_BYTES, TensorRecord, plan_shards, write_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 #: Elements of a block: 64 kB in float32, so that a block's temporaries stay in a core's cache and below the size from
 #: which the C library fetches fresh pages for each array (an election took 6.9 ns an element, with 2^16 18.7 ns).
 BLOCK_ELEMENTS = 1 << 14
-#: Hugging Face's customary size of a shard.
-SHARD_BYTES = 5_000_000_000
 _EXPONENTS = {"F32": (np.uint32, 0x7F800000), "BF16": (np.uint16, 0x7F80), "F16": (np.uint16, 0x7C00)}
 
 
@@ -123,25 +121,13 @@ class Place:
 
 def lay_out(folder: Path, tensors: Sequence[TensorPlan], shard_bytes: int) -> dict[str, Place]:
     """Creates the output's files with their headers and full sizes, and the index if there are several."""
-    shards: list[list[TensorPlan]] = [[]]
-    filled = 0
-    for row in tensors:
-        if shards[-1] and filled + output_bytes(row) > shard_bytes:
-            shards.append([])
-            filled = 0
-        shards[-1].append(row)
-        filled += output_bytes(row)
-    names = [f"model-{n:05d}-of-{len(shards):05d}.safetensors" for n in range(1, len(shards) + 1)]
-    if len(shards) == 1:
-        names = ["model.safetensors"]
+    rows = {row.name: row for row in tensors}
+    sizes = {row.name: output_bytes(row) for row in tensors}
+    shards = plan_shards(sizes, shard_bytes)
     places: dict[str, Place] = {}
-    for file_name, shard in zip(names, shards, strict=True):
-        places |= _create(folder / file_name, shard)
-    if len(shards) > 1:
-        weight_map = {row.name: file for file, shard in zip(names, shards, strict=True) for row in shard}
-        total = sum(output_bytes(row) for row in tensors)
-        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    for file_name, shard in shards.items():
+        places |= _create(folder / file_name, [rows[name] for name in shard])
+    write_index(folder, shards, sum(sizes.values()))
     return places
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sagecraft.artifact import read_json
 from sagecraft.errors import UserError
@@ -45,6 +45,15 @@ class DecoderConfig(BaseModel):
     attention_bias: bool = Field(False, description="q, k and v have a bias (Qwen 2)")
     query_key_norm: bool = Field(False, description="RMSNorm on each head of q and k (Qwen 3)")
 
+    @model_validator(mode="after")
+    def _sizes(self) -> DecoderConfig:
+        for name in ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads", "head_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}")
+        if self.num_key_value_heads < 1 or self.num_heads % self.num_key_value_heads:
+            raise ValueError(f"{self.num_heads} heads cannot share {self.num_key_value_heads} key-value heads")
+        return self
+
     def num_parameters(self, embedding: bool = True) -> int:
         """Number of parameters; without the input embedding if asked (the head, tied or not, is counted once)."""
         width, inner = self.hidden_size, self.intermediate_size
@@ -74,6 +83,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     return value
 
 
+def check_context(folder: Path, num_tokens: int, key: str) -> None:
+    """Refuses rows that are longer than the context a model was made for.
+
+    Raises:
+        UserError: names `key`, the setting that asks for such rows.
+    """
+    config = read_config(folder)
+    limit = (config.get("text_config") or config).get("max_position_embeddings")
+    if isinstance(limit, int) and num_tokens > limit:
+        raise UserError(f"{key}: {num_tokens:,} tokens are more than the context of {folder}, {limit:,}; lower it")
+
+
 def supported(config: Mapping[str, Any]) -> bool:
     """True if our own decoder computes this architecture exactly; otherwise transformers is used."""
     if config.get("model_type") not in FAMILIES:
@@ -81,8 +102,9 @@ def supported(config: Mapping[str, Any]) -> bool:
     rope = _rope(config)
     if rope.get("rope_type", rope.get("type", "default")) not in ("default", "llama3"):
         return False
-    window = config.get("sliding_window")
-    uses_window = config.get("use_sliding_window", config.get("model_type") == "mistral")
+    mistral = config.get("model_type") == "mistral"
+    window = config.get("sliding_window", 4096 if mistral else None)  # transformers' default where the key is missing
+    uses_window = config.get("use_sliding_window", mistral)
     if window and uses_window and window < config.get("max_position_embeddings", 0):
         return False
     return config.get("hidden_act", "silu") == "silu" and not config.get("mlp_bias", False)
@@ -94,10 +116,10 @@ def parse_config(config: Mapping[str, Any], source: Path | str = "config.json") 
         raise UserError(f"{source}: architecture {config.get('model_type')!r} is not one of {', '.join(FAMILIES)}")
     family = config["model_type"]
     rope = _rope(config)
-    scaling = None
-    if rope.get("rope_type", rope.get("type")) == "llama3":
-        scaling = RopeScaling(**{name: rope[name] for name in RopeScaling.model_fields})
     try:
+        scaling = None
+        if rope.get("rope_type", rope.get("type")) == "llama3":
+            scaling = RopeScaling(**{name: rope[name] for name in RopeScaling.model_fields})
         heads = config["num_attention_heads"]
         return DecoderConfig(
             family=family,
@@ -117,7 +139,12 @@ def parse_config(config: Mapping[str, Any], source: Path | str = "config.json") 
             query_key_norm=family == "qwen3",
         )
     except KeyError as error:
-        raise UserError(f"{source}: key {error.args[0]!r} is missing") from error
+        raise UserError(f"{source}: key {error.args[0]!r} is missing; fetch the model again") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise UserError(f"{source}: {fault['loc'][0] if fault['loc'] else 'architecture'}: {fault['msg']}") from error
+    except (TypeError, ZeroDivisionError) as error:
+        raise UserError(f"{source}: hidden_size or num_attention_heads is no positive number ({error})") from error
 
 
 def _rope(config: Mapping[str, Any]) -> dict[str, Any]:

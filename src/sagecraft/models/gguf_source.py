@@ -54,8 +54,11 @@ def read_gguf(path: Path) -> GgufModel:
         # its de-quantiser draws a bar of its own, which nothing turns off
         with contextlib.redirect_stderr(io.StringIO()):
             model = AutoModelForCausalLM.from_pretrained(str(path.parent), gguf_file=path.name, dtype=torch.float32)
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{path}: transformers cannot read this GGUF ({error})") from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a cut file ends the readers in struct.error, IndexError, ValueError, KeyError, …
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path}: transformers cannot read this GGUF ({reason}); fetch it again") from error
     config = {key: value for key, value in model.config.to_diff_dict().items() if key not in _TRANSIENT}
     config["model_type"] = model.config.model_type
     config["architectures"] = [type(model).__name__]

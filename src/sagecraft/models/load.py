@@ -51,12 +51,11 @@ def load_model(path: Path, dtype: Dtype = "float32") -> LoadedModel:
         return LoadedModel(foreign.eval(), Tokenizer.from_folder(path), path)
     config = parse_config(raw, path / "config.json")
     with torch.device("meta"):
-        model = Decoder(config)
+        model = Decoder(config).to(getattr(torch, dtype))
     _check(path, model, records)
     model.to_empty(device="cpu")
     if config.tied_embeddings:  # to_empty gave the two names storage of their own
         model.lm_head.weight = model.embed_tokens.weight
-    model.to(getattr(torch, dtype))
     _fill(model, records)
     return LoadedModel(model.eval(), Tokenizer.from_folder(path), path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -14,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sagecraft.artifact import write_json
+from sagecraft.models.tensors import SHARD_BYTES, plan_shards, write_index
 from sagecraft.models.tokenizer import copy_tokenizer
 
-#: Hugging Face's customary size of a shard.
-_SHARD_BYTES = 5_000_000_000
 _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16", torch.float64: "float64"}
 
 
@@ -28,7 +27,7 @@ def save_model(
     tokenizer_source: Path,
     *,
     chat_template: str | None = None,
-    shard_bytes: int = _SHARD_BYTES,
+    shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Writes weights, configuration and tokenizer.
 
@@ -42,21 +41,16 @@ def save_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     copy_tokenizer(tokenizer_source, folder, chat_template)
-    shards = _plan(tensors, shard_bytes)
-    names = [f"model-{n:05d}-of-{len(shards):05d}.safetensors" for n in range(1, len(shards) + 1)]
-    if len(shards) == 1:
-        names = ["model.safetensors"]
-    for file_name, shard in zip(names, shards, strict=True):
-        write_safetensors(folder / file_name, {n: tensors[n] for n in shard})
-    if len(shards) > 1:
-        total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        weight_map = {name: file for file, shard in zip(names, shards, strict=True) for name in shard}
-        _write(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+    sizes = {name: tensor.numel() * tensor.element_size() for name, tensor in tensors.items()}
+    shards = plan_shards(sizes, shard_bytes)
+    for file_name, shard in shards.items():
+        write_safetensors(folder / file_name, {name: tensors[name] for name in shard})
+    write_index(folder, shards, sum(sizes.values()))
     dtypes = {tensor.dtype for tensor in tensors.values()}
     settings = dict(config)
     settings.pop("torch_dtype", None)
     settings["dtype"] = _NAMES[dtypes.pop()] if len(dtypes) == 1 else "float32"
-    _write(folder / "config.json", settings)
+    write_json(folder / "config.json", settings)
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -69,20 +63,3 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
     path.chmod(0o644)  # the library leaves files that only their owner can read
-
-
-def _plan(tensors: Mapping[str, Tensor], shard_bytes: int) -> list[list[str]]:
-    shards: list[list[str]] = [[]]
-    filled = 0
-    for name, tensor in tensors.items():
-        size = tensor.numel() * tensor.element_size()
-        if shards[-1] and filled + size > shard_bytes:
-            shards.append([])
-            filled = 0
-        shards[-1].append(name)
-        filled += size
-    return shards
-
-
-def _write(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,13 +1,14 @@
-"""Reading the headers of safetensors files: what is stored where, checked before any byte of weights is used."""
+"""What is stored where in safetensors files: headers read and checked before any byte of weights, shards planned."""
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagecraft.artifact import read_json
+from sagecraft.artifact import read_json, write_json
 from sagecraft.errors import UserError
 
 #: Bytes of one element by safetensors dtype.
@@ -28,6 +29,9 @@ DTYPE_BYTES = {
     "U32": 4,
     "U64": 8,
 }
+#: Hugging Face's customary size of a shard.
+SHARD_BYTES = 5_000_000_000
+INDEX = "model.safetensors.index.json"
 #: A header of a 405B model is about 1 MB; a larger claim than this is a broken or hostile file.
 _MAX_HEADER_BYTES = 100 << 20
 
@@ -79,7 +83,7 @@ def read_header(path: Path) -> dict[str, TensorRecord]:
             )
             for name, entry in header.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise UserError(f"{path}: the header is not readable ({type(error).__name__}: {error}); {advice}") from error
     _check_ranges(path, records, 8 + length, size, advice)
     return records
@@ -105,12 +109,17 @@ def _check_ranges(path: Path, records: dict[str, TensorRecord], first: int, size
 
 def list_tensors(folder: Path) -> dict[str, TensorRecord]:
     """All tensors of a model folder, from `model.safetensors` or the shards that its index names."""
-    index_path = folder / "model.safetensors.index.json"
+    index_path = folder / INDEX
     single = folder / "model.safetensors"
     if index_path.is_file():
-        weight_map = read_json(index_path).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise UserError(f"{index_path}: no weight_map; restore the index")
+        index = read_json(index_path)
+        weight_map = index.get("weight_map") if isinstance(index, dict) else None
+        if (
+            not isinstance(weight_map, dict)
+            or not weight_map
+            or not all(isinstance(v, str) for v in weight_map.values())
+        ):
+            raise UserError(f"{index_path}: no weight_map of tensors to files; restore the index")
         found: dict[str, TensorRecord] = {}
         for shard in sorted(set(weight_map.values())):
             path = folder / shard
@@ -126,3 +135,25 @@ def list_tensors(folder: Path) -> dict[str, TensorRecord]:
     others = [file.name for file in folder.glob("*.bin")]
     hint = f"; {others[0]} is a pickle, which is not read: convert it to safetensors" if others else ""
     raise UserError(f"{folder}: no model.safetensors and no index of shards{hint}")
+
+
+def plan_shards(sizes: Mapping[str, int], shard_bytes: int = SHARD_BYTES) -> dict[str, list[str]]:
+    """File name → the tensors in it, in order; a file is closed before it would pass `shard_bytes`."""
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for name, size in sizes.items():
+        if shards[-1] and filled + size > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += size
+    if len(shards) == 1:
+        return {"model.safetensors": shards[0]}
+    return {f"model-{n:05d}-of-{len(shards):05d}.safetensors": shard for n, shard in enumerate(shards, start=1)}
+
+
+def write_index(folder: Path, shards: Mapping[str, Sequence[str]], num_bytes: int) -> None:
+    """Writes the index that names the file of each tensor; one file needs none."""
+    if len(shards) > 1:
+        weight_map = {name: file for file, shard in shards.items() for name in shard}
+        write_json(folder / INDEX, {"metadata": {"total_size": num_bytes}, "weight_map": weight_map})

@@ -41,8 +41,11 @@ class PackConfig(BaseModel):
 def run(config: PackConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Packs `documents` (and `general`, if given) with the tokenizer of `model`."""
     from sagecraft.corpus.documents import read_documents
+    from sagecraft.models.config import check_context
     from sagecraft.models.tokenizer import Tokenizer
     from sagecraft.tokens.packed import write_packed
+
+    check_context(inputs["model"], config.sequence_length, "pack.sequence_length")
 
     with artifact.build(out, kind="tokens", stage="pack", version=VERSION, config=config, inputs=inputs) as build:
         tokenizer = Tokenizer.from_folder(inputs["model"])

@@ -31,8 +31,11 @@ def run(config: RenderConfig, inputs: Mapping[str, Path], out: Path) -> Manifest
     from sagecraft.chat.masks import encode_rows
     from sagecraft.chat.messages import read_conversations
     from sagecraft.chat.template import ChatTemplate
+    from sagecraft.models.config import check_context
     from sagecraft.models.tokenizer import Tokenizer
     from sagecraft.tokens.packed import TokenItem, write_packed
+
+    check_context(inputs["model"], config.sequence_length, "render.sequence_length")
 
     with artifact.build(out, kind="tokens", stage="render", version=VERSION, config=config, inputs=inputs) as build:
         tokenizer = Tokenizer.from_folder(inputs["model"])

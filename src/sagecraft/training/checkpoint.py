@@ -18,7 +18,10 @@ _TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
 def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Writes `folder/step-…` beside, then renames; older ones than the last two go."""
+    """Writes `folder/step-…` beside, then renames; older ones than the last two go.
+
+    Whatever stands at this step or behind it is a damaged one, since the run was taken up before it: it goes too.
+    """
     target = folder / f"step-{step:08d}"
     part = folder / f"step-{step:08d}.part"
     for old in folder.glob("*.part"):
@@ -27,6 +30,9 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     write_safetensors(part / _TENSORS, tensors)
     value = {**state, "step": step, "sha256": artifact.sha256_file(part / _TENSORS)}
     artifact.write_text(part / _STATE, json.dumps(value))
+    for damaged in _finished(folder):
+        if damaged.name >= target.name:
+            shutil.rmtree(damaged)
     part.replace(target)
     for old in _finished(folder)[:-_KEPT]:
         shutil.rmtree(old)
@@ -40,7 +46,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
             if artifact.sha256_file(path / _TENSORS) == state["sha256"]:
                 return load_file(path / _TENSORS), state
             reason = "its bytes are not those that were written"
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
         console.warn(f"{path}: damaged checkpoint ({reason}); trying the one before it")
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -73,8 +74,11 @@ class Trainer:
         learning_rate = learning_rate_at(self.config.optimizer, step, self.loader.num_steps)
         norm = self.optimizer.step(learning_rate) if num_learned else 0.0
         loss = sum(sums.values()) / max(1, num_learned)
-        if not (loss < float("inf") and norm < float("inf")):
-            raise MachineError(f"step {step}: the loss is {loss}; lower learning_rate and run again")
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise MachineError(
+                f"step {step}: the loss is {loss:g}, the norm of its gradient {norm:g}; "
+                "lower optimizer.learning_rate and run again"
+            )
         return {
             "step": step,
             "loss": round(loss, 6),

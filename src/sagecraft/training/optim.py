@@ -74,6 +74,7 @@ class MasterAdamW:
         """Takes what `state` gave, bit for bit."""
         for name, master in self.masters.items():
             master.copy_(tensors[f"master.{name}"])
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            self.adamw.state[master] = {key: tensors[f"{key}.{name}"].clone() for key in keys}
+            held = {key: tensors.get(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
+            if any(value is not None for value in held.values()):  # one that no loss has reached yet has no moments
+                self.adamw.state[master] = {key: tensors[f"{key}.{name}"].clone() for key in held}
             self.parameters[name].copy_(master)

@@ -69,6 +69,12 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str =
             raise UserError(f"{inputs['tokens']}: made with another tokenizer than {inputs['model']}; pack it again")
         if not stats["num_learned"]:
             raise UserError(f"{inputs['tokens']}: no token is to be learned; the conversations have no replies")
+        num_rows = loaded.model.lm_head.weight.shape[0]
+        if int(packed.tokens.max()) >= num_rows:
+            raise UserError(
+                f"{inputs['model']}: its tokenizer has tokens beyond the {num_rows:,} rows of its embedding, and the "
+                "text uses them; take the tokenizer that belongs to the weights"
+            )
         chat_template = _template(inputs, loaded.tokenizer.chat_template, stats)
         loader = Loader(packed, config.rows_per_step, config.epochs, config.seed)
         console.say(

@@ -25,6 +25,10 @@ OPTIONS = ("ice", "fire", "about 37 seconds", "steam")
         ("The answer is A? No, the answer is D because it is hot", "D", "phrase"),
         ("The correct answer is option A because ice melts", "A", "phrase"),
         ("The answer is: **B**", "B", "phrase"),
+        ("Answer: A\n\nExplanation: ice melts.", "A", "phrase"),
+        ("**Answer:** A\nIce it is", "A", "phrase"),
+        ("The answer is A ice, which melts", "A", "phrase"),
+        ("The correct option is B.", "B", "phrase"),
         ("B", "B", "letter"),
         ("**C**", "C", "letter"),
         ("(d)", "D", "letter"),
@@ -76,3 +80,10 @@ def test_any_text_gives_a_letter_of_the_options_or_none(text: str, cut: bool) ->
     found = extract(text, OPTIONS, cut)
     assert found.letter in (None, "A", "B", "C", "D")
     assert (found.letter is None) == (found.stage == "none")
+
+
+@pytest.mark.parametrize(
+    "form", ["Answer: {}\n\nExplanation: so it is", "The answer is {}\nIt is hot", "answer: {} since"]
+)
+def test_no_letter_is_harder_to_read_than_another(form: str) -> None:
+    assert [extract(form.format(letter), OPTIONS).letter for letter in "ABCD"] == list("ABCD")

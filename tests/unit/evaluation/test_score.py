@@ -123,3 +123,9 @@ def test_mass_of_nothing_is_shared_out() -> None:
     graded = score.grade_letter(Item("1", "q", ("a", "b"), 1), {"masses": [0.0, 0.0]})
     assert (graded["pick"], graded["confidence"]) == ("A", 0.5)
     assert math.isclose(sum(option["share"] for option in graded["options"]), 1.0)
+
+
+def test_an_option_that_stands_there_twice_is_right_under_both_letters() -> None:
+    item = Item("1", "q", ("ice", "fire", "fire"), 2)
+    for pick, right in (("A", False), ("B", True), ("C", True), (None, False)):
+        assert score.outcome_of(item, pick)["correct"] is right

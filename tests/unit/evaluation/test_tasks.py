@@ -39,6 +39,8 @@ def test_all_forms_give_the_same_items(tmp_path: Path) -> None:
     files = [
         tmp_path / "a.parquet",
         jsonl(tmp_path / "a.jsonl", row()),
+        save(tmp_path / "bom.jsonl", "\ufeff" + json.dumps(row()) + "\n"),
+        save(tmp_path / "bom.json", "\ufeff" + json.dumps([row()])),
         save(tmp_path / "a.csv", "question,A,B,answer\nWhich is hot?,ice,fire,b\n"),
         save(tmp_path / "mmlu.csv", "\ufeffquestion,choice0,choice1,answer\nWhich is hot?,ice,fire,1\n"),
         save(tmp_path / "list.csv", 'Question,choices,answer\nWhich is hot?,"[""ice"", ""fire""]",1.0\n'),
@@ -82,6 +84,7 @@ def test_csv_line_numbers_count_lines_not_rows(tmp_path: Path) -> None:
         ({"answer": None}, "column answer: has none while earlier rows have"),
         ({"id": "00001"}, "column id: '00001' was given at"),
         ({"A": "x" * 200_000}, "column A: 200,000 characters"),
+        ({"question": "half \ud83d a face"}, "column question: holds half a character"),
     ],
 )
 def test_bad_rows_name_file_line_and_column(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

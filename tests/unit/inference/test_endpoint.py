@@ -209,3 +209,21 @@ def test_an_evaluation_over_an_endpoint_pays_nothing_twice(server: Server, tmp_p
     assert results["tokens"] == {"in": 42, "thought": 18, "out": 12}
     assert server.requests[0]["messages"][0] == {"role": "system", "content": "detailed thinking on"}
     assert server.requests[0]["max_tokens"] == 1024 + 256
+
+
+@pytest.mark.parametrize("key", ["sk-secret\r\n", " sk-secret "])
+def test_the_space_around_a_key_is_not_the_key(key: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGECRAFT_LOCAL_API_KEY", key)
+    with EndpointEngine("local:m", server.url) as engine:
+        engine.chat(MESSAGES, 9)
+    assert server.keys == ["Bearer sk-secret"]
+
+
+@pytest.mark.parametrize("key", ["sk-sec\nret", "sk-sécret"])
+def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(
+    key: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGECRAFT_LOCAL_API_KEY", key)
+    with pytest.raises(UserError, match="SAGECRAFT_LOCAL_API_KEY") as caught:
+        EndpointEngine("local:m", server.url)
+    assert "cret" not in str(caught.value)

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import json
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from pico import pico_model, pico_tokenizer
+from pico import pico_config, pico_model, pico_tokenizer
 from sagecraft.errors import UserError
+from sagecraft.models.config import read_config, supported
 from sagecraft.models.decoder import Cache
 from sagecraft.models.load import load_model
+from sagecraft.models.save import save_model
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
@@ -30,6 +35,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen2": {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]},
     "qwen3": {"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "head_dim": 16},
     "padded-vocabulary": {"vocab_size": 384},
+    "one-key-head-wider-than-hidden": {"num_key_value_heads": 1, "head_dim": 24, "tie_word_embeddings": False},
+    "window-wider-than-context": {
+        "model_type": "mistral",
+        "architectures": ["MistralForCausalLM"],
+        "sliding_window": 512,
+    },
 }
 
 
@@ -98,8 +109,6 @@ def test_damaged_weights_are_one_clear_line(damage: Any, message: str, tmp_path:
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     folder = pico_model(tmp_path / "model")
     tensors = load_file(folder / "model.safetensors")
     tensors["model.norm.weight"][0] = float("nan")
@@ -147,3 +156,84 @@ def test_unknown_families_are_refused_by_name(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace('"llama"', '"nonsense"'))
     with pytest.raises(UserError, match="nonsense"):
         load_model(folder)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_weights_in_shards_equal_transformers(dtype: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    folder = pico_model(tmp_path / "one", dtype=dtype, tie_word_embeddings=False)
+    tensors = load_file(folder / "model.safetensors")
+    save_model(tmp_path / "many", tensors, read_config(folder), folder, shard_bytes=9000)
+    assert len(list((tmp_path / "many").glob("model-*.safetensors"))) > 3
+    theirs = AutoModelForCausalLM.from_pretrained(str(tmp_path / "many"), dtype=torch.float32).eval()
+    ours = load_model(tmp_path / "many").model
+    ids = torch.arange(60)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(ours.logits(ours(ids)), theirs(ids).logits, rtol=0, atol=1e-5)
+
+
+def test_the_library_fills_in_a_window_that_the_file_does_not_name(tmp_path: Path) -> None:
+    config = pico_config(model_type="mistral", max_position_embeddings=8192)
+    assert not supported(config), "transformers takes a window of 4096 where the key is missing"
+    assert supported({**config, "sliding_window": None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "low_freq_factor"),
+        ({"vocab_size": "many"}, "vocab_size"),
+        ({"num_attention_heads": 0, "head_dim": None}, "num_attention_heads"),
+        ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
+        ({"hidden_size": -32}, "hidden_size is -32"),
+        ({"hidden_size": None, "head_dim": None}, "hidden_size"),
+    ],
+)
+def test_a_nonsensical_configuration_is_one_line(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    folder = pico_model(tmp_path / "model")
+    config = folder / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
+    with pytest.raises(UserError, match=message) as caught:
+        load_model(folder)
+    assert str(caught.value).startswith(str(config))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("index", ["[]", "{}", '{"weight_map": {"a": 1}}', '{"weight_map": {"a": "../b"}}'])
+def test_an_index_that_is_none_is_one_line(index: str, tmp_path: Path) -> None:
+    folder = pico_model(tmp_path / "model")
+    (folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(UserError, match=r"model\.safetensors\.index\.json"):
+        load_model(folder)
+
+
+def test_a_header_that_nests_without_end_is_one_line(tmp_path: Path) -> None:
+    folder = pico_model(tmp_path / "model")
+    text = b"[" * 200_000
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
+    with pytest.raises(UserError, match="header is not readable"):
+        load_model(folder)
+
+
+def test_other_families_with_missing_weights_are_refused(tmp_path: Path) -> None:
+    folder = gemma(tmp_path / "gemma")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"model\.layers\.1\.mlp\.up_proj\.weight"):
+        load_model(folder)
+
+
+def test_heads_that_are_more_than_a_matrix_are_refused(tmp_path: Path) -> None:
+    from transformers import CohereConfig, CohereForCausalLM
+
+    config = CohereConfig(
+        vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4,
+        num_key_value_heads=2, logit_scale=0.25,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    CohereForCausalLM(config).save_pretrained(tmp_path / "cohere")
+    pico_tokenizer(tmp_path / "cohere")
+    with pytest.raises(UserError, match="caps, scales or shifts its logits"):
+        load_model(tmp_path / "cohere")

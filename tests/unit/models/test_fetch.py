@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from pico import pico_model
 from sagecraft.artifact import load
 from sagecraft.errors import MachineError, UserError
 from sagecraft.models import fetch
-from sagecraft.models.parity import Parity, require
+from sagecraft.models.parity import Parity, compare_logits, require
 
 
 def test_unknown_names_get_the_nearest() -> None:
@@ -55,6 +57,18 @@ def test_parity_gate_stops_on_differences_and_on_nonsense() -> None:
         require(Parity(0.1, 0.01, 10), 1e-3, "model")
     with pytest.raises(MachineError, match="logits differ"):
         require(Parity(float("nan"), float("nan"), 10), 1e-3, "model")
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_model_that_gives_no_numbers_has_no_parity(broken: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    good = torch.randn(1, 3, 8, generator=generator)
+    sides = [good, good.clone()]
+    assert compare_logits(lambda _: sides[0], lambda _: sides[1], [[1, 2, 3], [4, 5]]) == Parity(0.0, 0.0, 5)
+    sides[broken] = torch.full((1, 3, 8), float("nan"))
+    parity = compare_logits(lambda _: sides[0], lambda _: sides[1], [[1, 2, 3], [4, 5]])
+    with pytest.raises(MachineError, match="logits differ"):
+        require(parity, 1e-3, "model")
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -105,6 +119,7 @@ class Hub(BaseHTTPRequestHandler):
 def hub(tmp_path: Path) -> Iterator[tuple[str, type[Hub]]]:
     folder = pico_model(tmp_path / "tiny")
     (folder / "evil.bin").write_bytes(b"a pickle nobody asked for")
+    (folder / "consolidated.safetensors").write_bytes(b"the same weights once more, under other names")
     handler = type("Handler", (Hub,), {"folder": folder})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -135,7 +150,8 @@ def test_hub_folder_is_checked_and_pickles_stay_out(hub: tuple[str, type[Hub]], 
     manifest = load(tmp_path / "out", "model")
     assert manifest.stats["revision"] == "a" * 40
     assert (tmp_path / "out/model.safetensors").read_bytes() == (handler.folder / "model.safetensors").read_bytes()
-    assert not (tmp_path / "out/evil.bin").exists()
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert not names & {"evil.bin", "consolidated.safetensors"}
 
 
 def test_bytes_other_than_the_hub_states_are_refused(hub: tuple[str, type[Hub]], tmp_path: Path) -> None:
@@ -145,3 +161,48 @@ def test_bytes_other_than_the_hub_states_are_refused(hub: tuple[str, type[Hub]],
     assert done.returncode == 1
     assert done.stderr.count("error:") == 1
     assert not (tmp_path / "out").exists()
+    handler.lie = False  # what was wrong on the way must not stay in the hub's cache
+    assert run_fetch(endpoint, "owner/tiny", tmp_path / "out", tmp_path / "home").returncode == 0
+
+
+def test_a_name_that_the_hub_does_not_know_is_the_users(hub: tuple[str, type[Hub]], tmp_path: Path) -> None:
+    done = run_fetch(hub[0], "owner/tinny", tmp_path / "out", tmp_path / "home")
+    assert done.returncode == 2, done.stderr
+    assert "owner/tinny: the hub has no such model" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_hub_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = run_fetch("http://127.0.0.1:9", "owner/tiny", tmp_path / "out", tmp_path / "home")
+    assert done.returncode == 1
+    assert "owner/tiny: the hub cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_local_folder_is_checked_and_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = pico_model(tmp_path / "models" / "mine")
+    (folder / "evil.bin").write_bytes(b"no")
+    monkeypatch.chdir(tmp_path)
+    config = fetch.FetchConfig(name="models/mine")  # looks like a hub's name, but it is here
+    manifest = fetch.run(config, {}, tmp_path / "out")
+    assert manifest.stats["own_decoder"]
+    assert (tmp_path / "out/model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    assert not (tmp_path / "out/evil.bin").exists()
+
+
+def test_a_cut_gguf_is_one_line(tmp_path: Path) -> None:
+    import gguf
+
+    path = tmp_path / "tiny.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_tensor("token_embd.weight", np.zeros((64, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    data = path.read_bytes()
+    for size in (0, 4, 20, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:size])
+        with pytest.raises(UserError, match=r"tiny\.gguf"):
+            fetch.run(fetch.FetchConfig(name=str(path)), {}, tmp_path / "out")

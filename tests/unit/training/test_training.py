@@ -10,15 +10,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pico import pico_model
 from sagecraft import artifact
-from sagecraft.errors import UserError
+from sagecraft.errors import MachineError, UserError
 from sagecraft.models.load import load_model
 from sagecraft.models.tokenizer import Tokenizer
+from sagecraft.tokens import pack, render
 from sagecraft.tokens.loader import Loader
 from sagecraft.tokens.packed import Packed, TokenItem, write_packed
 from sagecraft.training.checkpoint import load_checkpoint, save_checkpoint
 from sagecraft.training.loop import Trainer
 from sagecraft.training.loss import cross_entropy_sum
+from sagecraft.training.optim import MasterAdamW
 from sagecraft.training.schedule import OptimizerConfig, learning_rate_at
 from sagecraft.training.train import TrainConfig, run
 
@@ -177,3 +180,95 @@ def test_schedules_rise_and_fall_to_the_floor(schedule: Any) -> None:
     assert 0.1 <= rates[-1] < 0.16
     if schedule == "wsd":
         assert rates[80] == 1.0
+
+
+def test_a_run_goes_on_over_a_damaged_checkpoint(tmp_path: Path) -> None:
+    """Taken up at step 2, the run comes past the damaged step 3, replaces it and is not taken up behind it."""
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step, {"x": torch.full((4,), float(step))}, {"history": []})
+    (tmp_path / "step-00000003" / "state.json").write_text("null")
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert found[1]["step"] == 2
+    for step in (3, 4):
+        save_checkpoint(tmp_path, step, {"x": torch.full((4,), 10.0 * step)}, {"history": []})
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert found[0]["x"].tolist() == [40.0] * 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000003", "step-00000004"]
+
+
+def test_a_good_checkpoint_is_not_given_up_for_a_damaged_one(tmp_path: Path) -> None:
+    for step in (2, 8):
+        save_checkpoint(tmp_path, step, {"x": torch.zeros(4)}, {"history": []})
+    (tmp_path / "step-00000008" / "tensors.safetensors").write_bytes(b"")
+    save_checkpoint(tmp_path, 3, {"x": torch.ones(4)}, {"history": []})
+    save_checkpoint(tmp_path, 4, {"x": torch.ones(4)}, {"history": []})
+    (tmp_path / "step-00000004" / "tensors.safetensors").write_bytes(b"")
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert found[1]["step"] == 3
+
+
+@pytest.mark.parametrize("poison", ["loss", "gradient"])
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
+    poison: str, tmp_path: Path, pico: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = write_tokens(tmp_path / "tokens", pico, [33] * 8, row=33)
+    forward = Trainer._forward_backward
+
+    def poisoned(self: Trainer, batch: Any, num_learned: int) -> torch.Tensor:
+        losses = forward(self, batch, num_learned)
+        if len(self.history) == 1:
+            if poison == "loss":
+                return losses * float("nan")
+            next(iter(self.optimizer.masters.values())).grad.fill_(float("inf"))
+        return losses
+
+    monkeypatch.setattr(Trainer, "_forward_backward", poisoned)
+    with pytest.raises(MachineError, match=rf"step 1: the loss .*{'nan' if poison == 'loss' else 'inf|nan'}") as caught:
+        run(TrainConfig(rows_per_step=2), {"model": pico, "tokens": tokens}, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_parameter_that_no_loss_has_reached_resumes(tmp_path: Path, pico: Path) -> None:
+    """A step may have nothing to learn, and a foreign model may have weights that text does not reach."""
+    first, second = (load_model(pico).model for _ in range(2))
+    config = OptimizerConfig()
+    masters = {name: p.detach().clone() for name, p in first.named_parameters()}
+    before, after = MasterAdamW(first, config, dict(masters)), MasterAdamW(second, config, dict(masters))
+    reached = next(iter(before.masters))
+    before.masters[reached].grad = torch.ones_like(before.masters[reached])
+    before.step(1e-3)
+    after.load_state(before.state())
+    for optimizer in (before, after):
+        for master in optimizer.masters.values():
+            master.grad = torch.full_like(master, 0.5)
+        optimizer.step(1e-3)
+    for name, master in before.masters.items():
+        torch.testing.assert_close(after.masters[name], master, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("num_steps", [1, 2, 7])
+def test_any_warm_up_has_a_rate_for_every_step(ratio: float, num_steps: int) -> None:
+    config = OptimizerConfig(learning_rate=1.0, warmup_ratio=ratio)
+    rates = [learning_rate_at(config, step, num_steps) for step in range(num_steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+    assert max(rates) == 1.0
+
+
+def test_tokens_beyond_the_embedding_are_refused(tmp_path: Path) -> None:
+    model = pico_model(tmp_path / "small", vocab_size=300)  # its tokenizer has 320
+    tokens = write_tokens(tmp_path / "tokens", model, [40] * 4)
+    with pytest.raises(UserError, match="beyond the 300 rows"):
+        run(TrainConfig(), {"model": model, "tokens": tokens}, tmp_path / "out")
+
+
+def test_rows_longer_than_the_context_are_refused(tmp_path: Path, pico: Path) -> None:
+    inputs = {"model": pico, "documents": tmp_path / "none", "conversations": tmp_path / "none"}
+    with pytest.raises(UserError, match=r"pack\.sequence_length: 513 tokens .* 512"):
+        pack.run(pack.PackConfig(sequence_length=513), inputs, tmp_path / "out")
+    with pytest.raises(UserError, match=r"render\.sequence_length: 513 tokens .* 512"):
+        render.run(render.RenderConfig(sequence_length=513), inputs, tmp_path / "out")
