@@ -25,7 +25,7 @@ from sagecraft.errors import UserError
 if TYPE_CHECKING:
     from sagecraft.corpus.documents import Document
 
-VERSION = 1
+VERSION = 2
 LETTERS = "ABCD"
 _NGRAM = 13
 
@@ -135,12 +135,10 @@ def _item(config: BenchConfig, number: int, draft: _Draft) -> dict[str, Any]:
     from sagecraft.benchmark.values import distractors
 
     rng = random.Random(keyed_hash(config.seed, "options", draft.document.id, draft.support))  # noqa: S311
-    # each block of four items has every key once, in a keyed order
-    block = list(LETTERS)
-    random.Random(keyed_hash(config.seed, "keys", number // 4)).shuffle(block)  # noqa: S311
-    key = block[number % 4]
-    # and the rank of the right value among the four goes round too, so that "the middle one" is no strategy
-    rank = keyed_hash(config.seed, "rank", draft.support) % 4
+    # Each block of four items has every key once and every rank of the right value among the four, in keyed orders:
+    # neither a letter nor "the middle one" is a strategy.
+    key = LETTERS[_in_turn(config.seed, "keys", number)]
+    rank = _in_turn(config.seed, "ranks", number)
     others = distractors(draft.value, rank, rng, draft.limit)
     rng.shuffle(others)
     options = dict(zip([letter for letter in LETTERS if letter != key], others, strict=True)) | {key: draft.value}
@@ -156,6 +154,12 @@ def _item(config: BenchConfig, number: int, draft: _Draft) -> dict[str, Any]:
         "support": draft.support,
         "explanation": f"“{document.title or document.id}” states: {draft.support}",
     }
+
+
+def _in_turn(seed: int, what: str, number: int) -> int:
+    """A number from 0 to 3 that comes up once in each block of four."""
+    order = random.Random(keyed_hash(seed, what, number // 4)).sample(range(4), 4)  # noqa: S311
+    return order[number % 4]
 
 
 def _baselines(items: list[dict[str, Any]]) -> dict[str, float]:

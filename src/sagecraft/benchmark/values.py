@@ -58,16 +58,27 @@ _NO_UNIT = frozenset(
 _POINTING = re.compile(
     r"\b(this|these|those|such|it|its|they|their|them|he|she|his|her|former|latter|above|below|here|table|figure|fig|section|"
     r"equation|chapter|appendix|our|we|us|you|your|previous|following|another|others?|same|one|both|also|however|thus|"
-    r"therefore|hence|then|instead)\b",
+    r"therefore|hence|then|instead|image|picture|photograph|diagram|graph)\b|\(see ",
     re.IGNORECASE,
+)
+#: "The crossing was begun …", "And yet …", "Suppose that …": of which crossing, after what, and no statement at all.
+_LEANING = re.compile(
+    r"^The [a-z]+ (?:is|are|was|were|has|have|had|can|could|will|would|may|must|does|did)\b|^(?:And|But|Yet|So|Or)\b|"
+    r"(?i:(?:^|, )(?:assume|explain|describe|suppose|consider|imagine|use|take|let|find|calculate|compute|estimate|compare|recall|note|think)\b)"
 )
 #: Factors between neighbouring options: far enough to be clearly wrong, near enough to be thinkable.
 _STEPS = (1.6, 1.9, 2.3, 2.8)
 _ONE_SIDED = re.compile(
     r"\b(?:more than|less than|fewer than|at least|at most|up to|over|under|below|above|beyond|exceeds?|within|between|from|"
-    r"only|than)\s+(?:about |roughly |some |a )?$"
+    r"only|than|nearly|almost)\s+(?:about |roughly |some |a )?$",
+    re.IGNORECASE,
 )
 _RANGE = re.compile(r" ?(?:to|and|or|–|-|±)\s*\d")
+#: The lower end bounds the upper: of the options some would be impossible.
+_RANGE_BEFORE = re.compile(r"\d[\d.,]*(?: [a-z]+)? (?:to|and|or)\s+(?:about |roughly )?$")
+_HEDGES = frozenset(
+    ["About", "Roughly", "Some", "Approximately", "Around", "Typically", "In", "After", "Every", "Only"]
+)
 #: A definite thing ("The globule") is known only to its own text unless a name says which.
 _NAMED = re.compile(r"(?<=[a-z,] )[A-Z][\w’'-]+|^(?!The |A |An )[A-Z]")
 _MATH = re.compile(r"\$|\\")
@@ -80,8 +91,11 @@ def find_value(sentence: str) -> tuple[int, int] | None:
         return None
     if _ONE_SIDED.search(sentence[: found[0].start()]) or _RANGE.match(sentence[found[0].end() :]):
         return None  # several options would be right
+    if _RANGE_BEFORE.search(sentence[: found[0].start()]):
+        return None
     before = sentence[: found[0].start()].split()
-    if before and before[-1][0].isupper() and len(before) > 1:  # a name with a number: Apollo 11, Order 66
+    opens = len(before) == 1 and before[0] in _HEDGES
+    if before and before[-1][0].isupper() and not opens:  # a name with a number: Apollo 11, Order 66
         return None
     return found[0].span(1)
 
@@ -96,7 +110,7 @@ def tied_to_its_context(sentence: str) -> str | None:
         return "form"
     if _MATH.search(sentence):
         return "mathematics"
-    if _POINTING.search(sentence) or not _NAMED.search(sentence):
+    if _POINTING.search(sentence) or _LEANING.search(sentence) or not _NAMED.search(sentence):
         return "not-alone"
     return None
 

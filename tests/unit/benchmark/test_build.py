@@ -38,6 +38,12 @@ def test_items_are_keyed_balanced_and_grounded(tmp_path: Path) -> None:
         assert len({item[letter] for letter in "ABCD"}) == 4
 
 
+def test_no_rank_of_the_value_pays(tmp_path: Path) -> None:
+    manifest = run(BenchConfig(), {"documents": documents(tmp_path / "docs")}, tmp_path / "out")
+    guesses = [manifest.stats["baselines"][f"value_rank_{rank}"] for rank in (1, 2, 3, 4)]
+    assert guesses == [0.25] * 4
+
+
 def test_same_bytes_whatever_the_order_and_another_seed_another_set(tmp_path: Path) -> None:
     docs = documents(tmp_path / "docs")
     first = run(BenchConfig(), {"documents": docs}, tmp_path / "a")
@@ -65,6 +71,12 @@ def test_sentences_that_stand_in_training_are_dropped(tmp_path: Path) -> None:
         ("The lakes 4 and 5 are dry.", None),
         ("The lake is more than 240 metres deep.", None),
         ("The crew of Apollo 11 landed safely.", None),
+        ("Apollo 11 carried three men.", None),
+        ("About 11 men were aboard.", "11"),
+        ("Over 410 ships call at Arn.", None),
+        ("Nearly 410 ships call at Arn.", None),
+        ("From 300 to 400 ships call at Arn.", None),
+        ("Ships of 300 and 400 tonnes call at Arn.", None),
     ],
 )
 def test_values(sentence: str, value: str | None) -> None:
@@ -79,6 +91,13 @@ def test_values(sentence: str, value: str | None) -> None:
         "The lake is deeper than the former.",
         "The depth is given in Table 2.",
         "the lake is deep.",
+        "The crossing was begun in Arn and takes 12 days.",
+        "And yet the ferry of Arn takes 12 days.",
+        "Explain why the ferry to Arn takes 12 days.",
+        "Suppose that a ferry to Arn takes 12 days.",
+        "In addition, assume that the ferry to Arn takes 12 days.",
+        "The top left image shows a ferry of Arn with 12 oars.",
+        "The ferry of Arn takes 12 days (see The Ferries).",
     ],
 )
 def test_sentences_that_need_their_context(sentence: str) -> None:
