@@ -24,6 +24,7 @@ test: setup lint types
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not soak"
 
 soak: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m soak --timeout 7200
 
 lint: setup

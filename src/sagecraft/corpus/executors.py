@@ -59,7 +59,7 @@ def run_all(
     if executor == "local":
         Pool(folder, limits, num_workers or num_cores(), beat).run(tasks)
         return
-    step = _Rank(folder, tasks, limits)
+    step = _Rank(folder.absolute(), tasks, limits)
     if executor == "slurm":
         _run_slurm(folder, step, num_workers, slurm)
     else:
