@@ -18,7 +18,7 @@ _LEAD = re.compile(
 )
 _VAGUE_LEAD = re.compile(
     r"^(?:In (?:practice|principle|general|particular|addition|fact|short|turn|contrast|all|part|reality|the end|detail)|"
-    r"For (?:comparison|many|most|the present|instance)|At (?:first|present|last|least|best|the time|that time|once)|"
+    r"For (?:comparison|many|most|the present|instance)|At (?:first|present|last|least|best|the time|that time|once|(?:the )?(?:opposite|other) (?:extreme|end))|"
     r"On (?:average|the whole)|After (?:all|some)|To (?:first order|a good approximation|date))\b|\b(?:two|three|others?|ways?|reason|case|"
     r"cases|years?|decades?|later)$",
     re.IGNORECASE,

@@ -52,8 +52,8 @@ _TIED = re.compile(
     r"previously mentioned|just (?:described|mentioned)|already (?:described|mentioned)|as (?:described|shown|noted|"
     r"mentioned|discussed|seen|stated) (?:above|below|earlier|before|later|in)|(?:described|shown|given|mentioned|listed|"
     r"discussed|noted|distance|quoted|derived|limits?|values?|expression|relation) (?:above|below|earlier)|"
-    r"section|sections|chapter|appendix|(?:table|figure|fig\.|eq\.|equation|eqs\.|equations|box|example|exercise|panel) "
-    r"?(?:\d|\(|\?|above|below|[ivx]+\b|[A-Z]\b)|the (?:table|figure|text|caption|left|right|next|previous|preceding|"
+    r"section|sections|chapter|appendix|(?:table|figure|fig\.|eq\.|equation|eqs\.|equations|box|example|exercise|panel|curve|curves) "
+    r"?(?:\d+|\(|\?|above|below|[ivx]+\b|[A-Z]\b)|the (?:table|figure|text|caption|left|right|next|previous|preceding|"
     r"following|above|below|same|other|others|second|remaining|resulting|latter|first of|last of|paper|article|author|"
     r"authors|reader|rest|question|answer|example|problem)|other hand|for scale|(?:in|on) the (?:image|picture|diagram|graph|plot|photograph|photo|illustration|drawing|inset|panel)|in (?:either|both|neither) cases?|for example|for instance|"
     r"likewise|in turn|in contrast|on the contrary|by contrast|similarly|this paper|et al)\b|"
@@ -70,7 +70,8 @@ PRONOUN = re.compile(
 _NOUNS_IN_LY = frozenset({"family", "anomaly", "assembly", "supply", "reply", "ally", "fly", "bully"})
 #: Words of a question that count things which it does not name.
 _LOOSE = re.compile(
-    r"\bboth\b(?!.* and )|\b(?:an?|the) (?:second|third|fourth|further|last|similar|comparable|different) \w+|\banother\b|\bother\b|\bcertain\b"
+    r"\bboth\b(?!.* and )|\b(?:an?|the) (?:second|third|fourth|further|last|similar|comparable|different) \w+|\banother\b|\bother\b|\bcertain\b|"
+    r"\b(?:much|far|even) \w+er\b(?!.* than )"
 )
 #: Words after a definite phrase that explain it.
 _EXPLAINING = frozenset({"of", "that", "which", "whose", "between", "in", "at", "for", "from", "to", "on", "with"})
@@ -120,23 +121,32 @@ def context_need(question: str, topic_words: frozenset[str]) -> tuple[str, str]:
         phrase, follows = _definite(found.group(1).split())
         if phrase and phrase[-1] in POINTING_NOUNS and follows not in _EXPLAINING:
             return "drop", "the " + " ".join(phrase)
-        if not phrase or any(
-            word[0].isupper() or not word[0].isalpha() or any(c.isupper() for c in word) for word in phrase
-        ):
+        if not phrase or any(_names(word) for word in phrase):
             continue
         text = "the " + " ".join(phrase)
         noun = phrase[-1]
         is_explained = follows in _EXPLAINING
-        if phrase[0] in _UNIQUE:
+        if phrase[0] in _UNIQUE and phrase[0] not in _POINTING:
             continue
         if phrase[0] in _POINTING and not (is_explained and len(phrase) > 1):
             return "drop", text
-        if noun in _UNIQUE or (is_explained and follows in {"of", "between", "that", "which", "whose"}):
+        if noun in _UNIQUE or (follows in {"between", "that", "which", "whose"}):
+            continue
+        if follows == "of" and not re.search(
+            rf"{re.escape(noun)} of (?!(?:an?|the|all|any|every|each|one)\b)[a-z]", quoted
+        ):
             continue
         if len(phrase) == 1 and not is_explained and not {noun, noun.rstrip("s")} & topic_words:
             return "drop", text
         need = ("topic", text)
     return need
+
+
+def _names(word: str) -> bool:
+    """Whether a word of a phrase says which one is meant: a name or a number, no symbol and no “X-ray”."""
+    if word.startswith("\ue000"):
+        return False
+    return not word[0].isalpha() or any(c.isupper() for c in re.sub(r"^[A-Z]-(?=[a-z])", "", word))
 
 
 def _definite(following: list[str]) -> tuple[list[str], str]:

@@ -11,8 +11,8 @@ from sagecraft.synthesis.candidate import Candidate
 
 _LEAK = re.compile(
     r"\b(?:(?:this|the present|the current|our) (?:paper|article|study|work|review|chapter|section|text|book|letter|analysis)|"
-    r"(?:section|table|figure|fig\.|chapter|appendix|eq\.|equation|eqs\.|equations) ?(?:\(?\d|\(\??\)|\?)|we (?:show|find|present|discuss|describe)|"
-    r"the authors?|et al)\b",
+    r"(?:section|table|figure|fig\.|chapter|appendix|eq\.|equation|eqs\.|equations) ?(?:\(?\d+|\(\??\)|\?)|we (?:show|find|present|discuss|describe)|"
+    r"the authors?|et al)\b|\(see ",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

@@ -16,7 +16,8 @@ from sagecraft.synthesis.candidate import Candidate
 _GENERIC_HEADING = re.compile(
     r"^(?:[\d.]*\s*)?(?:introduction|abstract|conclusions?|summary|discussion|results?|methods?|background|references|overview|"
     r"acknowledge?ments?|appendix.*|data(?: and .*)?|observations?|outlook|key (?:terms|concepts|equations)|exercises|problems|"
-    r"further reading|contents|history|notes?|glossary|review questions|.*\bthis\b.*|.*[?:!$\ue000].*|.{0,5})$",
+    r"further reading|further exploration|for further exploration|key concepts and summary|thought questions|learning objectives|"
+    r"articles|books|websites|videos|contents|history|notes?|glossary|review questions|.*\bthis\b.*|.*[?:!$\ue000].*|.{0,5})$",
     re.IGNORECASE,
 )
 _ACCOUNT = (
@@ -54,11 +55,15 @@ def accounts(
 
 
 def _shows_elsewhere(text: str) -> bool:
-    """Whether a sentence points out of the passage (a table, an equation elsewhere, an author's "we")."""
+    """Whether a sentence points out of the passage (a table, an equation elsewhere, an author's "we") or states nothing.
+
+    Questions, exercises and entries of a list of references state nothing.
+    """
     return bool(
         re.search(
-            r"\b(?:Table|Figure|Fig\.|Section|Chapter|Appendix|Eq\.|Equation|we|our|us)\b|"
-            r"\b(?:the table|the figure|the text|this paper|this article|this section|this chapter|above|below)\b|[:,]$",
+            r"\b(?:Table|Figure|Fig\.|Section|Chapter|Appendix|Eq\.|Equation|Exercise)\b|"
+            r"(?i:\b(?:we|our|us|the table|the figure|the text|this paper|this article|this section|this chapter|above|below)\b)|"
+            r"\(see |[?:,][”\"]?$|\.”|\([A-Z][a-z]+ (?:1[5-9]|20)\d\d\):",
             text,
         )
     )

@@ -46,7 +46,7 @@ def definition(clause: Clause) -> Iterator[Candidate]:
     if not generic or is_passive or not (_ARTICLE_START.match(rest) if verb == "is" else is_plural_class):
         return
     if re.match(
-        r"^(?:an?|the) (?:\w+ )?(?:few|factor|matter|result|consequence|sign|reminder|good|useful|hint|cause|reason)\b",
+        r"^(?:an?|the) (?:(?:very|quite|rather|somewhat) )?(?:\w+ )?(?:few|factor|matter|business|result|consequence|sign|reminder|good|useful|hint|cause|reason)\b",
         rest,
     ):
         return
@@ -69,7 +69,7 @@ def term(clause: Clause) -> Iterator[Candidate]:
         or clause.text.count(name) > 1
     ):
         return
-    if re.search(r"\d", name) or name.split()[0][0].isupper():
+    if re.search(r"\d", name) or name.split()[0][0].isupper() or english.PRONOUN.search(clause.text[: found.start()]):
         return
     yield Candidate("term", f"What is meant by “{name}”?", f"the meaning of “{name}”", clause.statement, key=name)
 
@@ -283,24 +283,6 @@ def superlative(clause: Clause) -> Iterator[Candidate]:
     yield Candidate("superlative", f"What {verb} {rest}?", rest, clause.statement, found.group(1))
 
 
-def apposition(clause: Clause) -> Iterator[Candidate]:
-    """“The Ring, a nebula in Lyra, is …” → “What is the Ring?”, answered by “The Ring is a nebula in Lyra.”."""
-    found = re.match(r"^([^,]{2,60}), (an? [^,]{12,110}), (\\w+) ", clause.text)
-    if not found:
-        return
-    subject, told, verb = subject_of(clause, found.group(1), max_words=6), found.group(2), found.group(3)
-    is_verb = verb in english.THIRD or verb in english.PAST or verb in english.AUXILIARIES.split("|")
-    if (
-        subject is None
-        or not is_verb
-        or english.is_plural(subject)
-        or english.PRONOUN.search(told)
-        or len(told.split()) < 4
-    ):
-        return
-    yield Candidate("definition", f"What is {subject}?", f"what {subject} is", f"{found.group(1)} is {told}.", told)
-
-
 RULES: dict[str, Callable[[Clause], Iterator[Candidate]]] = {
     "definition": definition,
     "term": term,
@@ -316,7 +298,6 @@ RULES: dict[str, Callable[[Clause], Iterator[Candidate]]] = {
     "relation": relation,
     "agent": agent,
     "superlative": superlative,
-    "apposition": apposition,
     "place": place,
     "consequence": consequence,
 }

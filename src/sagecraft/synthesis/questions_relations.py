@@ -172,6 +172,11 @@ def agent(clause: Clause) -> Iterator[Candidate]:
         )  # fmt: skip
 
 
+_PAST_EVENT = re.compile(
+    rf"^(.{{3,70}}?) ({'|'.join(sorted(english.PAST, key=len, reverse=True))})((?: [\w-]+){{0,6}}?) ((?:in|on|until) {DATE})\b(.*)$"
+)
+
+
 def happened(clause: Clause) -> Iterator[Candidate]:
     """“X was launched on 5 August 2011” → “When was X launched?”; “The run began in 2002” → “When did the run begin?”."""
     found = re.match(
@@ -196,7 +201,7 @@ def happened(clause: Clause) -> Iterator[Candidate]:
                 f"When {verb} {subject} {plain}{middle}?",
                 f"when {subject} {verb} {plain}{middle}",
                 clause.statement,
-                date,
+                _bare(date),
             )
         return
     found = re.match(
@@ -211,27 +216,33 @@ def happened(clause: Clause) -> Iterator[Candidate]:
             f"When {verb} {subject} {found.group(2)}?",
             f"when {subject} {verb} {found.group(2)}",
             statement,
-            found.group(4),
+            _bare(found.group(4)),
         )
         return
-    found = re.match(rf"^(.{{3,70}}?) ([a-z]+)((?: [\w-]+){{0,6}}?) ((?:in|on|until) {DATE})\b(.*)$", clause.text)
+    found = _PAST_EVENT.match(clause.text)
     if (
         found
-        and found.group(2) in english.PAST
         and found.group(2) not in ("followed", "came", "used", "had")
         and (subject := subject_of(clause, found.group(1)))
         and not _is_person(found.group(1))
     ):
         middle = found.group(3)
-        if verb_phrase(middle) and not found.group(5).startswith((" to ", "–", "-")):
+        following = found.group(5).split()
+        is_reduced = bool(following) and is_finite(following[0])  # "The ferry built in 1926 carried …"
+        if verb_phrase(middle) and not is_reduced and not found.group(5).startswith((" to ", "–", "-")):
             asked = "Until when" if found.group(4).startswith("until") else "When"
             yield Candidate(
                 "event",
                 f"{asked} did {subject} {english.PAST[found.group(2)]}{middle}?",
                 f"{asked.lower()} {subject} {found.group(2)}{middle}",
                 clause.statement,
-                found.group(4),
+                _bare(found.group(4)),
             )
+
+
+def _bare(date: str) -> str:
+    """“in 1926” → “1926”: a thought says “the date is …”."""
+    return re.sub(r"^(?:in|on) (?:the )?", "", date)
 
 
 def place(clause: Clause) -> Iterator[Candidate]:

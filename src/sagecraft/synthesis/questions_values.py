@@ -81,6 +81,12 @@ def _attribute(clause: Clause) -> Iterator[Candidate]:
         return
     be = "are" if english.is_plural(subject) else "is"
     be = verb if verb in ("is", "are", "was", "were") else "was" if verb == "lay at" else be
+    # "… is 8.4 km for air at 288 K": without its condition another value would be as right.
+    condition = re.match(
+        r"^ ((?:for|at|in|near|within|under|around) [^,;:()]{2,60})(?:$|,)", clause.text[found.end() :]
+    )
+    if condition and verb in ("is", "are", "was", "were") and subject_of(clause, condition.group(1).partition(" ")[2]):
+        subject = f"{subject} {condition.group(1)}"
     yield Candidate("number", f"What {be} {subject}?", subject, clause.statement, found.group(3))
 
 
@@ -121,7 +127,7 @@ def _extent(clause: Clause) -> Iterator[Candidate]:
 def _counted(clause: Clause) -> Iterator[Candidate]:
     """“X contains about 170 clusters” → “How many clusters does X contain?”."""
     found = re.match(
-        rf"^(.{{2,80}}?) (contains?|contained|lists?|listed|includes?|included|comprises?|comprised|carries|carry|carried|uses?|used|has|have|had|discovered|found|detected|observed|hosts?|requires?) "
+        rf"^(.{{2,80}}?) (contains?|contained|lists?|listed|includes?|included|comprises?|comprised|carries|carry|carried|uses?|has|have|had|discovered|found|detected|observed|hosts?|requires?) "
         rf"({_HEDGE}(?:\d[\d,]*|{_WORDS}(?<!half)(?<!few))) ((?!per\b|million|billion|hundred|thousand|degrees|times|days|years|hours|metres|meters|percent|solar|of\b)[a-z-]+(?: (?!{_STOP}\b)[a-z-]+){{0,2}}s)\b(?! (?:long|wide|old|of mass))(.*)$",
         clause.text,
     )

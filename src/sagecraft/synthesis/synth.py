@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sagecraft.chat.messages import Conversation
     from sagecraft.synthesis.pairs import Pair
 
-VERSION = 1
+VERSION = 2
 
 Kind = Literal[
     "definition", "term", "number", "cause", "comparison", "event", "person", "method", "purpose", "equation", "relation",

@@ -13,7 +13,7 @@ from sagecraft import artifact
 from sagecraft.chat.messages import read_conversations
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
-from sagecraft.synthesis.synth import KINDS, VERSION, SynthConfig, run
+from sagecraft.synthesis.synth import KINDS, SynthConfig, run
 
 BELL = """# Bells
 
@@ -74,7 +74,26 @@ def test_rows_are_conversations_with_lineage(tmp_path: Path) -> None:
         assert row.lineage
     assert asked["What is a bell?"].license == "CC0"
     assert manifest.kind == "conversations"
-    assert VERSION == 1
+
+
+ACCOUNTS = {
+    "The hall of bells": "The hall holds many bells of bronze that were cast long ago. Each of the bells hangs on a beam of oak and rings at noon.",
+    "Key Concepts and Summary": "The hall holds many bells of bronze that were cast long ago. Each of the bells hangs on a beam of oak and rings at noon.",
+    "Bells in lists": "The hall holds many bells of bronze that were cast long ago. The table lists each of the bells that hangs on a beam of oak and rings at noon.",
+    "Tasks for you": "Exercise 14. Would a bell of lead ring as long as a bell of bronze that was cast well? Why or why not, in your opinion of the matter?",
+    "Bells to read of": "Smith, A. “The bells of Erfurt.” Bells & Towers (November 2021): 20. The casting of the great bells of the hall in the Middle Ages.",
+    "Bells elsewhere": "The hall holds many bells of bronze (see The Tower) that were cast long ago. Each of the bells hangs on a beam and rings at noon.",
+}
+
+
+@pytest.mark.parametrize("heading", ACCOUNTS)
+def test_an_account_is_of_a_subject_and_made_of_statements(heading: str) -> None:
+    from sagecraft.corpus.sentences import sentences_of
+    from sagecraft.synthesis.passages import accounts
+
+    document = Document(id="hall", text=f"## {heading}\n\n{ACCOUNTS[heading]}\n", title="The bells of the hall")
+    made = list(accounts(document, list(sentences_of(document.text)), seed=0))
+    assert bool(made) is (heading == "The hall of bells")
 
 
 def test_both_states_ask_and_answer_the_same(tmp_path: Path) -> None:
