@@ -219,25 +219,26 @@ def happened(clause: Clause) -> Iterator[Candidate]:
             _bare(found.group(4)),
         )
         return
+    yield from _befell(clause)
+
+
+def _befell(clause: Clause) -> Iterator[Candidate]:
+    """“The run began in 2002” → “When did the run begin?”."""
     found = _PAST_EVENT.match(clause.text)
-    if (
-        found
-        and found.group(2) not in ("followed", "came", "used", "had")
-        and (subject := subject_of(clause, found.group(1)))
-        and not _is_person(found.group(1))
-    ):
-        middle = found.group(3)
-        following = found.group(5).split()
-        is_reduced = bool(following) and is_finite(following[0])  # "The ferry built in 1926 carried …"
-        if verb_phrase(middle) and not is_reduced and not found.group(5).startswith((" to ", "–", "-")):
-            asked = "Until when" if found.group(4).startswith("until") else "When"
-            yield Candidate(
-                "event",
-                f"{asked} did {subject} {english.PAST[found.group(2)]}{middle}?",
-                f"{asked.lower()} {subject} {found.group(2)}{middle}",
-                clause.statement,
-                _bare(found.group(4)),
-            )
+    if not found or found.group(2) in ("followed", "came", "used", "had") or _is_person(found.group(1)):
+        return
+    subject, middle, following = subject_of(clause, found.group(1)), found.group(3), found.group(5).split()
+    is_reduced = bool(following) and is_finite(following[0])  # "The ferry built in 1926 carried …"
+    if subject is None or not verb_phrase(middle) or is_reduced or found.group(5).startswith((" to ", "–", "-")):
+        return
+    asked = "Until when" if found.group(4).startswith("until") else "When"
+    yield Candidate(
+        "event",
+        f"{asked} did {subject} {english.PAST[found.group(2)]}{middle}?",
+        f"{asked.lower()} {subject} {found.group(2)}{middle}",
+        clause.statement,
+        _bare(found.group(4)),
+    )
 
 
 def _bare(date: str) -> str:
