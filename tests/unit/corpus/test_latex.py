@@ -355,7 +355,7 @@ def test_astronomy_macros_come_from_data(read: Reader) -> None:
         "\\ion{H}{ii} \\object{M31} \\apj 3\\arcsec{} 20\\kms{} $5\\,\\kms \\lesssim x$ \\lesssim",
         document_class="aastex631",
     ).text
-    assert text == "H ii M31 ApJ3″ 20km s$^{-1}$ $5\\,\\mathrm{km\\,s^{-1}} \\lesssim x$ ≲\n"
+    assert text == "H II M31 ApJ3″ 20km s$^{-1}$ $5\\,\\mathrm{km\\,s^{-1}} \\lesssim x$ ≲\n"
     code = "".join(path.read_text() for path in Path(read_latex.__code__.co_filename).parent.glob("latex*.py"))
     assert not any(
         f'{name}"' in code or f"\\\\{name} " in code for name in ("mnras", "lesssim", "apj", "object", "arcsec")

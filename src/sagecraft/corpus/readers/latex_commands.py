@@ -6,12 +6,22 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from sagecraft.corpus.readers.latex_floats import FLOATS
 from sagecraft.corpus.readers.latex_front import FRONT
+from sagecraft.corpus.readers.latex_glossary import GLOSSARY
 from sagecraft.corpus.readers.latex_macros import argument_name
 from sagecraft.corpus.readers.latex_markdown import emphasise
-from sagecraft.corpus.readers.latex_primitives import skip_dimension
+from sagecraft.corpus.readers.latex_marks import (
+    CITATION_STYLES,
+    MULTIPLE_CITATIONS,
+    mark_citation,
+    mark_citations,
+    mark_reference,
+)
+from sagecraft.corpus.readers.latex_plain import PLAIN
 from sagecraft.corpus.readers.latex_refs import SECTION_LEVELS, STYLES, Target
-from sagecraft.corpus.readers.latex_text import CITATION_STYLES, Typesetter
+from sagecraft.corpus.readers.latex_registers import skip_dimension
+from sagecraft.corpus.readers.latex_text import Typesetter
 from sagecraft.corpus.readers.latex_tokens import END, PAR, name_of, source_of
 from sagecraft.corpus.readers.latex_units import quantity
 
@@ -27,6 +37,10 @@ _MARKS = {"\\textbf": "**", "\\textit": "*", "\\emph": "*", "\\textsl": "*", "\\
 _SWITCHES = {
     "\\bf": "**", "\\bfseries": "**", "\\it": "*", "\\itshape": "*", "\\em": "*", "\\sl": "*", "\\slshape": "*",
 }  # fmt: skip
+#: Headings of what is not kept: thanks, and lists of references that are typed by hand.
+_MUTED_TITLE = re.compile(
+    r"(?:[IVX\d]+\.?\s*)?(?:acknowledge?ments?\b|(?:references|bibliography|literature cited)\W*$)", re.IGNORECASE
+)
 _LEVEL_OFFSET = 1  # `#` is the document's title
 
 
@@ -45,7 +59,7 @@ def _section(setter: Typesetter, token: str) -> None:
     if not star and level <= setter.numbering.depth:
         setter.numbering.step(name)
         setter.numbering.current.title = title
-    if title.lower().startswith("acknowledg"):
+    if _MUTED_TITLE.match(title):
         start_muted(setter)
         return
     if not title or not setter.in_body:
@@ -73,6 +87,14 @@ def end_muted(setter: Typesetter) -> None:
         counts, setter.citations.cited = setter.before_muted  # what is not kept is not counted
         setter.counts.clear()
         setter.counts.update(counts)
+
+
+def interrupt_muted(setter: Typesetter) -> Callable[[], None]:
+    """A float among what is not kept is kept: manuscripts put figures after the thanks. Calling the result goes on dropping."""
+    if setter.muted_from is None or setter.depth:
+        return lambda: None
+    end_muted(setter)
+    return lambda: start_muted(setter)
 
 
 def _acknowledgements(setter: Typesetter, _token: str) -> None:
@@ -108,7 +130,12 @@ def _accent(setter: Typesetter, token: str) -> None:
 
 
 def _footnote(setter: Typesetter, token: str) -> None:
-    setter.gullet.read_optional()
+    gullet = setter.gullet
+    gullet.read_optional()
+    if token == "\\footnote" and not gullet.has_class:  # plain TeX's takes the mark first
+        mark = gullet.read_arg()
+        setter.note(gullet.read_arg() if gullet.stack and gullet.stack[-1] == "{" else mark)
+        return
     if token == "\\thanks":  # a note to a title or a name
         setter.gullet.read_arg()
         return
@@ -223,11 +250,15 @@ def _label(setter: Typesetter, _token: str) -> None:
 
 
 def _reference(setter: Typesetter, token: str) -> None:
-    setter.out.append(setter.mark_reference(token))
+    setter.out.append(mark_reference(setter, token))
 
 
 def _citation(setter: Typesetter, token: str) -> None:
-    setter.out.append(setter.mark_citation(token))
+    setter.out.append(mark_citation(setter, token))
+
+
+def _citations(setter: Typesetter, token: str) -> None:
+    setter.out.append(mark_citations(setter, token))
 
 
 def _page_reference(setter: Typesetter, _token: str) -> None:
@@ -302,60 +333,7 @@ def _the_counter(setter: Typesetter, token: str) -> None:
     setter.out.append(setter.numbering.number(token[4:]))
 
 
-# ---- floats and tables ----
-
-
-def _caption(setter: Typesetter, token: str) -> None:
-    gullet = setter.gullet
-    star = gullet.read_star()
-    holder = setter.inner("figure", "table", "float")
-    kind = holder.kind if holder is not None else "figure"
-    if holder is not None and holder.kind == "float":
-        kind = holder.name.rstrip("*")
-    if token == "\\captionof":
-        kind = argument_name(gullet)
-    if token == "\\tablecaption":
-        kind = "table"
-    gullet.read_optional()
-    number = "" if star else setter.numbering.step(kind)
-    text = setter.line(gullet.read_arg())
-    word = kind.capitalize()
-    caption = f"{word} {number}: {text}" if number else text
-    if not text:
-        return
-    setter.counts["captions"] += 1
-    if setter.depth == 0:
-        environment = next((e for e in reversed(setter.environments) if e.table is not None), None)
-        if environment is not None and environment.table is not None:
-            environment.table.before.append(caption)
-            return
-    setter.block(caption)
-
-
-def _multicolumn(setter: Typesetter, _token: str) -> None:
-    count = argument_name(setter.gullet)
-    setter.gullet.read_arg()
-    table = setter.table()
-    if table is not None and count.isdecimal():
-        table.span = max(1, min(int(count[:4]), 200))
-    setter.gullet.push(setter.gullet.read_arg())
-
-
-def _tablehead(setter: Typesetter, _token: str) -> None:
-    setter.gullet.push([*setter.gullet.read_arg(), "\\\\"])
-
-
-def _table_note(setter: Typesetter, token: str) -> None:
-    mark = setter.line(setter.gullet.read_arg()) if token == "\\tablenotetext" else ""
-    text = setter.line(setter.gullet.read_arg())
-    note = f"{mark}: {text}" if mark else text
-    table = setter.table()
-    if not text:
-        return
-    if table is not None:
-        table.after.append(note)
-    else:
-        setter.block(note)
+# ---- the rest ----
 
 
 def _drawing(setter: Typesetter, _token: str) -> None:
@@ -418,25 +396,25 @@ _ROWS: list[tuple[str, Handler]] = [
     ("SI SIrange si num numrange ang qty qtyrange unit", _quantity),
     ("texorpdfstring", _texorpdf),
     ("label", _label),
-    ("ref eqref autoref cref Cref nameref vref Vref subref Autoref fullref zcref labelcref", _reference),
+    (
+        "ref eqref autoref cref Cref nameref vref Vref subref Autoref fullref zcref labelcref titleref crefrange Crefrange",
+        _reference,
+    ),
     ("pageref cpageref autopageref", _page_reference),
     (" ".join(CITATION_STYLES), _citation),
+    (" ".join(MULTIPLE_CITATIONS), _citations),
     ("defcitealias citetalias citepalias", _alias),
     ("bibliography addbibresource", _bibliography),
     ("nocite", _nocite),
     ("newcounter setcounter addtocounter refstepcounter stepcounter", _counter),
     ("numberwithin counterwithin @addtoreset", _within),
     (" ".join(name[1:] for name in STYLES), _counter_text),
-    ("the number", _the),
+    ("the", _the),
     ("thesection thesubsection thechapter theequation thefigure thetable", _the_counter),
-    ("caption captionof tablecaption subcaption", _caption),
-    ("multicolumn", _multicolumn),
-    ("tablehead", _tablehead),
-    ("tablenotetext tablecomments tablerefs", _table_note),
     ("newtheorem", _newtheorem),
     ("tikz", _drawing),
     (
-        "vskip hskip kern mkern vglue hglue parindent parskip baselineskip hoffset voffset topmargin oddsidemargin evensidemargin "
+        "vskip hskip kern mkern lower raise moveleft moveright vglue hglue parindent parskip baselineskip magnification mag pageno parfillskip fboxsep fboxrule leftmargin rightmargin lineskip hoffset voffset topmargin oddsidemargin evensidemargin "
         "textwidth textheight columnwidth linewidth hsize vsize tolerance pretolerance hbadness vbadness hfuzz vfuzz looseness penalty "
         "clubpenalty widowpenalty interlinepenalty leftskip rightskip hangindent hangafter tabcolsep arraycolsep abovedisplayskip "
         "belowdisplayskip abovecaptionskip belowcaptionskip columnsep headheight headsep footskip topskip floatsep textfloatsep intextsep",
@@ -447,6 +425,9 @@ _ROWS: list[tuple[str, Handler]] = [
 
 COMMANDS: dict[str, Handler] = {
     **FRONT,
+    **FLOATS,
+    **PLAIN,
+    **GLOSSARY,
     **{f"\\{name}": handler for names, handler in _ROWS for name in names.split()},
 }
 COMMANDS["\\ "] = _control_space
@@ -468,4 +449,20 @@ OVERRIDABLE = frozenset(
     "\\thetable",
     "\\the",
     "\\number",
+    *GLOSSARY,
+    *(
+        f"\\{name}"
+        for name in (
+            "cites",
+            "citename",
+            "rcite",
+            "upcite",
+            "newcite",
+            "topcaption",
+            "line",
+            "string",
+            "symbol",
+            "proclaim",
+        )
+    ),
 }

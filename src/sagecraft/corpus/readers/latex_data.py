@@ -1,6 +1,7 @@
 r"""What LaTeX's packages and a field's journals define, read from data files.
 
-`latex_macros.yaml` holds what belongs to no field; every file of `fields/` adds a field's own names, so that no such name is in the code.
+`latex_macros.yaml` (LaTeX and common packages) and `latex_classes.yaml` (journal and thesis classes) hold what belongs to no field; every
+file of `fields/` adds a field's own names, so that no such name is in the code.
 """
 
 from __future__ import annotations
@@ -101,6 +102,6 @@ def load_data() -> LatexData:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     here = Path(__file__).parent
     data = LatexData()
-    for path in [here / "latex_macros.yaml", *sorted((here / "fields").glob("*.yaml"))]:
+    for path in [here / "latex_macros.yaml", here / "latex_classes.yaml", *sorted((here / "fields").glob("*.yaml"))]:
         _merge(data, yaml.load(path.read_text(encoding="utf-8"), Loader=loader))  # noqa: S506 - both loaders are safe
     return data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sagecraft.corpus.readers.latex_cite import bibitems
-from sagecraft.corpus.readers.latex_commands import COMMANDS, Handler, end_muted
+from sagecraft.corpus.readers.latex_commands import COMMANDS, Handler, end_muted, interrupt_muted
 from sagecraft.corpus.readers.latex_macros import argument_name
 from sagecraft.corpus.readers.latex_markdown import emphasise
 from sagecraft.corpus.readers.latex_math import DISPLAY
@@ -151,8 +151,14 @@ def _float(kind: str) -> Opener:
         gullet = setter.gullet
         gullet.read_optional()
         gullet.read_spec(spec)
+        resume = interrupt_muted(setter)
+
+        def finish() -> None:
+            setter.paragraph()
+            resume()
+
         setter.paragraph()
-        setter.open(name, kind, setter.paragraph)
+        setter.open(name, kind, finish)
 
     return opener
 
@@ -205,6 +211,7 @@ def _tabular(setter: Typesetter, name: str, spec: str) -> None:
     gullet.read_star()
     gullet.read_spec(spec)
     inner = setter.table() is not None or setter.depth > 0
+    resume = interrupt_muted(setter)
     own_float = name.rstrip("*") in ("longtable", "supertabular", "xltabular")
 
     def finish() -> None:
@@ -217,6 +224,7 @@ def _tabular(setter: Typesetter, name: str, spec: str) -> None:
             setter.out.append(text)
         elif text:
             setter.block(text)
+        resume()
 
     environment = setter.open(name, "table" if own_float else "tabular", finish)
     table = environment.table = Table(len(setter.out), inner)
@@ -256,7 +264,7 @@ def _keywords(setter: Typesetter, name: str, _spec: str) -> None:
     start = len(setter.out)
 
     def finish() -> None:
-        setter.meta.keywords = " ".join("".join(setter.out[start:]).split())
+        setter.meta.keywords = " ".join("".join(setter.out[start:]).split()).replace(" ,", ",")
         del setter.out[start:]
 
     setter.open(name, "block", finish)
@@ -286,6 +294,7 @@ KINDS: dict[str, Opener] = {
     "figure": _float("figure"),
     "table": _float("table"),
     "float": _float("float"),
+    "subfloat": _float("subfloat"),
     "itemize": _list,
     "enumerate": _list,
     "description": _list,
@@ -303,5 +312,8 @@ HANDLERS: dict[str, Handler] = {
     "\\begin": _begin,
     "\\end": _end,
     "\\item": _item,
+    "\\itemitem": _item,
+    "\\numparts": lambda setter, _token: setter.maths.start_sub(),
+    "\\endnumparts": lambda setter, _token: setter.maths.end_sub(),
     "\\" + BUILTIN + "leave": _leave,
 }

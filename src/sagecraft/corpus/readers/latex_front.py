@@ -11,9 +11,33 @@ from sagecraft.corpus.readers.latex_tokens import PAR
 
 def _title(setter: Typesetter, _token: str) -> None:
     setter.gullet.read_optional()
-    title = setter.line(setter.gullet.read_arg())
+    title = setter.line(_without_notes(setter.gullet.read_arg()))
     if title and setter.depth == 0:
         setter.meta.title = title
+
+
+def _subtitle(setter: Typesetter, _token: str) -> None:
+    setter.gullet.read_optional()
+    text = setter.line(_without_notes(setter.gullet.read_arg()))
+    title = setter.meta.title
+    if text and title and setter.depth == 0:
+        setter.meta.title = f"{title} {text}" if title.endswith((":", ".", "?", "!")) else f"{title}: {text}"
+
+
+def _without_notes(tokens: list[str]) -> list[str]:
+    """A title without its footnotes."""
+    out: list[str] = []
+    depth = 0
+    skipping = False
+    for token in tokens:
+        if depth == 0 and token == "\\footnote":
+            skipping = True
+        elif skipping:
+            depth += (token == "{") - (token == "}")
+            skipping = depth > 0 or token != "}"
+        else:
+            out.append(token)
+    return out
 
 
 def _author(setter: Typesetter, _token: str) -> None:
@@ -65,7 +89,7 @@ def _abstract(setter: Typesetter, _token: str) -> None:
 def _keywords(setter: Typesetter, _token: str) -> None:
     text = setter.line(setter.gullet.read_arg())
     if text:
-        setter.meta.keywords = text
+        setter.meta.keywords = text.replace(" ,", ",")
 
 
 def _date(setter: Typesetter, _token: str) -> None:
@@ -82,6 +106,7 @@ def _doi(setter: Typesetter, _token: str) -> None:
 
 FRONT: dict[str, Callable[[Typesetter, str], None]] = {
     "\\title": _title,
+    "\\subtitle": _subtitle,
     "\\author": _author,
     "\\abstract": _abstract,
     "\\keywords": _keywords,

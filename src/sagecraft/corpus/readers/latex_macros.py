@@ -72,6 +72,8 @@ class Gullet:
         self.conditionals: set[str] = set()
         self.flags: dict[str, bool] = {}
         self.packages: dict[str, str] = {}
+        self.units: dict[str, str] = {}
+        self.has_class = False
         self.counts: Counter[str] = Counter()
         self.math_depth = 0
         self._open: list[Path] = []

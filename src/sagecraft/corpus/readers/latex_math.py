@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sagecraft.corpus.readers.latex_macros import argument_name
-from sagecraft.corpus.readers.latex_primitives import PRIMITIVES, skip_dimension
+from sagecraft.corpus.readers.latex_marks import mark_citation, mark_reference
+from sagecraft.corpus.readers.latex_primitives import PRIMITIVES
 from sagecraft.corpus.readers.latex_refs import SECTION_LEVELS, Target, letter
+from sagecraft.corpus.readers.latex_registers import skip_dimension
 from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, PAR, RAW, is_word, source_of
 from sagecraft.corpus.readers.latex_units import quantity
 
@@ -29,7 +31,14 @@ DISPLAY: dict[str, tuple[str, bool]] = {
     "gather": ("gathered", True),
     "dgroup": ("gathered", True),
     "multline": ("gathered", False),
+    "IEEEeqnarray": ("aligned", True),
+    "numcases": ("cases", True),
+    "subnumcases": ("cases", True),
+    "empheq": ("", False),
 }
+#: Environments whose columns are `left & relation & right`, of which `aligned` needs only the first mark.
+_THREE_COLUMNS = ("eqnarray", "IEEEeqnarray")
+_CASES = ("numcases", "subnumcases")
 #: The same environments when they stand inside other mathematics.
 _INNER = {name: wrapper for name, (wrapper, _rows) in DISPLAY.items() if wrapper}
 _STOPS = frozenset(f"\\{name}" for name in SECTION_LEVELS)
@@ -100,9 +109,19 @@ class Maths:
 
     def display(self, closer: str, base: str = "", starred: bool = True) -> str:
         """A displayed formula without its dollars; `base` is the environment without its star."""
+        columns = prefix = ""
+        if base == "empheq":  # `\begin{empheq}[left=…]{align}`
+            self._gullet.read_optional()
+            inner = argument_name(self._gullet)
+            base, starred = inner.rstrip("*"), inner.endswith("*")
         wrapper, by_row = DISPLAY.get(base, ("", False))
+        if wrapper == "alignedat":
+            columns = argument_name(self._gullet)
+        elif base == "IEEEeqnarray":
+            self._gullet.read_spec("om")
+        elif base in _CASES:
+            prefix = self._piece(self._gullet.read_arg())
         formula = Formula(closer, wrapper, by_row, not starred)
-        columns = argument_name(self._gullet) if wrapper == "alignedat" else ""
         self._read(formula)
         self._end_row(formula)
         text = self._text(formula)
@@ -112,7 +131,20 @@ class Maths:
             wrapper = formula.wrapper or "aligned"
             begin = f"\\begin{{{wrapper}}}" + (f"{{{columns}}}" if columns else "")
             text = f"{begin}\n{text}\n\\end{{{wrapper}}}"
-        return text
+        return f"{prefix} {text}" if prefix else text
+
+    def _piece(self, tokens: list[str]) -> str:
+        """A formula of its own, as an argument holds it."""
+        fence = self._gullet.begin_piece()
+        self._gullet.push(tokens)
+        formula = Formula("")
+        unclosed = self._gullet.counts["math_unclosed"]
+        self._read(formula)
+        self._gullet.counts["math_unclosed"] = unclosed  # the fence, at which it stops, is no fault of the document
+        if self._gullet.stack and self._gullet.stack[-1] == END:
+            self._gullet.stack.pop()
+        self._gullet.end_piece(fence)
+        return self._text(formula)
 
     @staticmethod
     def _text(formula: Formula) -> str:
@@ -185,7 +217,7 @@ class Maths:
         elif token == "&":
             if not formula.environments and not formula.braces:
                 formula.columns += 1
-                if formula.closer.startswith("eqnarray") and formula.columns % 2 == 0:
+                if formula.closer.startswith(_THREE_COLUMNS) and formula.columns % 2 == 0:
                     return  # eqnarray's second column mark; `aligned` has one
             formula.add(token)
         elif token == PAR:
@@ -215,6 +247,8 @@ class Maths:
 
     def _dollar(self, formula: Formula, token: str) -> None:
         stack = self._gullet.stack
+        if formula.closer in _CASES and not formula.braces:
+            return  # the second column is text there, with formulas of its own
         top = formula.braces[-1] if formula.braces else ""
         if not any(formula.braces):
             if token == "$$" and formula.closer == "$":
@@ -371,11 +405,11 @@ def _text_command(maths: Maths, formula: Formula, token: str) -> None:
 
 
 def _late(maths: Maths, formula: Formula, token: str) -> None:
-    formula.add(maths._setter.mark_reference(token))
+    formula.add(mark_reference(maths._setter, token))
 
 
 def _cite(maths: Maths, formula: Formula, token: str) -> None:
-    formula.add(maths._setter.mark_citation(token))
+    formula.add(mark_citation(maths._setter, token))
 
 
 def _footnote(maths: Maths, _formula: Formula, _token: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from sagecraft.corpus.readers.latex_data import Macro
 from sagecraft.corpus.readers.latex_macros import Gullet, argument_name
+from sagecraft.corpus.readers.latex_registers import table as registers
 from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, name_of, scan
 
 Primitive = Callable[[Gullet, str], None]
@@ -159,8 +160,15 @@ def _else(gullet: Gullet, _name: str) -> None:
 
 
 def _ifx(gullet: Gullet, _name: str) -> None:
-    first, second = _next(gullet), _next(gullet)
-    choose(gullet, gullet.macros.get(first, first) == gullet.macros.get(second, second))
+    choose(gullet, _meaning(gullet, _next(gullet)) == _meaning(gullet, _next(gullet)))
+
+
+def _meaning(gullet: Gullet, token: str) -> Macro | str:
+    r"""What `\ifx` compares: two names that mean nothing mean the same."""
+    macro = gullet.macros.get(token)
+    if macro is not None:
+        return macro
+    return token if token[:1] != "\\" or is_known(gullet, token) else ""
 
 
 def _next(gullet: Gullet) -> str:
@@ -380,6 +388,7 @@ _INNER = frozenset(
 
 def _documentclass(gullet: Gullet, _name: str) -> None:
     options = name_of(gullet.read_optional() or [])
+    gullet.has_class = True
     gullet.packages["class:" + argument_name(gullet).rpartition("/")[2]] = options
     gullet.read_optional()
 
@@ -392,31 +401,6 @@ def _xspace(gullet: Gullet, _name: str) -> None:
         and stack[-1] not in ("\\ ", "\\/", "\\,", "\\end", "\\item")
     ):
         stack.append(" ")
-
-
-_DIMENSION = re.compile(
-    r"\s*=?\s*[-+]?\s*(?:\d*[.,]?\d+\s*(?:true)?\s*(?:pt|pc|in|bp|cm|mm|dd|cc|sp|ex|em|mu|fill?l?|$)?(?:\s*(?:plus|minus)\s*-?[\d.]+\s*(?:pt|cm|mm|ex|em|fill?l?|mu)?)*)?"
-)
-
-
-def skip_dimension(gullet: Gullet) -> bool:
-    r"""Takes the length or number that follows `\vskip`, `\parindent=` and the like; whether there was one."""
-    token = gullet.peek()
-    if token == END or token[0] in "{}[]&$#~":
-        return False
-    if token[0] == "\\":  # `\vskip\baselineskip`
-        if token.endswith(("skip", "sep", "width", "height", "size", "indent")):
-            gullet.stack.pop()
-        return True
-    match = _DIMENSION.match(token)
-    if match is None or not match[0].strip():
-        return False
-    rest = gullet.stack.pop()[match.end() :].lstrip(" ")
-    if rest:
-        gullet.stack.append(rest)
-    if not re.search(r"\d", match[0]) and gullet.peek()[0] == "\\":
-        gullet.stack.pop()  # `=\textwidth`, `-\baselineskip`
-    return True
 
 
 def _pass(gullet: Gullet, _name: str) -> None:
@@ -487,4 +471,4 @@ def _table() -> dict[str, Primitive]:
     return {f"\\{name}": function for names, function in rows for name in names.split()}
 
 
-PRIMITIVES: dict[str, Primitive] = _table()
+PRIMITIVES: dict[str, Primitive] = {**registers(), **_table()}

@@ -77,6 +77,15 @@ def roman(value: int) -> str:
     return out
 
 
+_SMALL_ROMAN = re.compile(r"(?:x{0,3}(?:ix|iv|v?i{0,3}))(?![a-z])")
+
+
+def roman_capitals(text: str) -> str:
+    """Roman figures set in small capitals (ionisation states) as capitals; other text as it is."""
+    core = text.strip()
+    return text.upper() if core and _SMALL_ROMAN.fullmatch(core) else text
+
+
 def letter(value: int) -> str:
     """A number as a capital letter: A, B, …, Z, AA."""
     out = ""
@@ -145,6 +154,14 @@ class Numbering:
         self.current = Target(number, kind)
         return number
 
+    def upcoming(self, counter: str) -> str:
+        """The number that the next step of a counter will give."""
+        value = self.values.get(counter, 0)
+        self.values[counter] = value + 1
+        number = self.number(counter)
+        self.values[counter] = value
+        return number
+
     def _reset(self, parent: str, depth: int) -> None:
         for child, above in self.within.items():
             if above == parent and depth < 10:
@@ -178,23 +195,38 @@ def reference(command: str, targets: list[Target | None], words: Callable[[str],
     """
     if command in ("pageref", "cpageref"):
         return "??"
-    numbers = []
+    groups: list[tuple[str, list[str]]] = []
+    with_words = command in _WITH_WORDS
     for target in targets:
-        if target is None:
-            numbers.append("??")
-        elif command == "nameref":
-            numbers.append(target.title or target.number)
-        elif command == "eqref" or (target.kind == "equation" and command in ("cref", "Cref")):
-            numbers.append(f"({target.number})")
-        else:
-            numbers.append(target.number)
-    joined = numbers[0] if len(numbers) == 1 else ", ".join(numbers[:-1]) + " and " + numbers[-1]
-    if command not in ("autoref", "cref", "Cref", "Autoref", "fullref", "vref", "Vref", "zcref"):
-        return joined
-    first = targets[0]
-    if first is None:
-        return joined
-    word = words(first.kind) or _WORDS.get(first.kind)
-    if word is None:
-        word = "Section" if first.kind in SECTION_LEVELS else first.kind.capitalize()
-    return f"{word}{'s' if len(targets) > 1 else ''} {joined}"
+        word = _word(target.kind, words) if with_words and target is not None else ""
+        if not groups or groups[-1][0] != word:
+            groups.append((word, []))
+        groups[-1][1].append(_number(command, target))
+    joint = "–" if "range" in command else " and "
+    pieces = []
+    for word, numbers in groups:
+        joined = numbers[0] if len(numbers) == 1 else ", ".join(numbers[:-1]) + joint + numbers[-1]
+        pieces.append(f"{word}{'s' if len(numbers) > 1 else ''} {joined}" if word else joined)
+    return pieces[0] if len(pieces) == 1 else ", ".join(pieces[:-1]) + " and " + pieces[-1]
+
+
+_WITH_WORDS = frozenset(
+    ["autoref", "cref", "Cref", "Autoref", "fullref", "vref", "Vref", "zcref", "crefrange", "Crefrange"]
+)
+
+
+def _number(command: str, target: Target | None) -> str:
+    if target is None:
+        return "??"
+    if command in ("nameref", "titleref"):
+        return target.title or target.number
+    if command == "eqref" or (target.kind == "equation" and command in ("cref", "Cref", "crefrange", "Crefrange")):
+        return f"({target.number})"
+    return target.number
+
+
+def _word(kind: str, words: Callable[[str], str | None]) -> str:
+    own = words(kind) or _WORDS.get(kind)
+    if own is not None:
+        return own
+    return "Section" if kind in SECTION_LEVELS else kind.capitalize()

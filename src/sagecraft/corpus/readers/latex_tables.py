@@ -20,6 +20,10 @@ class Table:
         start: Where in the output the current cell begins.
         span: Columns that the current cell takes.
         inner: Whether it stands in a cell of another table, where it becomes plain text.
+        before: Captions and whatever else stands above.
+        after: Notes that stand below.
+        tail: Rows that a table over many pages states before the others and prints last.
+        mark: Rows and captions there were when the last of its heads or feet ended; None where it has none.
     """
 
     start: int
@@ -29,6 +33,19 @@ class Table:
     span: int = 1
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
+    tail: list[list[str]] = field(default_factory=list)
+    mark: tuple[int, int] | None = None
+
+    def end_part(self, name: str) -> None:
+        r"""`\endfirsthead`, `\endhead`, `\endfoot`, `\endlastfoot`: what is printed on every page is kept once."""
+        num_rows, num_before = self.mark or (0, 0)
+        if name == "endlastfoot":
+            self.tail = self.rows[num_rows:]
+            del self.rows[num_rows:]
+        elif name == "endfoot" or (name == "endhead" and self.mark is not None):
+            del self.rows[num_rows:]
+            del self.before[num_before:]
+        self.mark = len(self.rows), len(self.before)
 
     def end_cell(self, text: str) -> None:
         """Adds the text of the current cell to the row."""
@@ -48,6 +65,8 @@ class Table:
 
     def text(self) -> str:
         """The table as Markdown; one column becomes lines, an inner table one line."""
+        self.rows += self.tail
+        self.tail = []
         if self.inner:
             return " ".join(cell for row in self.rows for cell in row if cell)
         width = max((len(row) for row in self.rows), default=0)

@@ -9,21 +9,27 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sagecraft.corpus.readers.latex_cite import Citations
 from sagecraft.corpus.readers.latex_macros import Gullet
 from sagecraft.corpus.readers.latex_markdown import emphasise, typography
 from sagecraft.corpus.readers.latex_math import Maths
 from sagecraft.corpus.readers.latex_primitives import PRIMITIVES
-from sagecraft.corpus.readers.latex_refs import STYLES, Late, Numbering, reference
+from sagecraft.corpus.readers.latex_refs import STYLES, Late, Numbering, roman_capitals
 from sagecraft.corpus.readers.latex_tables import Table
 from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, PAR, RAW, is_word, name_of
 from sagecraft.corpus.readers.result import ReaderError
+
+if TYPE_CHECKING:
+    from sagecraft.corpus.readers.latex_glossary import Entry
 
 #: Pieces rendered within pieces; beyond it an argument is set without its command, so that Python's stack holds.
 MAX_NESTING = 60
 MAX_STYLES = 8
 MAX_GROUPS = 20_000
+#: The style of a group that Markdown has no mark for: only Roman figures, which are written small, become capitals.
+SMALL_CAPITALS = "sc"
 
 
 @dataclass
@@ -47,6 +53,7 @@ class Environment:
     table: Table | None = None
     counter: int = 0
     indent: str = ""
+    captioned: bool = False
 
 
 @dataclass
@@ -83,6 +90,8 @@ class Typesetter:
         self.out: list[str] = []
         self.frames: list[Frame] = []
         self.environments: list[Environment] = []
+        self.glossary: dict[str, Entry] = {}
+        self.glossary_used: set[str] = set()
         self.theorems: dict[str, tuple[str, str]] = {}
         self.after_math: list[list[str]] = []
         self.indent = ""
@@ -226,7 +235,7 @@ class Typesetter:
             self._num_styles -= 1
             text = "".join(self.out[frame.start :])
             del self.out[frame.start :]
-            self.out.append(emphasise(text, frame.style))
+            self.out.append(roman_capitals(text) if frame.style == SMALL_CAPITALS else emphasise(text, frame.style))
         if frame.close:
             self.out.append(frame.close)
 
@@ -402,7 +411,7 @@ class Typesetter:
         for frame in reversed(self.frames):
             if frame.environment:
                 if frame.style:
-                    text = emphasise(text, frame.style)
+                    text = emphasise(text, frame.style) if frame.style != SMALL_CAPITALS else text
                     frame.style = ""
                     self._num_styles -= 1
                 break
@@ -411,26 +420,8 @@ class Typesetter:
 
     # ---- references ----
 
-    def mark_reference(self, token: str) -> str:
-        r"""A mark for `\ref` and its kin, whose argument is read."""
-        gullet = self.gullet
-        gullet.read_star()
-        gullet.read_optional()
-        argument = name_of(gullet.read_arg())
-        # Only these take several labels; elsewhere a comma belongs to the name.
-        several = token in ("\\cref", "\\Cref", "\\labelcref", "\\zcref")
-        names = [part.strip() for part in argument.split(",")] if several else [argument]
-        if self.in_body:
-            self.counts["references"] += len(names)
-
-        def piece() -> str:
-            targets = [self.numbering.labels.get(name) for name in names]
-            self.counts["references_resolved"] += sum(target is not None for target in targets)
-            return reference(token[1:], targets, self._word)
-
-        return self.late.mark(piece)
-
-    def _word(self, kind: str) -> str | None:
+    def word_for(self, kind: str) -> str | None:
+        r"""The document's own word for a kind of thing (`\sectionautorefname`), if it has one."""
         macro = self.gullet.macros.get(f"\\{kind}autorefname")
         return name_of(macro.body) if macro is not None and not macro.spec else None
 
@@ -445,34 +436,5 @@ class Typesetter:
         value = self.numbering.values.get(name_of(self.gullet.read_arg()), 0)
         return STYLES[style](value)
 
-    def mark_citation(self, token: str) -> str:
-        r"""A mark for `\cite` and its kin, whose arguments are read."""
-        gullet = self.gullet
-        name = token[1:]
-        gullet.read_star()
-        notes = [note for note in (gullet.read_optional(), gullet.read_optional()) if note is not None]
-        keys = [key.strip() for key in name_of(gullet.read_arg()).split(",") if key.strip()]
-        before = self.line(notes[0]) if len(notes) == 2 else ""
-        after = self.line(notes[-1]) if notes else ""
-        self.citations.cite(keys)
-
-        def piece() -> str:
-            style = CITATION_STYLES[name]
-            if style == "cite":
-                style = "textual" if self.citations.author_year else "parenthetical"
-            return self.citations.text(style, before, after, keys, self.main)
-
-        return self.late.mark(piece)
-
 
 _SPECIAL = frozenset(["{", "}", "$", "$$", "&", "~", "^", "_", "[", "]", PAR, END])
-
-CITATION_STYLES = {
-    "cite": "cite",
-    **dict.fromkeys(["citet", "Citet", "textcite", "Textcite", "citeN", "shortcite"], "textual"),
-    **dict.fromkeys(["citep", "Citep", "parencite", "Parencite", "autocite", "Autocite", "footcite", "smartcite", "supercite", "onlinecite"], "parenthetical"),
-    **dict.fromkeys(["citealt", "Citealt", "citealp", "Citealp", "citeNP", "fullcite"], "bare"),
-    **dict.fromkeys(["citeauthor", "Citeauthor"], "author"),
-    **dict.fromkeys(["citeyear", "citedate", "citeyearNP"], "year"),
-    "citeyearpar": "year_parenthetical",
-}  # fmt: skip

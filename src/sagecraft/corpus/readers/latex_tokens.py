@@ -61,6 +61,8 @@ def scan(text: str, at_letter: bool = False) -> list[str]:
         at_letter: Whether `@` belongs to control words from the start, as it does in packages.
     """
     text = normalise(text)
+    if "ShortVerb" in text:
+        text = _short_verbatim(text)
     if not _MAY_SWITCH.search(text):
         return _plain(text, at_letter)
     tokens: list[str] = []
@@ -88,6 +90,19 @@ def scan(text: str, at_letter: bool = False) -> list[str]:
             tokens += piece
             start = position = end
     return tokens + _plain(text[start:], at_letter)
+
+
+_SHORT_VERB = re.compile(r"\\(?:Make|Define)ShortVerb\*?\s*\{?\\([|\"!+])\}?")
+
+
+def _short_verbatim(text: str) -> str:
+    r"""Text in which `|…|` is `\verb|…|`, after a document has said that it means that."""
+    match = _SHORT_VERB.search(text)
+    if match is None:
+        return text
+    mark = re.escape(match[1])
+    before, after = text[: match.start()], text[match.end() :]
+    return before + re.sub(mark + "([^\n" + mark + "]*)" + mark, lambda found: f"\\verb{found[0]}", after)
 
 
 def _after(text: str, mark: str, position: int, unclosed: set[str]) -> int:

@@ -33,7 +33,7 @@ def number(text: str) -> str:
 
 def unit(gullet: Gullet, tokens: list[str]) -> str:
     """A unit as the inside of `\\mathrm`: `\\km\\per\\s` to `km\\,s^{-1}`."""
-    table = gullet.data.units
+    table = {**gullet.data.units, **gullet.units} if gullet.units else gullet.data.units
     if not any(token in table or token in ("\\per", "\\squared") for token in tokens):
         return source_of(tokens).replace(".", "\\,").strip()
     out: list[str] = []
