@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sagecraft.corpus.readers.any_xml import read_xml
 from sagecraft.corpus.readers.cnxml import read_cnxml
 from sagecraft.corpus.readers.found import Reader, single
 from sagecraft.corpus.readers.html import read_html
-from sagecraft.corpus.readers.jsonl import read_jsonl_documents
+from sagecraft.corpus.readers.jats import read_jats
+from sagecraft.corpus.readers.jsonl import read_json_documents, read_jsonl_documents
 from sagecraft.corpus.readers.latex import read_latex
 from sagecraft.corpus.readers.markdown import read_markdown
+from sagecraft.corpus.readers.parquet import read_parquet_documents
+from sagecraft.corpus.readers.pdf import read_pdf
 from sagecraft.corpus.readers.text import read_plain
 
 #: suffix → (name of the format, reader)
@@ -19,17 +23,25 @@ READERS: dict[str, tuple[str, Reader]] = {
     ".htm": ("html", single(read_html)),
     ".xhtml": ("html", single(read_html)),
     ".cnxml": ("cnxml", single(read_cnxml)),
+    ".nxml": ("jats", single(read_jats)),
+    ".xml": ("xml", read_xml),
     ".md": ("markdown", single(read_markdown)),
     ".markdown": ("markdown", single(read_markdown)),
     ".mmd": ("markdown", single(read_markdown)),
+    ".pdf": ("pdf", single(read_pdf)),
     ".txt": ("text", single(read_plain)),
     ".jsonl": ("jsonl", read_jsonl_documents),
+    ".ndjson": ("jsonl", read_jsonl_documents),
     ".jsonl.gz": ("jsonl", read_jsonl_documents),
+    ".jsonl.zst": ("jsonl", read_jsonl_documents),
+    ".json": ("jsonl", read_json_documents),
+    ".parquet": ("parquet", read_parquet_documents),
 }
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix by which a file's reader is looked up: lower case, `.gz` together with what is before it."""
-    name = path.name.lower()
-    inner = Path(name.removesuffix(".gz")).suffix
-    return f"{inner}.gz" if name.endswith(".gz") else inner
+    """The suffix by which a file's reader is looked up: lower case, `.gz` and `.zst` together with what is before."""
+    packed = Path(path.name.lower())
+    if packed.suffix in (".gz", ".zst"):
+        return Path(packed.stem).suffix + packed.suffix
+    return packed.suffix

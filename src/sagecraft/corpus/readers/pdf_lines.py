@@ -1,0 +1,485 @@
+"""Words of a page to lines in reading order: columns, running heads, page numbers, line numbers."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sagecraft.corpus.readers.pdf_chars import WORD_GAP, Word
+
+#: Mark the beginning and the end of what stands raised or lowered, until a block is finished. (Text holds no control characters.)
+RAISED, LOWERED, END = "\x11", "\x12", "\x13"
+#: Widest space inside a line, in units of the font size. Justified narrow columns reach 1.0; gutters begin at 1.2.
+_WIDEST_SPACE = 1.15
+#: A column must hold at least so many lines beside lines of its neighbour, and be filled to this share of its width.
+_LEAST_PAIRS = 5
+_LEAST_FILL = 0.55
+_MAX_SPLITS = 2
+#: Rows at the head and at the foot of a page among which running heads and page numbers are looked for.
+_HEAD_ROWS, _FOOT_ROWS = 2, 3
+_SAME_HEIGHT = 4.0
+#: Smallest size of a drop cap, in points.
+_LEAST_DROP_CAP = 14.0
+_NUMBER = re.compile(r"\d{1,4}|[ivxlc]{1,6}")
+
+
+@dataclass(slots=True)
+class Line:
+    """Words on one baseline, in one column.
+
+    Attributes:
+        words: from left to right.
+        x0: left end.
+        x1: right end.
+        y: baseline of most of it.
+        size: font size of most of it.
+        page: index of its page.
+        column: number of its column in the reading order of the whole document.
+        left: left edge of its column.
+        right: right edge of its column.
+        breaks: positions in `words` before which there is a gap wider than a space.
+    """
+
+    words: list[Word]
+    x0: float
+    x1: float
+    y: float
+    size: float
+    page: int = 0
+    column: int = 0
+    left: float = 0.0
+    right: float = 0.0
+    breaks: list[int] = field(default_factory=list)
+
+    def share(self, kind: str) -> float:
+        """Share of the characters whose words are `bold`, `math` or `italic`."""
+        total = sum(len(word.text) for word in self.words)
+        return sum(len(word.text) for word in self.words if getattr(word, kind)) / total if total else 0.0
+
+    def cells(self) -> list[list[Word]]:
+        """The words, cut at the wide gaps."""
+        bounds = [0, *self.breaks, len(self.words)]
+        return [self.words[first:last] for first, last in itertools.pairwise(bounds)]
+
+    def text(self) -> str:
+        """The line as text, raised and lowered parts marked."""
+        return text_of(self.words, self.y, self.size)
+
+
+def text_of(words: Sequence[Word], y: float, size: float) -> str:
+    """Words as text; what stands above or below the baseline in a smaller size is marked."""
+    parts: list[str] = []
+    before: Word | None = None
+    mark = ""
+    for word in words:
+        shift = word.y - y
+        now = ""
+        if word.size < 0.88 * size:
+            now = RAISED if shift > 0.15 * size else LOWERED if shift < -0.07 * size else ""
+        gap = word.x0 - before.x1 if before is not None else 0.0
+        apart = before is not None and (word.spaced or gap > WORD_GAP * min(max(word.size, before.size), size))
+        if mark and (now != mark or apart):
+            parts.append(END)
+            mark = ""
+        if apart:
+            parts.append(" ")
+        if now and not mark:
+            parts.append(now)
+            mark = now
+        parts.append(word.text)
+        before = word
+    return "".join([*parts, END if mark else ""])
+
+
+def plain(line: Line) -> str:
+    """The line without marks."""
+    return line.text().translate({0x11: None, 0x12: None, 0x13: None})
+
+
+def segments(words: Iterable[Word], page: int) -> list[Line]:
+    """Joins words to pieces of lines that no wide gap interrupts, first in the order of the page's content, then by place."""
+    found: list[Line] = []
+    run: list[Word] = []
+    for word in words:
+        if run and not _follows(run, word):
+            found.append(_line(run, page))
+            run = []
+        run.append(word)
+    if run:
+        found.append(_line(run, page))
+    return [piece for row in rows_of(found) for piece in _merge_row(row)]
+
+
+def _follows(run: list[Word], word: Word) -> bool:
+    last = run[-1]
+    size = max(last.size, word.size)
+    gap = word.x0 - last.x1
+    if not -0.5 * size < gap < _WIDEST_SPACE * size:
+        return False
+    big = max(run[-6:], key=lambda other: other.size)
+    shift = abs(word.y - big.y)
+    if shift <= 0.1 * size:
+        return True
+    # Off the baseline: raised or lowered, in a smaller size; or the first full-size word after such ones.
+    small, full = sorted((word.size, big.size))
+    return shift < 0.6 * full and (small < 0.88 * full or word.math or last.math)
+
+
+def _line(words: list[Word], page: int) -> Line:
+    sizes: Counter[float] = Counter()
+    for word in words:
+        sizes[round(word.size, 1)] += len(word.text)
+    # The largest size that more than a letter or two have: a formula may be made of indices for its greater part.
+    total = sum(sizes.values())
+    size = max(value for value, count in sizes.items() if count >= 0.25 * total)
+    heights: Counter[float] = Counter()
+    for word in words:
+        if round(word.size, 1) == size:
+            heights[word.y] += len(word.text)
+    y = max(heights, key=lambda value: (heights[value], value))
+    return Line(words, min(w.x0 for w in words), max(w.x1 for w in words), y, size, page)
+
+
+def rows_of(lines: Iterable[Line]) -> list[list[Line]]:
+    """Lines that share a baseline, from the head of the page to its foot; inside a row from left to right."""
+    rows: list[list[Line]] = []
+    for line in sorted(lines, key=lambda line: (-line.y, line.x0)):
+        if rows and rows[-1][0].y - line.y < 0.3 * min(line.size, rows[-1][0].size):
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    for row in rows:
+        row.sort(key=lambda line: line.x0)
+    return rows
+
+
+def _merge_row(row: list[Line]) -> list[Line]:
+    merged: list[Line] = []
+    for piece in row:
+        last = merged[-1] if merged else None
+        size = max(piece.size, last.size) if last else 0.0
+        if last and -0.6 * size < piece.x0 - last.x1 < 0.9 * size and abs(piece.y - last.y) < 0.1 * size:
+            merged[-1] = _line(last.words + piece.words, piece.page)
+        else:
+            merged.append(piece)
+    return merged
+
+
+# ---- what is no text of the document ----
+
+
+def without_line_numbers(words: list[Word]) -> tuple[list[Word], int]:
+    """Leaves out the line numbers of a manuscript: numbers in the margin that count the lines down the page."""
+    groups: defaultdict[int, list[Word]] = defaultdict(list)
+    for word in words:
+        if word.text.isdigit() and len(word.text) <= 4:
+            groups[round(word.x1 / 3)].append(word)
+            groups[-1 - round(word.x0 / 3)].append(word)
+    if not groups:
+        return words, 0
+    others = [word for word in words if not word.text.isdigit()]
+    span = max(word.y for word in words) - min(word.y for word in words)
+    dropped: set[int] = set()
+    for group in groups.values():
+        group.sort(key=lambda word: -word.y)
+        if len(group) >= 4 and group[0].y - group[-1].y > 0.5 * span and _counts_lines(group, others):
+            dropped |= set(map(id, group))
+    return [word for word in words if id(word) not in dropped], len(dropped)
+
+
+def _counts_lines(group: list[Word], others: list[Word]) -> bool:
+    """Numbers that go up by one, or by five, and have the text on one side only."""
+    steps = Counter(int(below.text) - int(above.text) for above, below in itertools.pairwise(group))
+    step, count = steps.most_common(1)[0]
+    if step not in (1, 5) or count < 0.8 * (len(group) - 1) or (step == 1 and len(group) < 6):
+        return False
+    left, right = min(word.x0 for word in group), max(word.x1 for word in group)
+    before, behind = sum(word.x0 < right for word in others), sum(word.x1 > left for word in others)
+    return min(before, behind) <= 0.05 * len(others)
+
+
+def join_drop_caps(words: list[Word]) -> int:
+    """Puts large first letters, which reach down over several lines, back in front of the line that they begin."""
+    num_joined = 0
+    for index in range(len(words) - 1, -1, -1):
+        large = words[index]
+        if len(large.text) != 1 or not large.text.isupper() or large.size < _LEAST_DROP_CAP:
+            continue
+        # The top of the letter is at that of its line: the letter is 0.7 of its size high, the line's capitals too.
+        top = large.y + 0.7 * large.size
+        hosts = [
+            (abs(top - word.y - 0.7 * word.size), place)
+            for place, word in enumerate(words[index + 1 : index + 40])
+            if large.size > 1.7 * word.size and -0.3 * word.size < word.x0 - large.x1 < 1.5 * word.size
+        ]
+        distance, place = min(hosts, default=(large.size, 0))
+        if distance < 0.3 * large.size:
+            host = words[index + 1 + place]
+            host.text, host.x0 = large.text + host.text, large.x0
+            del words[index]
+            num_joined += 1
+    return num_joined
+
+
+def without_running_heads(pages: list[list[Line]]) -> tuple[list[list[Line]], int]:
+    """Leaves out heads, feet and page numbers.
+
+    A piece of text at the head or the foot is one of them if it stands at the same height on other pages (numbers in it may
+    differ), or if its row begins or ends with a number that counts the pages.
+    """
+    edges = [_edge_rows(page) for page in pages]
+    drop = _repeated(edges) | _numbered(edges)
+    return [[line for line in page if id(line) not in drop] for page in pages], len(drop)
+
+
+def _edge_rows(page: list[Line]) -> dict[str, list[list[Line]]]:
+    rows = rows_of(page)
+    if len(rows) < 3:
+        return {"head": rows[:1], "foot": rows[1:]}
+    return {"head": rows[:_HEAD_ROWS], "foot": rows[: _HEAD_ROWS - 1 : -1][:_FOOT_ROWS]}
+
+
+def _key(line: Line) -> str:
+    return re.sub(r"\d+", "#", "".join(plain(line).casefold().split()))
+
+
+def _repeated(edges: list[dict[str, list[list[Line]]]]) -> set[int]:
+    places: defaultdict[tuple[str, str], list[Line]] = defaultdict(list)
+    for page in edges:
+        for zone, rows in page.items():
+            for line in (line for row in rows for line in row):
+                places[zone, _key(line)].append(line)
+    drop: set[int] = set()
+    for (_, key), lines in places.items():
+        if not any(character.isalpha() for character in key):
+            continue  # numbers alone are judged by what they count
+        for line in lines:
+            near = {other.page for other in lines if abs(other.y - line.y) <= _SAME_HEIGHT}
+            if len(near) >= (2 if len(edges) < 20 else 3):
+                drop.add(id(line))
+    return drop
+
+
+def _numbered(edges: list[dict[str, list[list[Line]]]]) -> set[int]:
+    """Rows that carry the page's number: the offset from the page's index is the same on most pages."""
+    numbers: list[tuple[int, list[Line], int]] = []
+    for index, page in enumerate(edges):
+        for rows in page.values():
+            for row in rows[:2]:
+                numbers += [(value - index, row, index) for value in _page_numbers(row)]
+    offsets: Counter[int] = Counter()
+    offsets.update(offset for offset, _ in {(offset, index) for offset, _, index in numbers})
+    if not offsets:
+        return set()
+    best, count = max(offsets.items(), key=lambda item: (item[1], -abs(item[0])))
+    if count < max(2, 0.4 * len(edges)):
+        return set()
+    return {id(line) for offset, row, _ in numbers if offset == best for line in row}
+
+
+def _page_numbers(row: list[Line]) -> set[int]:
+    """Numbers at either end of a row, and of the whole row if it is `- 3 -` or `Page 3 of 7`."""
+    text = " ".join(plain(line) for line in row)
+    words = re.findall(r"[\w.,/-]+", text)
+    if not words or len(text) > 150:
+        return set()
+    ends = {words[0], words[-1], *(words if len(words) <= 4 else ())}
+    return {_value(word) for word in ends if _NUMBER.fullmatch(word)}
+
+
+def _value(text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    total, before = 0, 0
+    for digit in reversed([{"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}[letter] for letter in text]):
+        total += digit if digit >= before else -digit
+        before = max(before, digit)
+    return total
+
+
+# ---- columns ----
+
+
+def in_reading_order(pages: list[list[Line]]) -> list[Line]:
+    """All lines of a document, column by column; every line learns its column and its edges."""
+    gutters = [find_gutter(page) for page in pages]
+    known = [gutter for gutter in gutters if gutter is not None]
+    ordered: list[Line] = []
+    column = 0
+    for index, page in enumerate(pages):
+        gutter = gutters[index]
+        if gutter is None and len(known) >= max(1, 0.3 * len(pages)):
+            gutter = _usual_gutter(gutters, index)
+            gutter = gutter if gutter is not None and _has_side(page, gutter) else None
+        for lines in _columns(page, gutter, 0):
+            for line in _finish_column(lines):
+                line.column = column
+                ordered.append(line)
+            column += 1
+    return ordered
+
+
+def _usual_gutter(gutters: list[float | None], index: int) -> float | None:
+    """That of the nearest page of the same side (left pages and right pages may have other margins)."""
+    same = [other for other in range(len(gutters)) if gutters[other] is not None and (other - index) % 2 == 0]
+    others = same or [other for other in range(len(gutters)) if gutters[other] is not None]
+    return gutters[min(others, key=lambda other: (abs(other - index), other))] if others else None
+
+
+def _has_side(page: list[Line], gutter: float) -> bool:
+    """True if lines of prose fill one side of the gutter."""
+    left = min((line.x0 for line in page), default=0.0)
+    right = max((line.x1 for line in page), default=0.0)
+    full = [line for line in page if line.x1 <= gutter and line.x1 - line.x0 > 0.8 * (gutter - left)]
+    full += [line for line in page if line.x0 >= gutter and line.x1 - line.x0 > 0.8 * (right - gutter)]
+    return len(full) >= 3
+
+
+def find_gutter(lines: list[Line]) -> float | None:
+    """The middle of the empty strip between two columns of prose; None if there is one column."""
+    if len(lines) < 2 * _LEAST_PAIRS:
+        return None
+    left, right = min(line.x0 for line in lines), max(line.x1 for line in lines)
+    if right - left < 100:
+        return None
+    start, num_bins = left, int((right - left) / 2) + 1
+    cover = [0] * (num_bins + 1)
+    for line in lines:
+        cover[int((line.x0 - start) / 2)] += 1
+        cover[min(int((line.x1 - start) / 2) + 1, num_bins)] -= 1
+    total = 0
+    for index in range(num_bins):
+        total += cover[index]
+        cover[index] = total
+    best: tuple[int, int, float] | None = None
+    first, last = int(0.2 * num_bins), int(0.8 * num_bins)
+    for level in sorted(set(cover[first:last]))[:4]:
+        for begin, end in _strips(cover, first, last, level):
+            middle = start + (begin + end + 1.0)
+            if 2.0 * (end - begin + 1) >= 6.0 and _is_gutter(lines, middle, left, right):
+                candidate = (-level, end - begin, middle)
+                best = max(best, candidate) if best else candidate
+        if best:
+            break
+    return best[2] if best else None
+
+
+def _strips(cover: list[int], first: int, last: int, level: int) -> list[tuple[int, int]]:
+    strips: list[tuple[int, int]] = []
+    begin = None
+    for index in range(first, last + 1):
+        inside = index < last and cover[index] <= level
+        if inside and begin is None:
+            begin = index
+        elif not inside and begin is not None:
+            strips.append((begin, index - 1))
+            begin = None
+    return strips
+
+
+def _is_gutter(lines: list[Line], middle: float, left: float, right: float) -> bool:
+    sides = ([line for line in lines if line.x1 <= middle], [line for line in lines if line.x0 >= middle])
+    if min(map(len, sides)) < _LEAST_PAIRS:
+        return False
+    for side, width in zip(sides, (middle - left, right - middle), strict=True):
+        # By characters: displayed formulas come in many small pieces.
+        sizes = [(line.x1 - line.x0, sum(len(w.text) for w in line.words)) for line in side]
+        if sum(n for wide, n in sizes if wide >= _LEAST_FILL * width) < 0.5 * sum(n for _, n in sizes):
+            return False
+    heights = sorted(line.y for line in sides[1])
+    pairs = sum(_count_between(heights, line.y - line.size, line.y + line.size) > 0 for line in sides[0])
+    return pairs >= _LEAST_PAIRS
+
+
+def _count_between(values: list[float], low: float, high: float) -> int:
+    from bisect import bisect_left, bisect_right
+
+    return bisect_right(values, high) - bisect_left(values, low)
+
+
+def _columns(lines: list[Line], gutter: float | None, depth: int) -> list[list[Line]]:
+    """Bands of the page from top to bottom: what crosses the gutter, then what is left of it, then what is right of it."""
+    if gutter is None:
+        return [part for part in _with_margin(lines) if part]
+    bands: list[tuple[bool, list[Line]]] = []
+    heights = (sorted(x.y for x in lines if x.x1 <= gutter), sorted(x.y for x in lines if x.x0 >= gutter))
+    for line in sorted(lines, key=lambda line: (-line.y, line.x0)):
+        on_right = line.x0 + line.x1 > 2 * gutter
+        # A formula too wide for its column has lines of the other column beside it; what is set over both has none.
+        beside = _count_between(heights[not on_right], line.y - 0.8 * line.size, line.y + 0.8 * line.size)
+        crosses = line.x0 < gutter < line.x1 and not beside
+        if bands and bands[-1][0] and not beside:
+            crosses = crosses or _is_last_line(bands[-1][1][-1], line)
+        if not bands or bands[-1][0] != crosses:
+            bands.append((crosses, []))
+        bands[-1][1].append(line)
+    columns: list[list[Line]] = []
+    for crosses, band in _settle(bands):
+        if crosses:
+            columns.append(band)
+            continue
+        left = [line for line in band if line.x0 + line.x1 <= 2 * gutter]
+        for side in (left, [line for line in band if line.x0 + line.x1 > 2 * gutter]):
+            inner = find_gutter(side) if depth + 1 < _MAX_SPLITS else None
+            columns += _columns(side, inner, depth + 1)
+    return columns
+
+
+def _is_last_line(above: Line, line: Line) -> bool:
+    """True if a line goes on under a line over both columns, so that it is short only because its paragraph ends."""
+    close = 0 < above.y - line.y < 1.6 * line.size and abs(above.size - line.size) < 0.04 * line.size
+    return close and abs(above.x0 - line.x0) < 0.3 * line.size
+
+
+def _with_margin(lines: list[Line]) -> list[list[Line]]:
+    """A column, and what stands on the margins beside its lines (notes of the kind that reviews and textbooks have)."""
+    span = max((line.x1 for line in lines), default=0.0) - min((line.x0 for line in lines), default=0.0)
+    wide = [line for line in lines if line.x1 - line.x0 > 0.5 * span]
+    if len(wide) < 2 * _LEAST_PAIRS:
+        return [lines]
+    right = Counter(round(line.x1 / 2) for line in wide).most_common(1)[0][0] * 2.0
+    left = Counter(round(line.x0 / 2) for line in wide).most_common(1)[0][0] * 2.0
+    beside = [line for line in lines if line.x0 > right + 0.5 * line.size or line.x1 < left - 0.5 * line.size]
+    if len(beside) > 0.5 * len(lines):
+        return [lines]
+    members = set(map(id, beside))
+    return [[line for line in lines if id(line) not in members], beside]
+
+
+def _settle(bands: list[tuple[bool, list[Line]]]) -> list[tuple[bool, list[Line]]]:
+    """Rows of one side only that stand between full-width rows belong to these (short last lines, centred titles)."""
+    settled: list[tuple[bool, list[Line]]] = []
+    for index, (crosses, band) in enumerate(bands):
+        inner = 0 < index < len(bands) - 1
+        joins = not crosses and inner and len(rows_of(band)) <= 2 and len(band) <= 3
+        if settled and settled[-1][0] and (joins or crosses):
+            settled[-1][1].extend(band)
+        else:
+            settled.append((crosses, list(band)))
+    return settled
+
+
+def _finish_column(lines: list[Line]) -> list[Line]:
+    """Joins the pieces of each row of a column to one line and writes down the column's edges."""
+    done: list[Line] = []
+    for row in rows_of(lines):
+        words: list[Word] = []
+        breaks: list[int] = []
+        for piece in row:
+            if words:
+                breaks.append(len(words))
+            words = words + piece.words
+        line = _line(words, row[0].page)
+        line.breaks = breaks
+        done.append(line)
+    lefts = Counter(round(line.x0) for line in done if line.x1 - line.x0 > 5 * line.size)
+    edge = min(
+        (x for x, count in lefts.items() if count >= 0.25 * max(lefts.values())), default=min(x.x0 for x in done)
+    )
+    rights = sorted(line.x1 for line in done)
+    for line in done:
+        line.left, line.right = float(edge), rights[int(0.9 * (len(rights) - 1))]
+    return done
