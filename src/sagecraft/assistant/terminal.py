@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sagecraft.inference.local import LocalEngine
 
 #: A command is one word behind a slash; `/etc/hosts` is not one and goes to the model.
-_COMMAND = re.compile(r"^/([a-z]+)(?:\s+(.*))?$", re.DOTALL)
+_COMMAND = re.compile(r"^/([A-Za-z]+)(?:\s+(.*))?$", re.DOTALL)
 _HELP = """\
 /think on|off   think before answering, or answer at once
 /system TEXT    set the system prompt (without TEXT: remove it); the conversation starts anew
@@ -109,7 +109,7 @@ def handle(talk: Talk, line: str, screen: Console) -> bool:
     if command is None:
         answer(talk, line, screen)
         return True
-    name, argument = command.group(1), (command.group(2) or "").strip()
+    name, argument = command.group(1).lower(), (command.group(2) or "").strip()
     if name in ("quit", "exit"):
         return False
     _obey(talk, name, argument)
@@ -120,9 +120,9 @@ def _obey(talk: Talk, name: str, argument: str) -> None:
     if name == "help":
         console.say(_HELP)
     elif name == "think":
-        if argument not in ("on", "off"):
+        if argument.lower() not in ("on", "off"):
             raise UserError(f"/think {argument}: say /think on or /think off (it is {talk.thinking})")
-        talk.thinking = "on" if argument == "on" else "off"
+        talk.thinking = "on" if argument.lower() == "on" else "off"
         console.say(f"thinking {talk.thinking}", style="dim")
     elif name == "system":
         talk.system = argument or None

@@ -72,6 +72,15 @@ def test_ctrl_c_stops_the_reply_and_keeps_what_was_said(scripted, screen: Consol
     assert talk.messages[1].content
 
 
+def test_a_command_in_capitals_is_a_command(scripted, screen: Console) -> None:
+    talk = Talk(scripted("Yes."))
+    handle(talk, "/Think ON", screen)
+    assert talk.thinking == "on"
+    assert not talk.engine.prompts
+    handle(talk, "/etc/Hosts is a file", screen)
+    assert len(talk.engine.prompts) == 1
+
+
 def test_commands(scripted, screen: Console, tmp_path: Path) -> None:
     talk = Talk(scripted("Yes."))
     handle(talk, "/system Be brief.", screen)
