@@ -11,6 +11,7 @@ _CC_URL = re.compile(
 )
 _CC_NAME = re.compile(r"^cc[ -]?(by(?:[ -]nc)?(?:[ -](?:nd|sa))?)(?:[ -]v?(\d\.\d))?(?:[ -][a-z]+)?$", re.IGNORECASE)
 _ARXIV_URL = re.compile(r"arxiv\.org/licenses/nonexclusive-distrib/(\d\.\d)", re.IGNORECASE)
+_ARXIV_ASSUMED = re.compile(r"arxiv\.org/licenses/(assumed-[\d-]+\d)", re.IGNORECASE)
 _NAMES = {
     "cc0": "CC0-1.0",
     "cc0 1.0": "CC0-1.0",
@@ -34,6 +35,8 @@ def normalize_license(stated: str) -> str:
         return {"zero": f"CC0-{version}", "mark": f"CC-PDM-{version}"}.get(kind, f"CC-{kind.upper()}-{version}")
     if found := _ARXIV_URL.search(text):
         return f"arXiv-nonexclusive-{found.group(1)}"
+    if found := _ARXIV_ASSUMED.search(text):
+        return f"arXiv-{found.group(1).lower()}"
     if found := _CC_NAME.match(text):
         name = f"CC-{found.group(1).upper().replace(' ', '-')}"
         return f"{name}-{found.group(2)}" if found.group(2) else name
@@ -44,3 +47,18 @@ def is_allowed(license_name: str, allowed: Sequence[str]) -> bool:
     """True if a licence matches one of the patterns (`CC-BY-4.0`, `CC-BY-*`; case does not matter)."""
     name = license_name.lower()
     return any(fnmatch.fnmatchcase(name, normalize_license(pattern).lower()) for pattern in allowed)
+
+
+#: Text that arXiv was given for itself: the non-exclusive licence, the one assumed before 2004, and no statement at all.
+ARXIV_UNSTATED = "arXiv-unstated"
+_REPUBLISHABLE = ("cc0-*", "cc-pdm-*", "cc-by-?.?", "cc-by-sa-*", "cc-by", "cc-by-sa", "mit", "apache-2.0")
+
+
+def is_arxiv_default(license_name: str) -> bool:
+    """True for text that arXiv may distribute and others may not."""
+    return license_name.lower().startswith("arxiv-")
+
+
+def may_republish(license_name: str) -> bool:
+    """True if the text of a document may be given on, changed and for any purpose; False where nothing says so."""
+    return is_allowed(license_name, _REPUBLISHABLE)
