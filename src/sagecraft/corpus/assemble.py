@@ -1,23 +1,36 @@
 """Assembling a corpus from the parts that workers left: shares, duplicates, final shards, and the audit.
 
-One pass over the parts in the order of the sources, by one process; what it holds is a shard and a few bytes a document.
+Two passes over the parts in the order of the sources, by one process: the first decides what repeats what, the second
+writes. What is held is a shard and some 230 bytes a document.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sagecraft.artifact import read_jsonl
+from sagecraft.corpus.dedup import Check, dropped
+from sagecraft.corpus.dedup_report import DuplicateAudit, audit_of
 from sagecraft.corpus.documents import Document, Dropped, Shards, read_documents, read_dropped
-from sagecraft.corpus.facts import Facts, facts_of
+from sagecraft.corpus.duplicates import decide
+from sagecraft.corpus.facts import Facts
 from sagecraft.corpus.ingest_report import Audit
+from sagecraft.corpus.marks import Marks
 from sagecraft.corpus.share import take_share
-from sagecraft.corpus.tasks import FACTS, Plan, PlannedSource, part_folder
+from sagecraft.corpus.stored import StoredDocuments
+from sagecraft.corpus.tasks import FACTS, MARKS, PartWriter, Plan, PlannedSource, part_folder
 from sagecraft.errors import UserError
 
+if TYPE_CHECKING:
+    pass
 
-def assemble(folder: Path, plan: Plan, out: Path, shard_documents: int) -> Audit:
+_CUT = "cut"
+
+
+def assemble(folder: Path, plan: Plan, out: Path, shard_documents: int) -> tuple[Audit, DuplicateAudit]:
     """Writes the documents and the drops of all parts.
 
     Args:
@@ -26,54 +39,72 @@ def assemble(folder: Path, plan: Plan, out: Path, shard_documents: int) -> Audit
         out: folder of the artifact.
         shard_documents: documents in a file.
 
+    Returns:
+        What was kept and dropped, and what was found of duplicates.
+
     Raises:
         UserError: a source without one document that can be used.
     """
-    audit = Audit()
+    sources = [(planned, _folders(folder, plan, number)) for number, planned in enumerate(plan.sources)]
+    corpus = StoredDocuments([part for _, parts in sources for part in parts])
+    check = Check(plan.dedup, corpus)
+    marks = (Marks.read(part / MARKS) for _, parts in sources for part in parts)
+    decisions = decide(itertools.chain(marks, [check.marks]), plan.dedup, folder, check.texts)
+    audit = Audit(check.result(decisions))
+    decisions = decisions.of_first(len(corpus))
+    names = corpus.ids(decisions.named())
     shards = Shards(out, shard_documents)
-    for source in plan.sources:
-        num_kept = 0
-        examples: list[str] = []
-        for row, facts in _rows(folder, source):
-            if isinstance(row, Document):
-                num_kept += 1
-                shards.keep(row)
-                audit.keep(row, facts or facts_of(row))
-                continue
-            if len(examples) < 3:
-                examples.append(f"{row.id}: {row.reason}" + (f" ({row.detail})" if row.detail else ""))
+    positions = itertools.count()
+    for planned, parts in sources:
+        drops = [*planned.dropped, *_drops(folder, planned)]
+        _check_source(planned, parts, drops)
+        for part in parts:
+            for document, facts in _documents(part):
+                duplicate = decisions.get(next(positions))
+                if duplicate is None:
+                    shards.keep(document)
+                    audit.keep(document, facts)
+                else:
+                    drops.append(dropped(document, duplicate, names))
+        for row in drops:
             shards.drop(row)
             audit.drop(row)
-        if not num_kept:
-            seen = f"; dropped were {'; '.join(examples)}" if examples else ""
-            raise UserError(f"{source.source.written}: empty corpus: it holds no document that can be used{seen}"[:500])
-    shards.flush()
-    return audit
+    shards.flush(always=True)
+    return audit, audit_of(decisions, corpus, [planned.source.written for planned in plan.sources])
 
 
-def _rows(folder: Path, planned: PlannedSource) -> Iterator[tuple[Document | Dropped, Facts | None]]:
-    """Documents with their facts (None where a share has cut the document), and drops."""
-    for dropped in planned.dropped:
-        yield dropped, None
+def _folders(folder: Path, plan: Plan, number: int) -> list[Path]:
+    """Folders with the documents of a source: its parts, or one that holds the share that is taken of them."""
+    planned = plan.sources[number]
+    parts = [part_folder(folder, task) for task in planned.tasks]
     if planned.share == (0.0, 1.0):
-        yield from _documents(folder, planned)
-        for dropped in _drops(folder, planned):
-            yield dropped, None
-        return
-    total = sum(facts.num_chars for _, facts in _documents(folder, planned))
-    for document in take_share((document for document, _ in _documents(folder, planned)), total, planned.share):
-        yield document, None
-    for dropped in _drops(folder, planned):
-        yield dropped, None
+        return parts
+    total = sum(facts.num_chars for part in parts for facts in _facts(part))
+    documents = itertools.chain.from_iterable(read_documents(part) for part in parts)
+    cut = folder / _CUT / f"{number:05d}"
+    writer = PartWriter(cut, plan.dedup, number)
+    for document in take_share(documents, total, planned.share):
+        writer.keep(document)
+    writer.finish()
+    return [cut]
 
 
-def _documents(folder: Path, planned: PlannedSource) -> Iterator[tuple[Document, Facts]]:
-    for number in planned.tasks:
-        part = part_folder(folder, number)
-        facts = (Facts.model_validate(row) for row in read_jsonl(part / FACTS))
-        yield from zip(read_documents(part), facts, strict=True)
+def _facts(part: Path) -> Iterator[Facts]:
+    return (Facts.model_validate(row) for row in read_jsonl(part / FACTS))
+
+
+def _documents(part: Path) -> Iterator[tuple[Document, Facts]]:
+    return zip(read_documents(part), _facts(part), strict=True)
 
 
 def _drops(folder: Path, planned: PlannedSource) -> Iterator[Dropped]:
     for number in planned.tasks:
         yield from read_dropped(part_folder(folder, number))
+
+
+def _check_source(planned: PlannedSource, parts: list[Path], drops: list[Dropped]) -> None:
+    if any(True for part in parts for _ in _facts(part)):
+        return
+    examples = [f"{row.id}: {row.reason}" + (f" ({row.detail})" if row.detail else "") for row in drops[:3]]
+    seen = f"; dropped were {'; '.join(examples)}" if examples else ""
+    raise UserError(f"{planned.source.written}: empty corpus: it holds no document that can be used{seen}"[:500])

@@ -10,16 +10,29 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagecraft.corpus.pool import LimitsConfig, Pool
-from sagecraft.corpus.tasks import Plan, part_folder, unfinished
 from sagecraft.errors import MachineError, UserError
+
+if TYPE_CHECKING:
+    from sagecraft.corpus.tasks import Plan
 
 Executor = Literal["local", "slurm", "ray"]
 _POLL_SECONDS = 10.0
+
+
+class LimitsConfig(BaseModel):
+    """What a file may take of a worker before it is kept aside."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    document_seconds: float = Field(
+        default=120.0, gt=0, description="time for one document, in seconds; a thesis of 2 MB takes about two"
+    )
+    worker_mib: int = Field(
+        default=1024, ge=256, description="memory of a worker, in MiB; what needs more is kept aside"
+    )
 
 
 class SlurmConfig(BaseModel):
@@ -53,6 +66,9 @@ def run_all(
         slurm: the job to ask for.
         beat: called for every row where progress can be seen.
     """
+    from sagecraft.corpus.pool import Pool
+    from sagecraft.corpus.tasks import unfinished
+
     tasks = unfinished(folder, plan)
     if not tasks:
         return
@@ -86,6 +102,9 @@ class _Rank:
         self.limits = limits
 
     def __call__(self, data: object = None, rank: int = 0, world_size: int = 1) -> None:  # noqa: ARG002 - datatrove's form
+        from sagecraft.corpus.pool import Pool
+        from sagecraft.corpus.tasks import part_folder
+
         task = self.tasks[rank]
         if not part_folder(self.folder, task).is_dir():
             Pool(self.folder, self.limits, 1, lambda: None).run([task])
@@ -115,6 +134,8 @@ def _run_ray(folder: Path, step: _Rank, num_workers: int | None) -> None:
 
 
 def _run_slurm(folder: Path, step: _Rank, num_workers: int | None, slurm: SlurmConfig) -> None:
+    from sagecraft.corpus.tasks import part_folder
+
     executor = slurm_executor(folder, step, num_workers, slurm)
     executor.run()
     job = str(executor.job_id)

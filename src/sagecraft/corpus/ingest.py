@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
-from sagecraft.corpus.executors import Executor, SlurmConfig
+from sagecraft.corpus.dedup import DedupConfig
+from sagecraft.corpus.executors import Executor, LimitsConfig, SlurmConfig
 from sagecraft.corpus.filters import FilterConfig
-from sagecraft.corpus.pool import LimitsConfig
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class IngestConfig(BaseModel):
         description="files, folders and archives, or {path, share, license} each; read in this order",
     )
     filters: FilterConfig = Field(default=FilterConfig(), description="what a document must be like")
+    dedup: DedupConfig = Field(default=DedupConfig(), description="what counts as a duplicate, within and across paths")
     shard_documents: int = Field(
         default=2000, ge=1, description="documents in a Parquet file; a file ends at 32 M characters in any case"
     )
@@ -93,14 +94,14 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path) -> Manifest
         out, kind="documents", stage="ingest", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
         scratch = build.scratch("reading")
-        plan = make_plan(scratch, config.filters, _sources(config, inputs))
+        plan = make_plan(scratch, config.filters, config.dedup, _sources(config, inputs))
         with console.progress("documents") as tick:
             run_all(
                 scratch, plan, config.executor, config.limits, config.workers, config.slurm, lambda: tick.advance(1)
             )
-        audit = assemble(scratch, plan, build.path, config.shard_documents)
+        audit, duplicates = assemble(scratch, plan, build.path, config.shard_documents)
         build.stats.update(audit.stats())
-        write_report(build.path / "report.html", audit, config)
+        write_report(build.path / "report.html", audit, duplicates, config)
     return build.manifest
 
 

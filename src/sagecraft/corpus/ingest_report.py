@@ -12,6 +12,7 @@ from sagecraft.corpus.documents import Document, Dropped
 from sagecraft.corpus.facts import Facts
 
 if TYPE_CHECKING:
+    from sagecraft.corpus.dedup_report import DuplicateAudit
     from sagecraft.corpus.ingest import IngestConfig
 
 _SAMPLES_PER_REASON = 5
@@ -23,7 +24,9 @@ _LENGTHS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 class Audit:
     """Counts what passes by."""
 
-    def __init__(self) -> None:
+    def __init__(self, checked: dict[str, Any] | None = None) -> None:
+        #: figures of the duplicates that were planted, if that was asked for
+        self.checked = checked or {}
         self.num_documents = self.num_words = self.num_chars = 0
         self.num_display = self.num_inline = 0
         self.words: dict[str, Counter[str]] = {
@@ -77,11 +80,13 @@ class Audit:
             "withheld": dict(sorted(self.withheld.items())),
             "num_dropped": self.reasons.total(),
             "dropped": dict(sorted(self.reasons.items())),
+            **self.checked,
         }
 
 
-def write_report(path: Path, audit: Audit, config: IngestConfig) -> None:
+def write_report(path: Path, audit: Audit, duplicates: DuplicateAudit, config: IngestConfig) -> None:
     """Writes the page."""
+    from sagecraft.corpus.dedup_report import add_section
     from sagecraft.reporting.page import Page
 
     names = [entry if isinstance(entry, str) else entry.path for entry in config.paths]
@@ -107,6 +112,7 @@ def write_report(path: Path, audit: Audit, config: IngestConfig) -> None:
     page.heading("Training or withheld")
     page.paragraph("What the documents and their sidecars say; the withhold stage decides about the others.")
     page.table(["", "documents"], [[name, count] for name, count in sorted(audit.withheld.items())])
+    add_section(page, duplicates)
     _drops(page, audit)
     write_text(path, page.render())
 

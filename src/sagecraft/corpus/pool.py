@@ -17,26 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from sagecraft.corpus.executors import LimitsConfig
 from sagecraft.corpus.tasks import Skip, add_skip, load_skips
 from sagecraft.errors import MachineError, UserError
 
 #: A worker that has not said a word after so many seconds will not start.
 _START_SECONDS = 120.0
 _LOG_TAIL = 400
-
-
-class LimitsConfig(BaseModel):
-    """What a file may take of a worker before it is kept aside."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    document_seconds: float = Field(
-        default=120.0, gt=0, description="time for one document, in seconds; a thesis of 2 MB takes about two"
-    )
-    worker_mib: int = Field(
-        default=1024, ge=256, description="memory of a worker, in MiB; what needs more is kept aside"
-    )
 
 
 def worker_command(folder: Path, limits: LimitsConfig) -> list[str]:

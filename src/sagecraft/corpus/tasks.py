@@ -20,9 +20,11 @@ from pydantic import BaseModel, ConfigDict
 from sagecraft import artifact
 from sagecraft.corpus import filters
 from sagecraft.corpus.clean import clean
+from sagecraft.corpus.dedup import DedupConfig
 from sagecraft.corpus.documents import Document, Dropped, Shards
 from sagecraft.corpus.facts import Facts, facts_of
 from sagecraft.corpus.filters import FilterConfig
+from sagecraft.corpus.marks import Marks, join, mark
 from sagecraft.corpus.sources.files import Item, Listing, Source, list_source, read_item
 from sagecraft.errors import SagecraftError
 
@@ -31,8 +33,10 @@ _TASK_BYTES = 4 * 2**20
 _TASK_ITEMS = 200
 #: Documents a task holds in memory before it writes them.
 _PART_DOCUMENTS = 500
+#: Documents that are marked together: between 64 and 1,024 the speed is the same within a fifth.
+_MARKED_TOGETHER = 128
 _PLAN, _TASKS, _SKIPS, _PARTS = "plan.json", "tasks", "skips", "parts"
-FACTS = "facts.jsonl"
+FACTS, MARKS = "facts.jsonl", "marks.npz"
 
 #: Told of every item that begins (its number) and of every document or drop that was made (None).
 Watch = Callable[[int | None], None]
@@ -62,6 +66,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     filters: FilterConfig
+    dedup: DedupConfig
     sources: list[PlannedSource]
 
     @property
@@ -87,7 +92,9 @@ class Skip(BaseModel):
     detail: str
 
 
-def make_plan(folder: Path, rules: FilterConfig, sources: list[tuple[Source, tuple[float, float]]]) -> Plan:
+def make_plan(
+    folder: Path, rules: FilterConfig, dedup: DedupConfig, sources: list[tuple[Source, tuple[float, float]]]
+) -> Plan:
     """Lists every source and writes the plan; finished parts of the same plan stay."""
     planned: list[PlannedSource] = []
     for left in (folder / _PARTS).glob("*.work-*"):
@@ -110,7 +117,7 @@ def make_plan(folder: Path, rules: FilterConfig, sources: list[tuple[Source, tup
                 tasks=tasks,
             )
         )
-    plan = Plan(filters=rules, sources=planned)
+    plan = Plan(filters=rules, dedup=dedup, sources=planned)
     artifact.write_text(folder / _PLAN, plan.model_dump_json())
     return plan
 
@@ -171,8 +178,44 @@ def add_skip(folder: Path, number: int, skip: Skip) -> None:
     artifact.write_json(folder / _SKIPS / f"{number:05d}.json", [each.model_dump() for each in skips])
 
 
+class PartWriter:
+    """Writes a part: documents with their facts and marks, and drops, in batches."""
+
+    def __init__(self, folder: Path, dedup: DedupConfig, source: int) -> None:
+        self._folder = folder
+        self._dedup = dedup
+        self._source = source
+        self._shards = Shards(folder, _PART_DOCUMENTS)
+        self._facts: list[Facts] = []
+        self._batch: list[Document] = []
+        self._marks: list[Marks] = []
+
+    def keep(self, document: Document) -> None:
+        """Adds a document."""
+        self._shards.keep(document)
+        self._facts.append(facts_of(document))
+        self._batch.append(document)
+        if len(self._batch) >= _MARKED_TOGETHER:
+            self._mark()
+
+    def drop(self, dropped: Dropped) -> None:
+        """Adds what was kept aside."""
+        self._shards.drop(dropped)
+
+    def finish(self) -> None:
+        """Writes what is left."""
+        self._shards.flush(always=True)
+        self._mark()
+        join(self._marks).write(self._folder / MARKS)
+        artifact.write_text(self._folder / FACTS, "".join(f"{row.model_dump_json()}\n" for row in self._facts))
+
+    def _mark(self) -> None:
+        self._marks.append(mark(self._batch, self._dedup, self._source))
+        self._batch = []
+
+
 def run_task(folder: Path, plan: Plan, number: int, watch: Watch) -> None:
-    """Does one task: reads, cleans, filters, and leaves its part.
+    """Does one task: reads, cleans, filters, marks, and leaves its part.
 
     Args:
         folder: of the plan.
@@ -184,18 +227,15 @@ def run_task(folder: Path, plan: Plan, number: int, watch: Watch) -> None:
     planned = plan.sources[task.source]
     work = folder / _PARTS / f"{number:05d}.work-{os.getpid()}"
     work.mkdir(parents=True)
-    shards = Shards(work, _PART_DOCUMENTS)
-    facts: list[Facts] = []
+    writer = PartWriter(work, plan.dedup, task.source)
     for row in _rows(planned, task, load_skips(folder, number), work / "unpacked", watch):
         kept = _judge(row, plan.filters) if isinstance(row, Document) else row
         if isinstance(kept, Document):
-            shards.keep(kept)
-            facts.append(facts_of(kept))
+            writer.keep(kept)
         else:
-            shards.drop(kept)
+            writer.drop(kept)
         watch(None)
-    shards.flush(always=True)
-    artifact.write_text(work / FACTS, "".join(f"{row.model_dump_json()}\n" for row in facts))
+    writer.finish()
     try:
         work.rename(part_folder(folder, number))
     except OSError:

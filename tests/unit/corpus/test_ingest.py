@@ -7,6 +7,7 @@ from sagecraft.artifact import load
 from sagecraft.corpus.documents import read_documents, read_dropped
 from sagecraft.corpus.filters import FilterConfig
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig, run
+from sagecraft.corpus.marks import text_hash
 from sagecraft.corpus.tasks import with_title
 from sagecraft.errors import UserError
 
@@ -127,7 +128,7 @@ def test_drops_have_their_reasons(tmp_path, corpus):
     assert len(found) == 6
     page = (tmp_path / "out/report.html").read_text()
     assert "duplicate-text" in page
-    assert "the same text as lit/a" in page
+    assert "repeats lit/a" in page
 
 
 def test_files_of_one_stem_are_told_apart(tmp_path, corpus):

@@ -12,9 +12,9 @@ import pytest
 
 from sagecraft.corpus import pool
 from sagecraft.corpus.documents import read_documents, read_dropped
+from sagecraft.corpus.executors import LimitsConfig
 from sagecraft.corpus.filters import FilterConfig
 from sagecraft.corpus.ingest import IngestConfig, run
-from sagecraft.corpus.pool import LimitsConfig
 from sagecraft.errors import MachineError
 
 #: A worker whose reader of plain text does what the text says.
@@ -123,7 +123,7 @@ def test_killed_in_the_middle_it_does_the_unfinished_tasks_only(tmp_path, monkey
     ingest(folder, tmp_path / "straight")
     code = (
         "from pathlib import Path; from sagecraft.corpus.ingest import *; from sagecraft.corpus.filters import *\n"
-        "from sagecraft.corpus.pool import LimitsConfig\n"
+        "from sagecraft.corpus.executors import LimitsConfig\n"
         f"run(IngestConfig(paths=[{str(folder)!r}], filters=FilterConfig(min_words=1), workers=1,"
         "limits=LimitsConfig(document_seconds=3.0, worker_mib=512)),"
         f"{{'path0': Path({str(folder)!r})}}, Path({str(out)!r}))"
