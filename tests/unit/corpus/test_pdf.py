@@ -322,7 +322,7 @@ def test_a_page_of_contents_goes(tmp_path):
 
 
 def test_turned_pages_are_read_along_their_text(tmp_path):
-    lines = [piece for piece in column(0, 0, 70, prose(1, 60))]
+    lines = column(0, 0, 70, prose(1, 60))
     # The page's text runs upwards: x becomes y, and the first line stands at the left.
     page = [Text(100 - piece.y, 60 + piece.x, piece.text, turned=True) for piece in lines]
     assert squeeze(read(tmp_path, [page]).text) == prose(1, 60)

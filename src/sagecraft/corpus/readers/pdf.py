@@ -106,7 +106,7 @@ def _death(number: int) -> ReaderError:
     name = signal.Signals(-number).name if -number in signal.valid_signals() else str(number)
     if -number == signal.SIGXCPU:
         return ReaderError("pdf-timeout", "it took more processor time than a PDF of its size may")
-    return ReaderError("pdf-damaged", f"the reader of this file ended by {name}")
+    return ReaderError("pdf-damaged", f"its reader ended by {name}: a fault, or more memory than it may take")
 
 
 class _Server:

@@ -73,6 +73,8 @@ def compose(pages: list[Page], meta_title: str, meta_author: str) -> dict[str, A
     text = Paragraphs(blocks, usual, counts)
     counts["paragraphs_rejoined"] = rejoin(blocks, usual)
     body = _render(blocks, text, front, counts)
+    if not blocks:
+        raise ReaderError("no-text", "nothing but titles, running heads and references")
     counts["pages"] = len(pages)
     return {
         "text": body,

@@ -238,8 +238,9 @@ def without_running_heads(pages: list[list[Line]]) -> tuple[list[list[Line]], in
 def _edge_rows(page: list[Line]) -> dict[str, list[list[Line]]]:
     rows = rows_of(page)
     if len(rows) < 3:
-        return {"head": rows[:1], "foot": rows[1:]}
-    return {"head": rows[:_HEAD_ROWS], "foot": rows[: _HEAD_ROWS - 1 : -1][:_FOOT_ROWS]}
+        return {"foot": rows[1:]}
+    most = len(rows) // 3  # what fills a short page is its text
+    return {"head": rows[: min(_HEAD_ROWS, most)], "foot": rows[: -min(_FOOT_ROWS, most) - 1 : -1]}
 
 
 def _key(line: Line) -> str:
