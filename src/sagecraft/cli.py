@@ -122,6 +122,18 @@ def plan(
 
 
 @app.command()
+def harvest(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yml", help="what to get from where (docs/harvest.md)")],
+    out: Out,
+    json: Json = False,
+) -> None:
+    """Get literature from servers, or what an earlier harvest is missing."""
+    from sagecraft.corpus.harvest import harvest_from_yaml
+
+    _finish(harvest_from_yaml(config, out), out, json)
+
+
+@app.command()
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="files, folders")],
     out: Out,

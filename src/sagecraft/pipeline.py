@@ -6,7 +6,7 @@ import importlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.chat.messages import read_conversations
+from sagecraft.corpus.harvest import local_files
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.errors import UserError
 from sagecraft.evaluation.evaluate import EvaluateConfig
@@ -28,6 +29,7 @@ from sagecraft.recipe import Recipe, resolve
 #: stage → (module that holds its `run` and `VERSION`, kind of artifact it makes).
 STAGES: dict[str, tuple[str, str]] = {
     "fetch": ("sagecraft.models.fetch", "model"),
+    "harvest": ("sagecraft.corpus.harvest", "literature"),
     "ingest": ("sagecraft.corpus.ingest", "documents"),
     "withhold": ("sagecraft.corpus.withhold", "documents"),
     "pack": ("sagecraft.tokens.pack", "tokens"),
@@ -90,7 +92,14 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
         name = str(local) if local is not None and local.suffix == ".gguf" else recipe.base.name
         _check(lambda: find(name), "base.name", faults)
         yield Step("fetch", "fetch", FetchConfig(name=name, revision=recipe.base.revision))
-    yield _ingest("ingest", "corpus.paths", recipe.corpus, folder, faults)
+    corpus = _ingest("ingest", "corpus.paths", recipe.corpus, folder, faults)
+    if recipe.harvest is not None:
+        files = {
+            key: _file(path, f"harvest: {key}", folder, faults) for key, path in local_files(recipe.harvest).items()
+        }
+        yield Step("harvest", "harvest", recipe.harvest, {key: found for key, found in files.items() if found})
+        corpus = replace(corpus, inputs={**corpus.inputs, "harvest": Ref("harvest", "literature")})
+    yield corpus
     general = recipe.general
     for name, key, sources in (
         ("ingest-replay", "general.replay", general.replay),
@@ -99,7 +108,11 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
         if sources:
             yield _ingest(name, key, IngestConfig(paths=sources), folder, faults)
     faults += _measured_and_trained_on(recipe, folder)
-    yield Step("withhold", "withhold", recipe.withhold, {"documents": Ref("ingest", "documents")})
+    withheld: dict[str, Ref | Path] = {"documents": Ref("ingest", "documents")}
+    if recipe.withhold.file:
+        listed = _file(recipe.withhold.file, "withhold.file", folder, faults)
+        withheld |= {"file": listed} if listed else {}
+    yield Step("withhold", "withhold", recipe.withhold, withheld)
     training = Ref("withhold", "documents", "training")
     if recipe.pack is not None:
         inputs: dict[str, Ref | Path] = {"documents": training, "model": base}
@@ -288,7 +301,7 @@ def run_steps(
             target = out / step.name
             artifact.settle(target)
             label = f"[{number}/{len(steps)}] {step.name}"
-            if step.name not in forced and artifact.is_finished(target, _mark(step, inputs)):
+            if step.name not in forced and _is_done(step, inputs, target):
                 console.say(f"{label}: finished before, nothing it depends on has changed; skipped", style="dim")
                 journal.append((step, "skipped", 0.0))
                 continue
@@ -297,6 +310,13 @@ def run_steps(
             _run(step, inputs, target)
             journal.append((step, "ran", time.monotonic() - began))
     return journal
+
+
+def _is_done(step: Step, inputs: Mapping[str, Path], target: Path) -> bool:
+    if not artifact.is_finished(target, _mark(step, inputs)):
+        return False
+    # A harvest that lacks what did not arrive asks for it again, and for nothing else.
+    return step.stage != "harvest" or not artifact.load(target).stats["num_failed"]
 
 
 def _run(step: Step, inputs: Mapping[str, Path], target: Path) -> Manifest:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sagecraft.corpus.harvest import HarvestConfig
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.corpus.withhold import WithholdConfig
 from sagecraft.errors import UserError
@@ -68,6 +69,7 @@ class Recipe(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the folder under runs/")
     seed: int = Field(default=0, description="seed of every stage that does not set its own")
     base: BaseSection
+    harvest: HarvestConfig | None = None
     corpus: IngestConfig
     general: GeneralSection = GeneralSection()
     withhold: WithholdConfig

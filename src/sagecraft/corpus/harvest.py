@@ -33,6 +33,7 @@ from sagecraft.corpus.sources.oai import ArxivConfig, list_records
 from sagecraft.corpus.sources.state import State
 from sagecraft.corpus.sources.wikipedia import Wikipedia, WikipediaConfig
 from sagecraft.errors import MachineError, UserError
+from sagecraft.settings import explained, read_yaml_mapping
 
 VERSION = 1
 FILES = "files"
@@ -76,10 +77,13 @@ class HarvestConfig(BaseModel):
         description="largest share of a source's items that may have failed; with more the run ends with an error",
         exclude=True,
     )
-    http: HttpConfig = Field(default=HttpConfig(), exclude=True)
-    arxiv: ArxivConfig | None = None
-    eprints: EprintsConfig | None = None
-    bulk: BulkConfig | None = None
+    http: HttpConfig = Field(default=HttpConfig(), exclude=True, description="patience with servers")
+    arxiv: ArxivConfig | None = Field(
+        default=None,
+        description="records of arXiv: the papers that `eprints` and `bulk` get, or abstracts where neither does",
+    )
+    eprints: EprintsConfig | None = Field(default=None, description="papers from arXiv, one by one")
+    bulk: BulkConfig | None = Field(default=None, description="papers from arXiv's bulk archives")
     wikipedia: Annotated[list[WikipediaConfig], BeforeValidator(_one_or_more)] = Field(
         default=[], description="one wiki or several"
     )
@@ -148,13 +152,37 @@ def run(config: HarvestConfig, inputs: Mapping[str, Path], out: Path, *, clock: 
         return earlier
 
 
+def harvest_from_yaml(path: Path, out: Path) -> Manifest:
+    """Runs a file whose keys are those of the section `harvest` of a recipe. A whole harvest is not asked for again.
+
+    Raises:
+        UserError: one line a fault.
+    """
+    value = read_yaml_mapping(path, "a harvest is a mapping of sources")
+    with explained(HarvestConfig, str(path)):
+        config = HarvestConfig.model_validate(value)
+    inputs = {}
+    for name, written in local_files(config).items():
+        places = (Path(written).expanduser(), path.parent / Path(written).expanduser())
+        inputs[name] = next((place for place in places if place.is_file()), places[0])
+    artifact.settle(out)
+    if _is_whole(config, inputs, out) and not artifact.load(out).stats["num_failed"]:
+        console.say(f"{out}: nothing is missing; delete the folder to harvest afresh")
+        return artifact.load(out)
+    return run(config, inputs, out)
+
+
+def _is_whole(config: HarvestConfig, inputs: Mapping[str, Path], out: Path) -> bool:
+    """True if this very harvest stands at `out`, whatever failed in it."""
+    if not artifact.is_artifact(out) or not all(path.is_file() for path in inputs.values()):
+        return False
+    digests = {name: artifact.input_digest(path) for name, path in sorted(inputs.items())}
+    return artifact.is_finished(out, artifact.fingerprint("harvest", VERSION, config.model_dump(mode="json"), digests))
+
+
 def _incomplete(config: HarvestConfig, inputs: Mapping[str, Path], out: Path) -> Manifest | None:
     """The artifact that stands at `out`, if it is this harvest and something failed in it."""
-    if not (out / artifact.MANIFEST).is_file():
-        return None
-    digests = {name: artifact.input_digest(path) for name, path in sorted(inputs.items())}
-    mark = artifact.fingerprint("harvest", VERSION, config.model_dump(mode="json"), digests)
-    if not artifact.is_finished(out, mark):
+    if not _is_whole(config, inputs, out):
         return None
     manifest = artifact.load(out, "literature")
     return manifest if manifest.stats["num_failed"] else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+#: How settings write a month.
+MONTH = r"^\d{4}-(0[1-9]|1[0-2])$"
 _NEW = r"\d{4}\.\d{4,5}"
 _OLD = r"[a-z][a-z-]*(?:\.[A-Z]{2})?/\d{7}"
 _WRITTEN = re.compile(

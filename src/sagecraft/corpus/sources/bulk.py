@@ -21,7 +21,7 @@ from sagecraft.corpus.licenses import ARXIV_UNSTATED
 from sagecraft.corpus.readers.mathml import local_name
 from sagecraft.corpus.readers.result import ReaderError
 from sagecraft.corpus.readers.xml import parse_xml, parse_xml_bytes
-from sagecraft.corpus.sources.arxiv_ids import file_stem, from_member, month_of, month_of_yymm
+from sagecraft.corpus.sources.arxiv_ids import MONTH, file_stem, from_member, month_of, month_of_yymm
 from sagecraft.corpus.sources.arxiv_papers import keep_paper, paper_metadata, sniff
 from sagecraft.corpus.sources.context import Context
 from sagecraft.corpus.sources.http import Expected, PassingError, Reply, check_address, verify_digest
@@ -29,7 +29,6 @@ from sagecraft.corpus.sources.items import ItemError, Result, of_error, safe_pat
 from sagecraft.errors import UserError
 
 NAME = "bulk"
-_MONTH = r"^\d{4}-(0[1-9]|1[0-2])$"
 #: Archives are cut at about 500 MB.
 _MAX_ARCHIVE_BYTES = 8 * 2**30
 
@@ -52,8 +51,8 @@ class BulkConfig(BaseModel):
         description="folder or address that the names in the manifest begin at (`src/…`); by default where the manifest is, "
         "or the folder above",
     )
-    from_: str | None = Field(default=None, alias="from", pattern=_MONTH, description="first month, YYYY-MM")
-    until: str | None = Field(default=None, pattern=_MONTH, description="last month, YYYY-MM")
+    from_: str | None = Field(default=None, alias="from", pattern=MONTH, description="first month, YYYY-MM")
+    until: str | None = Field(default=None, pattern=MONTH, description="last month, YYYY-MM")
     identifiers: list[str] = Field(
         default=[],
         description="patterns of papers to take (`2101.0*`, `hep-th/*`); by default all that the section `arxiv` lists, or all",

@@ -20,7 +20,7 @@ from sagecraft.corpus.licenses import ARXIV_UNSTATED, normalize_license
 from sagecraft.corpus.readers.mathml import local_name
 from sagecraft.corpus.readers.result import ReaderError
 from sagecraft.corpus.readers.xml import parse_xml_bytes
-from sagecraft.corpus.sources.arxiv_ids import month_of, normalise_id
+from sagecraft.corpus.sources.arxiv_ids import MONTH, month_of, normalise_id
 from sagecraft.corpus.sources.context import Context
 from sagecraft.corpus.sources.http import Address, PassingError, PoliteClient, Reply
 from sagecraft.corpus.sources.items import ItemError
@@ -54,6 +54,14 @@ class ArxivConfig(BaseModel):
         default=[],
         description="keep records with a category that matches one of these patterns (`math.*`); all by default",
     )
+    submitted_from: str | None = Field(
+        default=None,
+        pattern=MONTH,
+        description="keep papers submitted in this month (YYYY-MM) or later, by their identifier",
+    )
+    submitted_until: str | None = Field(
+        default=None, pattern=MONTH, description="keep papers submitted in this month (YYYY-MM) or earlier"
+    )
     metadata_format: Literal["arXiv", "arXivRaw"] = Field(
         default="arXiv", description="arXiv has names of authors in parts, arXivRaw the number of the newest version"
     )
@@ -68,6 +76,10 @@ class ArxivConfig(BaseModel):
     def _check_dates(self) -> Self:
         if self.from_ and self.until and self.from_ > self.until:
             raise ValueError(f"from ({self.from_}) is after until ({self.until})")
+        if not (self.submitted_from or "0") <= (self.submitted_until or "9"):
+            raise ValueError(
+                f"submitted_from ({self.submitted_from}) is after submitted_until ({self.submitted_until})"
+            )
         return self
 
 
@@ -283,13 +295,15 @@ def _list_window(
         if page.token is not None and (page.token == token or cursor["pages"] >= _MAX_PAGES):
             raise ItemError("token-loop", f"{set_spec or 'all'} from {first}: the list does not end")
         cursor |= {"token": page.token, "pages": cursor["pages"] + 1, "done": page.token is None}
-        wanted = [record for record in page.records if record.deleted or _is_wanted(record, config.categories)]
+        wanted = [record for record in page.records if record.deleted or _is_wanted(record, config)]
         with context.state.together():
             context.state.put_records((r.identifier, r.datestamp, r.deleted, r.metadata) for r in wanted)
             context.state.note(name, cursor)
         yield len(wanted)
 
 
-def _is_wanted(record: Record, patterns: list[str]) -> bool:
-    categories = record.metadata["categories"]
+def _is_wanted(record: Record, config: ArxivConfig) -> bool:
+    month, categories, patterns = month_of(record.identifier), record.metadata["categories"], config.categories
+    if not (config.submitted_from or "0") <= month <= (config.submitted_until or "9"):
+        return False
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for name in categories for pattern in patterns)
