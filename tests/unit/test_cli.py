@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -68,6 +70,15 @@ def test_a_fault_of_ours_keeps_its_traceback(fault: Exception, monkeypatch: pyte
     monkeypatch.setattr(sys, "argv", ["sagecraft", "doctor"])
     with pytest.raises(type(fault)):
         cli.main()
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "passive"), ("active", "active")])
+def test_waiting_threads_do_not_spin_unless_asked_to(given: str | None, expected: str) -> None:
+    code = "import sagecraft, os, sys; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
 
 
 def journal(folder: Path, recipe: list[Step], *names: str) -> list[tuple[Step, str, float]]:
