@@ -10,7 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from sagecraft.corpus.documents import Document
+from sagecraft.corpus.minhash import shingle_sets
 
 #: Words of a near-duplicate shingle: thirteen words in a row do not meet by chance (the usual length since GPT-3).
 SHINGLE_WORDS = 13
@@ -144,21 +147,28 @@ def _search(
 
 
 class ShingleIndex:
-    """Which texts a shingle occurs in; finds near-duplicates of the texts that were added."""
+    """Which texts a shingle occurs in; finds near-duplicates of the texts that were added. 12 bytes a shingle."""
 
     def __init__(self, n: int = SHINGLE_WORDS) -> None:
         self._n = n
-        self._owners: dict[str, list[int]] = {}
+        self._parts: list[Any] = []
         self._names: list[str] = []
-        self._sizes: list[int] = []
+        self._table: tuple[Any, Any] | None = None
 
     def add(self, name: str, text: str) -> None:
         """Adds a text."""
-        shingles = set(ngrams(text, self._n))
-        for shingle in shingles:
-            self._owners.setdefault(shingle, []).append(len(self._names))
+        self._parts.append(shingle_sets([text], self._n)[0])
         self._names.append(name)
-        self._sizes.append(len(shingles))
+        self._table = None
+
+    def _sorted(self) -> tuple[Any, Any]:
+        """All shingles in order, and the number of the text that each is of."""
+        if self._table is None:
+            shingles = np.concatenate([np.empty(0, dtype=np.uint64), *self._parts])
+            owners = np.repeat(np.arange(len(self._parts), dtype=np.int32), [len(part) for part in self._parts])
+            order = np.argsort(shingles, kind="stable")
+            self._table = shingles[order], owners[order]
+        return self._table
 
     def nearest(self, text: str) -> tuple[str, float]:
         """The text that shares most with `text`, and the share.
@@ -166,14 +176,14 @@ class ShingleIndex:
         The share is that of the smaller of the two sets of shingles, so that an abstract inside a paper counts
         whole, whichever of them was added. ("", 0.0) if nothing is shared.
         """
-        shingles = set(ngrams(text, self._n))
-        counts: dict[int, int] = {}
-        for shingle in shingles:
-            for number in self._owners.get(shingle, ()):
-                counts[number] = counts.get(number, 0) + 1
-        best, best_share = "", 0.0
-        for number in sorted(counts):
-            share = counts[number] / min(len(shingles), self._sizes[number])
-            if share > best_share:
-                best, best_share = self._names[number], share
-        return best, best_share
+        shingles, owners = self._sorted()
+        wanted = shingle_sets([text], self._n)[0]
+        first, last = np.searchsorted(shingles, wanted, "left"), np.searchsorted(shingles, wanted, "right")
+        hits = [owners[start:end] for start, end in zip(first[first < last], last[first < last], strict=True)]
+        if not hits:
+            return "", 0.0
+        counts = np.bincount(np.concatenate(hits), minlength=len(self._names))
+        sizes = np.array([len(part) for part in self._parts])
+        shares = counts / np.maximum(1, np.minimum(len(wanted), sizes))
+        best = int(np.argmax(shares))
+        return self._names[best], float(shares[best])

@@ -9,17 +9,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import fnmatch
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest, keyed_hash
-from sagecraft.corpus.documents import Document, read_documents, write_documents
+from sagecraft.corpus.documents import Shards, read_documents
 from sagecraft.errors import UserError
 
-VERSION = 1
+VERSION = 2
 TRAINING = "training"
 WITHHELD = "withheld"
 #: Documents in a Parquet file, as ingest writes them.
@@ -32,6 +33,17 @@ class WithholdConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     ids: list[str] = Field(
         default=[], description="identifiers or patterns (`reviews/*`) of documents to withhold; none by default"
+    )
+    file: str | None = Field(
+        default=None,
+        description="text file with further identifiers or patterns, one a line; a line that begins with `#` is a remark",
+    )
+    categories: list[str] = Field(
+        default=[], description="categories or patterns (`astro-ph.CO`, `Annual Review*`) to withhold; none by default"
+    )
+    years: tuple[int, int] | None = Field(
+        default=None,
+        description="first and last year of publication to withhold, such as [2024, 2026]; none by default",
     )
     flagged: bool = Field(
         default=True,
@@ -70,7 +82,7 @@ def run(config: WithholdConfig, inputs: Mapping[str, Path], out: Path) -> Manife
 
     Args:
         config: the rules.
-        inputs: `documents`, an artifact of documents.
+        inputs: `documents`, an artifact of documents, and `file`, if the configuration names one.
         out: the artifact: `training/documents/*.parquet`, `withheld/documents/*.parquet`, `withheld.jsonl`.
 
     Raises:
@@ -80,53 +92,79 @@ def run(config: WithholdConfig, inputs: Mapping[str, Path], out: Path) -> Manife
     with artifact.build(
         out, kind="documents", stage="withhold", version=VERSION, config=config, inputs=inputs
     ) as build:
-        num_documents, decisions = _decide(config, source)
+        num_documents, decisions = _decide(config, inputs)
         if config.near_duplicates is not None:
             _add_near_duplicates(source, decisions, config.near_duplicates)
         _check(config, source, num_documents, decisions)
-        counts = {TRAINING: _Writer(build.path / TRAINING), WITHHELD: _Writer(build.path / WITHHELD)}
+        sides = {side: Shards(build.path / side, _SHARD_DOCUMENTS) for side in (TRAINING, WITHHELD)}
+        counts: Counter[str] = Counter()
         rows = []
         for document in read_documents(source):
             decision = decisions.get(document.id)
             side = TRAINING if decision is None else WITHHELD
-            counts[side].add(dataclasses.replace(document, withheld=decision is not None))
+            sides[side].keep(dataclasses.replace(document, withheld=decision is not None))
+            counts[f"num_{side}"] += 1
+            counts[f"words_{side}"] += len(document.text.split())
             if decision is not None:
                 rows.append({"id": document.id, "rule": decision.rule, "detail": decision.detail})
         artifact.write_jsonl(build.path / "withheld.jsonl", rows)
-        for side, writer in counts.items():
-            writer.flush()
-            build.stats[f"num_{side}"] = writer.num_documents
-            build.stats[f"words_{side}"] = writer.num_words
+        for side, shards in sides.items():
+            shards.flush(always=True)  # an empty side is a folder with an empty shard: readers find what they look for
+            build.stats[f"num_{side}"] = counts[f"num_{side}"]
+            build.stats[f"words_{side}"] = counts[f"words_{side}"]
         rules = sorted({row["rule"] for row in rows})
         build.stats["rules"] = {rule: sum(row["rule"] == rule for row in rows) for rule in rules}
         build.stats["num_documents"] = num_documents
     return build.manifest
 
 
-def _decide(config: WithholdConfig, source: Path) -> tuple[int, dict[str, _Decision]]:
+def _decide(config: WithholdConfig, inputs: Mapping[str, Path]) -> tuple[int, dict[str, _Decision]]:
     """The rules that see one document at a time, and the keyed draw."""
+    source = inputs["documents"]
+    patterns = [*config.ids, *(_listed(inputs["file"]) if "file" in inputs else [])]
     decisions: dict[str, _Decision] = {}
     ids: list[str] = []
+    categories: set[str] = set()
     open_ids: list[str] = []
     matched: set[str] = set()
+    filed_under: set[str] = set()
     for document in read_documents(source):
         ids.append(document.id)
-        hit = [pattern for pattern in config.ids if _matches(document.id, pattern)]
+        categories.update(document.categories)
+        hit = [pattern for pattern in patterns if _matches(document.id, pattern)]
+        filed = [pattern for pattern in config.categories if any(_matches(c, pattern) for c in document.categories)]
         matched.update(hit)
+        filed_under.update(filed)
         if hit:
             decisions[document.id] = _Decision("ids", hit[0])
         elif config.flagged and document.withheld:
             decisions[document.id] = _Decision("flagged")
+        elif filed:
+            decisions[document.id] = _Decision("categories", filed[0])
+        elif config.years and document.year and config.years[0] <= document.year <= config.years[1]:
+            decisions[document.id] = _Decision("years", str(document.year))
         elif document.withheld is None or not config.flagged:
             open_ids.append(document.id)
-    for pattern in config.ids:
-        if pattern not in matched:
-            near = difflib.get_close_matches(pattern, ids, n=1, cutoff=0.0)
-            hint = f"; the nearest identifier is {near[0]!r}" if near else ""
-            raise UserError(f"withhold.ids: {pattern!r} matches no document of {source}{hint}")
+    _all_matched("ids", patterns, matched, ids, source)
+    _all_matched("categories", config.categories, filed_under, categories, source)
     for identifier in _draw(open_ids, config.fraction, config.seed):
         decisions[identifier] = _Decision("fraction")
     return len(ids), decisions
+
+
+def _listed(path: Path) -> list[str]:
+    """Patterns of a file, one a line; only a whole line is a remark, since identifiers hold `#`."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _all_matched(key: str, patterns: list[str], matched: set[str], names: Iterable[str], source: Path) -> None:
+    """A pattern without a match is a withheld document that is trained on."""
+    for pattern in patterns:
+        if pattern not in matched:
+            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)
+            hint = f"; the nearest is {near[0]!r}" if near else ""
+            raise UserError(f"withhold.{key}: {pattern!r} matches no document of {source}{hint}")
 
 
 def _matches(identifier: str, pattern: str) -> bool:
@@ -145,21 +183,38 @@ def _draw(ids: list[str], fraction: float, seed: int) -> list[str]:
 def _add_near_duplicates(source: Path, decisions: dict[str, _Decision], threshold: float) -> None:
     """Withholds what nearly repeats a withheld document, then what repeats that, until nothing is added.
 
-    In the end no training document shares `threshold` of its shingles with any withheld one.
+    A document repeats another if it states the same identifier, whatever its version, or shares its shingles. In the end
+    no training document does either with a withheld one.
     """
+    from sagecraft.corpus.marks import identifiers
     from sagecraft.corpus.overlap import ShingleIndex
 
     added = set(decisions)
     while added:
         index = ShingleIndex()
+        names: dict[str, tuple[str, bool]] = {}
         for document in read_documents(source):
             if document.id in added:
                 index.add(document.id, document.text)
+                names |= {key: (document.id, own) for key, _, own in identifiers(document, versions=True)}
         added = set()
         with console.progress("near-duplicates") as tick:
             for document in read_documents(source):
                 tick.advance()
                 if document.id in decisions or document.id in added:
+                    continue
+                # Chapters may all state the identifier of their book: it must be the own one of either side.
+                same = next(
+                    (
+                        (names[key][0], key)
+                        for key, _, own in identifiers(document, versions=True)
+                        if key in names and (own or names[key][1])
+                    ),
+                    None,
+                )
+                if same is not None:
+                    added.add(document.id)
+                    decisions[document.id] = _Decision("same-identifier", f"{same[0]} ({same[1]})")
                     continue
                 other, share = index.nearest(document.text)
                 if share >= threshold:
@@ -180,28 +235,3 @@ def _check(config: WithholdConfig, source: Path, num_documents: int, decisions: 
             f"withhold: {len(decisions)} of {num_documents} documents are withheld, at least {config.min_withheld} are "
             "needed; set withhold.fraction or withhold.ids (or withhold.min_withheld to 0)"
         )
-
-
-class _Writer:
-    """Writes one side in shards."""
-
-    def __init__(self, folder: Path) -> None:
-        self.num_documents = 0
-        self.num_words = 0
-        self._folder = folder
-        self._num_shards = 0
-        self._rows: list[Document] = []
-
-    def add(self, document: Document) -> None:
-        self._rows.append(document)
-        self.num_documents += 1
-        self.num_words += len(document.text.split())
-        if len(self._rows) >= _SHARD_DOCUMENTS:
-            self.flush()
-
-    def flush(self) -> None:
-        # An empty side is a folder with an empty shard: readers find what they look for.
-        if self._rows or not self._num_shards:
-            write_documents(self._folder, self._rows, f"part-{self._num_shards:05d}")
-            self._num_shards += 1
-            self._rows = []

@@ -23,7 +23,9 @@ def documents():
 def withhold(tmp_path, rows=None, name="out", **config):
     source = tmp_path / "source"
     write_documents(source, documents() if rows is None else rows)
-    manifest = run(WithholdConfig(**config), {"documents": source}, tmp_path / name)
+    inputs = {"documents": source} | ({"file": config["file"]} if "file" in config else {})
+    config |= {"file": str(config["file"])} if "file" in config else {}
+    manifest = run(WithholdConfig(**config), inputs, tmp_path / name)
     rules = [json.loads(line) for line in (tmp_path / name / "withheld.jsonl").read_text().splitlines()]
     return manifest, {row["id"]: (row["rule"], row["detail"]) for row in rules}
 
@@ -54,7 +56,7 @@ def test_an_identifier_with_brackets_is_found(tmp_path):
 
 
 def test_a_pattern_that_matches_nothing(tmp_path):
-    with pytest.raises(UserError, match=r"'b/33' matches no document.*nearest identifier is 'b/3'"):
+    with pytest.raises(UserError, match=r"'b/33' matches no document.*nearest is 'b/3'"):
         withhold(tmp_path, ids=["b/33"])
 
 
@@ -103,3 +105,41 @@ def test_nothing_withheld(tmp_path):
 def test_two_runs_give_the_same_bytes(tmp_path):
     one, two = withhold(tmp_path, name="one", fraction=0.2)[0], withhold(tmp_path, name="two", fraction=0.2)[0]
     assert one == two
+
+
+def test_a_file_names_what_is_withheld(tmp_path):
+    listed = tmp_path / "reviews.txt"
+    listed.write_text("# the reviews\n\nb/3\nb/[45]\n")
+    assert set(withhold(tmp_path, file=listed, flagged=False)[1]) == {"b/3", "b/4", "b/5"}
+    listed.write_text("b/99\n")
+    with pytest.raises(UserError, match=r"withhold\.ids: 'b/99' matches no document"):
+        withhold(tmp_path, file=listed, name="again")
+
+
+def test_categories_and_years(tmp_path):
+    rows = [
+        Document(id="x", text=words("x"), categories=["astro-ph.CO", "gr-qc"], year=2020),
+        Document(id="y", text=words("y"), categories=["astro-ph.GA"], year=2024),
+        Document(id="z", text=words("z"), year=2025),
+        *documents(),
+    ]
+    _, rules = withhold(tmp_path, rows, categories=["*.CO"], years=(2024, 2025), flagged=False)
+    assert rules == {"x": ("categories", "*.CO"), "y": ("years", "2024"), "z": ("years", "2025")}
+    with pytest.raises(UserError, match=r"withhold\.categories: 'astro-ph.EP' matches no.*'astro-ph.GA'"):
+        withhold(tmp_path, rows, categories=["astro-ph.EP"], name="again")
+
+
+def test_another_version_of_a_withheld_paper_goes_with_it(tmp_path):
+    chapters = [
+        Document(id=f"book/{n}", text=words(f"k{n}y"), extra=json.dumps({"identifier": "10.1000/book.1"}))
+        for n in (1, 2)
+    ]
+    rows = [
+        Document(id="2401.00001v2", text=words("new")),
+        Document(id="lit/preprint", text=words("old"), extra=json.dumps({"arxiv_id": "2401.00001v1"})),
+        *chapters,
+        *documents(),
+    ]
+    _, rules = withhold(tmp_path, rows, ids=["2401.00001v2", "book/1"], flagged=False)
+    assert set(rules) == {"2401.00001v2", "lit/preprint", "book/1"}
+    assert rules["lit/preprint"][0] == "same-identifier"
