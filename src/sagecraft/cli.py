@@ -169,7 +169,9 @@ def synth(
     docs: Annotated[Path, typer.Argument(help="documents, as ingest or withhold left them")],
     out: Out,
     seed: Seed = 0,
-    max_pairs: Annotated[int | None, typer.Option(help="at most this many conversations")] = None,
+    max_pairs: Annotated[
+        int | None, typer.Option(help="at most this many questions; each makes one or two conversations")
+    ] = None,
     benchmark: Annotated[Path | None, typer.Option(help="questions that must not be among them")] = None,
     json: Json = False,
 ) -> None:
