@@ -75,9 +75,25 @@ def read_cluster(path: Path | None) -> Cluster:
 
 
 def machine_memory_gib() -> float:
-    """Memory of this machine, or of the container if that is less, in GiB."""
+    """Memory of this machine, or of the container or job if that is less, in GiB."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
-        total = min(total, int(text))
-    return total / 2**30
+    limits = [int(text) for text in _limits("memory.max", "memory/memory.limit_in_bytes") if text.isdigit()]
+    return min([total, *limits]) / 2**30
+
+
+def machine_cores() -> float:
+    """Cores that this process may use: those it is bound to, or the share of a container (`docker run --cpus 2`)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [text.split() for text in _limits("cpu.max")]
+    return min([cores, *(int(quota) / int(period) for quota, period in quotas if quota.isdigit())])
+
+
+def _limits(*names: str) -> list[str]:
+    """What the control groups of this process say, from its own to the root (Linux; elsewhere nothing)."""
+    groups, root = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+    inside = (
+        [line.split("::/")[1] for line in groups.read_text().splitlines() if "::/" in line] if groups.exists() else []
+    )
+    folders = {root, *(folder for path in inside for folder in (root / path, *(root / path).parents))}
+    files = [folder / name for folder in folders if folder.is_relative_to(root) for name in names]
+    return [file.read_text(encoding="ascii").strip() for file in files if file.is_file()]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sagecraft import console
-from sagecraft.planning.cluster import machine_memory_gib
+from sagecraft.planning.cluster import machine_cores, machine_memory_gib
 
 #: optional part → (extra that brings it, stages that need it)
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -49,7 +49,7 @@ def doctor() -> dict[str, Any]:
     report: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": machine_cores(),
         "load": round(os.getloadavg()[0], 2),
         "memory_gib": round(machine_memory_gib(), 2),
         "disk_free_gib": round(shutil.disk_usage(Path.cwd()).free / 2**30, 2),
@@ -79,7 +79,8 @@ def _torch() -> dict[str, Any]:
 
     from sagecraft.planning.measure import matrix_tflops
 
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    devices = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    gpus = [{"name": device.name, "memory_gib": round(device.total_memory / 2**30, 1)} for device in devices]
     return {
         "version": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -133,7 +134,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
     has = [name for name, there in cpu["instructions"].items() if there]
     lacks = [name for name, there in cpu["instructions"].items() if not there]
     rows = [
-        ("processor", f"{cpu['name']}, {report['cores']} cores, load {report['load']:g}"),
+        ("processor", f"{cpu['name']}, {report['cores']:g} cores, load {report['load']:g}"),
         ("instructions", f"{', '.join(has) or 'unknown'}" + (f"; not {', '.join(lacks)}" if lacks else "")),
         ("memory", f"{report['memory_gib']:,.1f} GiB"),
         ("disk free here", f"{report['disk_free_gib']:,.1f} GiB"),
@@ -144,7 +145,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         rows += [
             ("torch", f"{torch['version']}, {torch['threads']} threads"),
             ("matrix rate", rate),
-            ("GPU", ", ".join(torch["gpus"]) or "none"),
+            ("GPU", ", ".join(f"{gpu['name']}, {gpu['memory_gib']:g} GiB" for gpu in torch["gpus"]) or "none"),
         ]
     console.table("this machine", ("what", "found"), rows)
     console.table(
@@ -161,7 +162,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         )
     if not report["missing"]:
         console.say("nothing is missing")
-    if report["load"] > 0.5 * (report["cores"] or 1):
+    if report["load"] > 0.5 * report["cores"]:
         console.warn(f"the machine is busy (load {report['load']:g}): the matrix rates are lower bounds")
     elif torch is not None and torch["bf16_tflops"] < torch["fp32_tflops"]:
         console.warn("bf16 is slower than float32 here: set compute_dtype: float32 in cpt and sft")

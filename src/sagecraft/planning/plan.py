@@ -7,6 +7,7 @@ comparable runs reached. Waiting, failures and repeated runs come on top; a proj
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from sagecraft import console
 from sagecraft.models.config import DecoderConfig
 from sagecraft.planning.architecture import find_architecture
-from sagecraft.planning.cluster import Cluster, machine_memory_gib, read_cluster
+from sagecraft.planning.cluster import Cluster, machine_cores, machine_memory_gib, read_cluster
 from sagecraft.planning.estimate import ESTIMATES, Estimate, Machine, Made, Result, Situation, train
 from sagecraft.planning.flops import CONVENTION, CONVENTIONS
 from sagecraft.planning.measure import matrix_tflops
@@ -148,7 +149,11 @@ def _warnings(rows: Sequence[Mapping[str, Any]], machine: Machine, model: Decode
             f"training is estimated as if sharded over {machine.cluster.devices} devices; check that this version's "
             "trainer does it before you book them"
         )
-    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    free, load = shutil.disk_usage(Path.cwd()).free / 2**30, os.getloadavg()[0]
+    if machine.cluster.is_this_machine and load > 0.5 * machine_cores():
+        warnings.append(
+            f"this machine is busy (load {load:.1f}): its rate was measured beside other work, so times are too long"
+        )
     if machine.cluster.is_this_machine and _peak_disk(rows) > free:
         warnings.append(f"disk: {_peak_disk(rows):,.1f} GiB are needed, {free:,.1f} are free here")
     return warnings
@@ -174,8 +179,8 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     console.table(f"{plan['recipe']} on {cluster['name']}", columns, [*rows, total])
     price = cluster["usd_per_device_hour"]
     lines = [
-        f"about {_show(totals['hours'])} hours on {cluster['devices']} device(s), {_show(totals['peak_disk_gib'])} GiB of "
-        "disk at most",
+        f"about {console.duration(3600 * totals['hours'])} on {cluster['devices']} device(s), "
+        f"{_show(totals['peak_disk_gib'])} GiB of disk at most",
         f"rate: {cluster['peak_tflops']:.3g} TFLOP/s bf16 a device × {cluster['mfu']:.0%} in training; "
         f"FLOP per token {plan['convention']}",
         "price unknown: set usd_per_device_hour in a cluster file"

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sagecraft.planning import cluster, measure
 from sagecraft.planning import doctor as module
-from sagecraft.planning import measure
 from sagecraft.planning.doctor import doctor, print_doctor
 
 
@@ -57,6 +58,38 @@ def test_the_rate_is_that_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure.time, "perf_counter", lambda: next(now) / 10)
     rate = measure.matrix_tflops.__wrapped__("float32")
     assert rate == pytest.approx(2 * 512**3 / 0.1 / 1e12)
+
+
+def test_the_best_product_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other work makes products slow and none fast: of 0.1, 0.4 and 0.2 s the first is the machine's rate."""
+    seconds = iter([1.0, 9.0, 9.0, 9.0, 0.4, 0.1, 0.2, 0.2, 0.2])
+    now = [0.0]
+
+    def clock() -> float:
+        return now[0]
+
+    class Product:
+        def __matmul__(self, other: object) -> None:
+            now[0] += next(seconds)
+
+    monkeypatch.setattr(measure.time, "perf_counter", clock)
+    monkeypatch.setattr("torch.ones", lambda *_, **__: Product())
+    assert measure.matrix_tflops.__wrapped__("float32") == pytest.approx(2 * 512**3 / 0.1 / 1e12)
+
+
+def test_a_container_has_what_its_groups_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path
+    group = tmp_path / "fs/job/step"
+    group.mkdir(parents=True)
+    (tmp_path / "cgroup").write_text("0::/job/step\n")
+    (tmp_path / "fs/job/cpu.max").write_text("50000 100000\n")
+    (group / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "fs/job/memory.max").write_text(f"{3 << 27}\n")
+    (group / "memory.max").write_text("max\n")
+    places = {"/proc/self/cgroup": tmp_path / "cgroup", "/sys/fs/cgroup": tmp_path / "fs"}
+    monkeypatch.setattr(cluster, "Path", lambda text: places.get(text) or real(text))
+    assert cluster.machine_cores() == 0.5
+    assert cluster.machine_memory_gib() == 0.375
 
 
 def test_every_extra_exists(request: pytest.FixtureRequest) -> None:

@@ -102,6 +102,17 @@ def test_hours_divide_by_devices_and_cost_does_not(corpus: Path) -> None:
     assert unpriced["totals"]["usd"] is None
 
 
+def test_each_source_has_its_own_share_and_there_may_be_more_than_ten(tmp_path: Path) -> None:
+    paths, inputs = [], {}
+    for number in range(12):
+        inputs[f"path{number}"] = str(tmp_path / f"{number}.txt")
+        (tmp_path / f"{number}.txt").write_bytes(b"x" * (43_000 if number == 2 else 430))
+        paths.append({"path": inputs[f"path{number}"], "share": (0.0, 0.1) if number == 2 else (0.0, 1.0)})
+    steps = [{"name": "ingest", "stage": "ingest", "config": {"paths": paths}, "inputs": inputs}]
+    plan = plan_recipe("x", LLAMA_8B, steps, machine())
+    assert row(plan, "ingest")["tokens"] == pytest.approx(1000 + 11 * 100)
+
+
 def test_sharding_frees_what_torchtitan_saw() -> None:
     """8 → 128 GPUs freed 15.0 to 15.4 GiB; our 18 bytes a parameter say 15.8 (±15 %)."""
     states = state_bytes(known_models()[LLAMA_8B], "bfloat16")
