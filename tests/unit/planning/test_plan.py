@@ -230,7 +230,7 @@ def test_tokens_of_files(tmp_path: Path) -> None:
 def test_every_reader_has_a_share_of_text() -> None:
     from sagecraft.corpus.readers.registry import READERS
 
-    assert {suffix.removesuffix(".gz") for suffix in READERS} <= set(TEXT_SHARE)
+    assert {suffix.removesuffix(".gz").removesuffix(".zst") for suffix in READERS} <= set(TEXT_SHARE)
 
 
 def test_evaluation_counts_questions_modes_and_thought(tmp_path: Path, corpus: Path) -> None:
