@@ -27,7 +27,8 @@ class Request:
     def reply(self, body: bytes | str = b"", status: int = 200, **headers: str) -> None:
         data = body.encode() if isinstance(body, str) else body
         self._begin(status, {"Content-Length": str(len(data)), **_dashed(headers)})
-        self._handler.wfile.write(data)
+        if self._handler.command != "HEAD":
+            self._handler.wfile.write(data)
 
     def truncated(self, body: bytes, at: int, **headers: str) -> None:
         """Announces all of the body, sends `at` bytes and hangs up."""

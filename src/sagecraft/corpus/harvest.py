@@ -62,7 +62,7 @@ class HarvestConfig(BaseModel):
     )
     licenses: list[str] | None = Field(
         default=None,
-        description="allow-list (`CC-BY-*`, `CC0-1.0`); what has another licence is not downloaded. All are allowed by default, "
+        description="allow-list (`CC-BY-4.0`, `CC-BY-SA-*`; mind that `CC-BY-*` has NC and ND in it); what has another licence is not downloaded. All are allowed by default, "
         "but for arXiv's own.",
     )
     train_on_arxiv_license: bool = Field(

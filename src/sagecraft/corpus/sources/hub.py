@@ -153,6 +153,10 @@ def _hub_errors(repository: str) -> Iterator[None]:
     except EntryNotFoundError as error:
         raise ItemError("http-404", str(error).strip().splitlines()[0], outcome="absent") from error
     except (HTTPError, OfflineModeIsEnabled) as error:
+        if getattr(getattr(error, "response", None), "status_code", None) in (401, 403, 404):
+            raise UserError(
+                f"dataset {repository}: {str(error).strip().splitlines()[0]}; correct repository or token"
+            ) from error
         raise ItemError("hub", (str(error).strip() or type(error).__name__).splitlines()[0]) from error
     except OSError as error:
         if error.errno is not None:  # the disk
