@@ -46,7 +46,7 @@ def test_layout(raw, expected):
 
 
 def test_a_run_of_one_character_is_cut():
-    assert drop_char_runs("The flux isssssssssssssssssssss high") == "The flux isss high"
+    assert drop_char_runs("The flux isssssssssssssssssssss high")[0] == "The flux isss high"
 
 
 @pytest.mark.parametrize(
@@ -61,49 +61,49 @@ def test_a_run_of_one_character_is_cut():
     ],
 )
 def test_numbers_rules_and_mathematics_are_no_runs(text):
-    assert drop_char_runs(text) == text
+    assert drop_char_runs(text)[0] == text
 
 
 def test_a_repeated_sentence_stays_once():
     sentence = "The mass of the star is 3.5 solar masses in this model. "
     text = "First. " + 4 * sentence + "Last one."
-    assert drop_repeated_sentences(text) == "First. " + sentence + "Last one."
+    assert drop_repeated_sentences(text)[0] == "First. " + sentence + "Last one."
 
 
 def test_two_equal_sentences_stay():
     text = "The mass of the star is large. The mass of the star is large. It is not small at all, is it."
-    assert drop_repeated_sentences(text) == text
+    assert drop_repeated_sentences(text)[0] == text
 
 
 def test_short_sentences_may_repeat():
     text = "No. No. No. No. No. No, said the astronomer to the committee about his proposal for time."
-    assert drop_repeated_sentences(text) == text
+    assert drop_repeated_sentences(text)[0] == text
 
 
 def test_a_phrase_repeated_on_the_spot_stays_once():
     text = "We measure " + "the flux of the source " * 6 + "in the band."
-    assert drop_repeated_phrases(text) == "We measure the flux of the source in the band."
+    assert drop_repeated_phrases(text)[0] == "We measure the flux of the source in the band."
 
 
 def test_three_times_is_emphasis():
     text = "We measure " + "the flux of the source " * 3 + "in the band."
-    assert drop_repeated_phrases(text) == text
+    assert drop_repeated_phrases(text)[0] == text
 
 
 def test_phrases_in_mathematics_stay():
     text = "Let $a + b a + b a + b a + b a + b$ be."
-    assert drop_repeated_phrases(text) == text
+    assert drop_repeated_phrases(text)[0] == text
 
 
 def test_repeated_lines_stay_once_even_with_blank_lines_between():
     line = "Figure 3 shows the spectrum of the source."
-    assert drop_repeated_lines(f"a\n{line}\n\n{line}\n\n{line}\n\nb") == f"a\n{line}\n\nb"
+    assert drop_repeated_lines(f"a\n{line}\n\n{line}\n\n{line}\n\nb")[0] == f"a\n{line}\n\nb"
 
 
 def test_rows_of_tables_and_code_may_repeat():
     table = "\n".join(["| a | b | c | d | e | f |"] * 4)
     code = "```\n" + "for x in range(10) : print x y\n" * 4 + "```"
-    assert drop_repeated_lines(table) == table
+    assert drop_repeated_lines(table)[0] == table
     assert clean(code) == code
 
 

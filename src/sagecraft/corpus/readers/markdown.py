@@ -25,7 +25,15 @@ def read_markdown(path: Path, root: Path) -> ReadResult:  # noqa: ARG001 - the s
     Raises:
         ReaderError: the file cannot be read, or its front matter is not a YAML mapping.
     """
-    text = read_text(path).replace("\r\n", "\n")
+    return parse_markdown(read_text(path).replace("\r\n", "\n"))
+
+
+def parse_markdown(text: str) -> ReadResult:
+    """Markdown that has been read already.
+
+    Raises:
+        ReaderError: its front matter is not a YAML mapping.
+    """
     meta, body = _split_front_matter(text)
     body = _without_comments(body)
     body = _IMAGE.sub(lambda found: found.group(1), body)

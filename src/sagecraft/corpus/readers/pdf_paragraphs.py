@@ -23,24 +23,32 @@ _PASSED_OVER = frozenset({"caption", "note", "table", "contents", "fragment"})
 _FARTHEST = 12
 
 
+def is_note_mark(before: str, mark: str) -> bool:
+    """True if what is raised behind `before` is the mark of a note or a citation, not an exponent."""
+    return bool(_MARK.fullmatch(mark) and _MARK_PLACE.search(before))
+
+
 class Vocabulary:
     """Words of a document, by which a hyphen at a line end is judged."""
 
-    def __init__(self, lines: Iterable[Line]) -> None:
+    def __init__(self, lines: Iterable[str]) -> None:
         self.words: Counter[str] = Counter()
-        tail = ""
+        tail = False
         for line in lines:
-            found = _WORD.findall(plain(line))
+            found = _WORD.findall(line)
             if tail and found:
                 found = found[1:]  # the second half of a broken word is none
-            text = plain(line)
-            tail = text[-1:] if text.endswith("-") else ""
+            tail = line.endswith("-")
             if tail and found:
                 found.pop()
             for word in found:
                 self.words[word.casefold()] += 1
                 if "-" in word:
                     self.words.update(part.casefold() + "-" for part in word.split("-")[:-1])
+
+    def knows(self, first: str, second: str) -> bool:
+        """True if two halves are found elsewhere as one word, with or without a hyphen."""
+        return bool(self.words[(first + second).casefold()] or self.words[f"{first}-{second}".casefold()])
 
     def joined(self, first: str, second: str) -> str:
         """Two halves of a word as one, with its hyphen if it is a real one.
@@ -91,7 +99,7 @@ def finish(text: str, counts: Counter[str]) -> str:
         parts.append(escape_text(_plain(text[end : found.start()])))
         end = found.end()
         raised, inner = found[1] == RAISED, _plain(found[2]).strip()
-        if raised and _MARK.fullmatch(inner) and _MARK_PLACE.search("".join(parts)[-8:] if parts else ""):
+        if raised and is_note_mark("".join(parts[-4:])[-8:], inner):
             counts["marks_dropped"] += 1
         elif inner:
             parts.append(raise_or_lower(escape_text(inner).replace("\\$", ""), raised))
@@ -115,7 +123,7 @@ class Paragraphs:
     def __init__(self, blocks: list[Block], usual: Measures, counts: Counter[str]) -> None:
         self.usual = usual
         self.counts = counts
-        self.vocabulary = Vocabulary(line for block in blocks for line in block.lines)
+        self.vocabulary = Vocabulary(plain(line) for block in blocks for line in block.lines)
         self.notes = self._collect_notes(blocks)
 
     def _collect_notes(self, blocks: list[Block]) -> dict[tuple[int, str], tuple[Block, str]]:

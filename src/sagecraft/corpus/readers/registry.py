@@ -11,9 +11,9 @@ from sagecraft.corpus.readers.html import read_html
 from sagecraft.corpus.readers.jats import read_jats
 from sagecraft.corpus.readers.jsonl import read_json_documents, read_jsonl_documents
 from sagecraft.corpus.readers.latex import read_latex
-from sagecraft.corpus.readers.markdown import read_markdown
 from sagecraft.corpus.readers.parquet import read_parquet_documents
 from sagecraft.corpus.readers.pdf import read_pdf
+from sagecraft.corpus.readers.recognised import read_recognised
 from sagecraft.corpus.readers.text import read_plain
 
 #: suffix → (name of the format, reader)
@@ -25,9 +25,9 @@ READERS: dict[str, tuple[str, Reader]] = {
     ".cnxml": ("cnxml", single(read_cnxml)),
     ".nxml": ("jats", single(read_jats)),
     ".xml": ("xml", read_xml),
-    ".md": ("markdown", single(read_markdown)),
-    ".markdown": ("markdown", single(read_markdown)),
-    ".mmd": ("markdown", single(read_markdown)),
+    ".md": ("markdown", single(read_recognised)),
+    ".markdown": ("markdown", single(read_recognised)),
+    ".mmd": ("markdown", single(read_recognised)),
     ".pdf": ("pdf", single(read_pdf)),
     ".txt": ("text", single(read_plain)),
     ".jsonl": ("jsonl", read_jsonl_documents),
