@@ -162,6 +162,18 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_file_system_without_locks_warns_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    make(tmp_path / "a")
+    assert "this file system has no locks" in capfd.readouterr().err
+    assert artifact.is_artifact(tmp_path / "a")
+
+
 def test_killed_between_two_renames_the_old_artifact_comes_back(tmp_path: Path) -> None:
     make(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "a.stale")
