@@ -15,7 +15,6 @@ from sagecraft.corpus.readers.blocks import (
     BREAK,
     Blocks,
     code_block,
-    collapse,
     escape_text,
     inline_math,
     marked,
@@ -27,6 +26,9 @@ from sagecraft.corpus.readers.mathml import tidy_tex
 
 #: Longest page, in characters. MediaWiki stops at 2 MiB; articles above 1 MiB are lists and archives.
 MAX_CHARACTERS = 2**20
+#: The parser looks for the end of each element to the end of the page: 10,000 without one take it 4 s, twice as many 16.
+_MAX_UNCLOSED = 2000
+_OPENING = re.compile(r"<(?!(?:br|hr|li|p|td|tr|th)\b)[a-z][^<>]*(?<!/)>", re.IGNORECASE)
 _MAX_DEPTH = 40
 _CATEGORY = ("category",)
 _NOT_TEXT = ("file", "image", "media", "category")
@@ -62,7 +64,7 @@ def read_wikitext(source: str, category_names: Iterable[str] = (), file_names: I
     import mwparserfromhell
     from mwparserfromhell.parser import ParserError
 
-    if len(source) > MAX_CHARACTERS:
+    if len(source) > MAX_CHARACTERS or len(_OPENING.findall(source)) - source.count("</") > _MAX_UNCLOSED:
         return WikiPage("")
     try:
         code = mwparserfromhell.parse(source)
@@ -249,12 +251,17 @@ class _Walker:
         self.end_list()
         if node.contents is None:
             return
-        rows = []
-        for row in node.contents.filter_tags(recursive=False, matches=lambda tag: str(tag.tag) == "tr"):
-            if row.contents is not None:
-                cells = row.contents.filter_tags(recursive=False, matches=lambda tag: str(tag.tag) in ("td", "th"))
-                rows.append([collapse(self.inline(cell.contents, depth)).replace("\n", " ") for cell in cells])
-        self.out.block(table_block(rows))
+        rows = [node.contents]  # cells before the first mark of a row belong to a row of their own
+        rows += [row.contents for row in _tags(node.contents, "tr") if row.contents is not None]
+        cells = (
+            [self.inline(cell.contents, depth).replace("\n", " ") for cell in _tags(row, "td", "th")] for row in rows
+        )
+        self.out.block(table_block([row for row in cells if row]))
+
+
+def _tags(code: Any, *names: str) -> list[Any]:
+    """Elements of these names right below."""
+    return list(code.filter_tags(recursive=False, matches=lambda tag: str(tag.tag).strip().lower() in names))
 
 
 def _first(values: dict[str, str]) -> str:
