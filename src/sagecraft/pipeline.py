@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "harvest": ("sagecraft.corpus.harvest", "literature"),
     "ingest": ("sagecraft.corpus.ingest", "documents"),
     "withhold": ("sagecraft.corpus.withhold", "documents"),
+    "decontaminate": ("sagecraft.benchmark.decontaminate", "documents"),
     "pack": ("sagecraft.tokens.pack", "tokens"),
     "cpt": ("sagecraft.training.train", "model"),
     "synth": ("sagecraft.synthesis.synth", "conversations"),
@@ -108,42 +110,83 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
         if sources:
             yield _ingest(name, key, IngestConfig(paths=sources), folder, faults)
     faults += _measured_and_trained_on(recipe, folder)
-    withheld: dict[str, Ref | Path] = {"documents": Ref("ingest", "documents")}
-    if recipe.withhold.file:
-        listed = _file(recipe.withhold.file, "withhold.file", folder, faults)
-        withheld |= {"file": listed} if listed else {}
-    yield Step("withhold", "withhold", recipe.withhold, withheld)
-    training = Ref("withhold", "documents", "training")
+    task = _task(recipe, folder, faults)
+    benchmarks = _benchmarks(recipe, folder, faults, task)
+    training, replay = yield from _sorting(recipe, folder, faults, benchmarks)
+    tuned = base
     if recipe.pack is not None:
         inputs: dict[str, Ref | Path] = {"documents": training, "model": base}
-        if general.replay:
-            inputs["general"] = Ref("ingest-replay", "documents")
+        if replay is not None:
+            inputs["general"] = replay
         elif recipe.pack.general_share:
             faults.append("pack.general_share: needs general.replay; name general text there, or set the share to 0")
         yield Step("pack", "pack", recipe.pack, inputs)
-    tuned = base
     if recipe.cpt is not None:
         yield Step("cpt", "cpt", recipe.cpt, {"model": tuned, "tokens": Ref("pack", "tokens")})
         tuned = Ref("cpt", "model")
-    yield from _tuning(recipe, folder, faults, tuned, base)
+    yield from _tuning(recipe, folder, faults, tuned, base, training, task, benchmarks)
 
 
-def _tuning(recipe: Recipe, folder: Path, faults: list[str], start: Ref | Path, base: Ref | Path) -> Iterator[Step]:
-    """Synthesis, fine-tuning, merge, evaluation and report."""
+def _task(recipe: Recipe, folder: Path, faults: list[str]) -> Path | None:
     task = _file(recipe.evaluate.task, "evaluate.task", folder, faults) if recipe.evaluate else None
     if task:
         _check(lambda: read_task(task), "evaluate.task", faults)
+    return task
+
+
+def _benchmarks(recipe: Recipe, folder: Path, faults: list[str], task: Path | None) -> dict[str, Ref | Path]:
+    """Files of questions that must not be trained on, by the name of the input."""
+    benchmarks: dict[str, Ref | Path] = {"benchmark": task} if task else {}
+    for number, written in enumerate(recipe.decontaminate.benchmarks if recipe.decontaminate else ()):
+        key = f"decontaminate.benchmarks[{number}]"
+        found = _file(written, key, folder, faults)
+        if found:
+            _check(partial(read_task, found), key, faults)
+            benchmarks[f"benchmark{number}"] = found
+    return benchmarks
+
+
+def _sorting(
+    recipe: Recipe, folder: Path, faults: list[str], benchmarks: Mapping[str, Ref | Path]
+) -> Generator[Step, None, tuple[Ref, Ref | None]]:
+    """Withholding, and taking benchmarks out of what is trained on. Returns the documents and the general text to train on."""
+    inputs: dict[str, Ref | Path] = {"documents": Ref("ingest", "documents")}
+    if recipe.withhold.file:
+        listed = _file(recipe.withhold.file, "withhold.file", folder, faults)
+        inputs |= {"file": listed} if listed else {}
+    yield Step("withhold", "withhold", recipe.withhold, inputs)
+    training = Ref("withhold", "documents", "training")
+    replay = Ref("ingest-replay", "documents") if recipe.general.replay else None
+    config = recipe.decontaminate
+    if config is None or not benchmarks:
+        return training, replay
+    yield Step("decontaminate", "decontaminate", config, {"documents": training, **benchmarks})
+    if replay is not None:
+        yield Step("decontaminate-replay", "decontaminate", config, {"documents": replay, **benchmarks})
+        replay = Ref("decontaminate-replay", "documents")
+    return Ref("decontaminate", "documents"), replay
+
+
+def _tuning(
+    recipe: Recipe,
+    folder: Path,
+    faults: list[str],
+    start: Ref | Path,
+    base: Ref | Path,
+    training: Ref,
+    task: Path | None,
+    benchmarks: Mapping[str, Ref | Path],
+) -> Iterator[Step]:
+    """Synthesis, fine-tuning, merge, evaluation and report."""
     models: dict[str, Ref | Path] = {"base": base}
     if recipe.cpt is not None:
         models["cpt"] = start
     if recipe.synth is not None:
-        inputs: dict[str, Ref | Path] = {"documents": Ref("withhold", "documents", "training")}
+        inputs: dict[str, Ref | Path] = {"documents": training, **benchmarks}
         found = _file(recipe.general.chat, "general.chat", folder, faults) if recipe.general.chat else None
         if found:
             _check(lambda: deque(read_conversations(found), maxlen=0), "general.chat", faults)
             inputs["general"] = found
-        if task:
-            inputs["benchmark"] = task
         yield Step("synth", "synth", recipe.synth, inputs)
     if recipe.render is not None:
         yield Step("render", "render", recipe.render, {"conversations": Ref("synth", "conversations"), "model": start})
@@ -158,10 +201,12 @@ def _tuning(recipe: Recipe, folder: Path, faults: list[str], start: Ref | Path, 
         taken = {role: models.get(role, Ref(role, "model")) for role in wanted}
         yield Step("merge", "merge", recipe.merge, taken)
         models["merged"] = Ref("merge", "model")
-    yield from _measuring(recipe, models, task)
+    yield from _measuring(recipe, models, task, bool(benchmarks))
 
 
-def _measuring(recipe: Recipe, models: Mapping[str, Ref | Path], task: Path | None) -> Iterator[Step]:
+def _measuring(
+    recipe: Recipe, models: Mapping[str, Ref | Path], task: Path | None, has_benchmarks: bool
+) -> Iterator[Step]:
     evaluations: dict[str, Ref | Path] = {}
     if recipe.evaluate is not None and task is not None:
         config = EvaluateConfig.model_validate(recipe.evaluate.model_dump(exclude={"task"}))
@@ -181,8 +226,11 @@ def _measuring(recipe: Recipe, models: Mapping[str, Ref | Path], task: Path | No
             "withhold": Ref("withhold", "documents"),
             **evaluations,
         }
+        cleaned = recipe.decontaminate is not None and has_benchmarks
         present = {
             "fetch": not isinstance(models["base"], Path),
+            "decontaminate": cleaned,
+            "decontaminate-replay": cleaned and bool(recipe.general.replay),
             "ingest-replay": bool(recipe.general.replay),
             "ingest-held-out": bool(recipe.general.held_out),
             **{name: getattr(recipe, name) is not None for name in ("pack", "cpt", "synth", "render", "sft", "merge")},
@@ -295,11 +343,11 @@ def run_steps(
     journal = []
     with locked(out / "run.lock", f"{out}: another sagecraft runs here; wait for it or choose another --out"):
         for number, step in enumerate(steps, start=1):
+            target = out / step.name
+            artifact.settle(target)  # of every step: with --only the others are inputs
             if step.name not in considered:
                 continue
             inputs = {name: _locate(ref, out, step) for name, ref in step.inputs.items()}
-            target = out / step.name
-            artifact.settle(target)
             label = f"[{number}/{len(steps)}] {step.name}"
             if step.name not in forced and _is_done(step, inputs, target):
                 console.say(f"{label}: finished before, nothing it depends on has changed; skipped", style="dim")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sagecraft.benchmark.decontaminate import DecontaminateConfig
 from sagecraft.corpus.harvest import HarvestConfig
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.corpus.withhold import WithholdConfig
@@ -73,6 +74,7 @@ class Recipe(BaseModel):
     corpus: IngestConfig
     general: GeneralSection = GeneralSection()
     withhold: WithholdConfig
+    decontaminate: DecontaminateConfig | None = DecontaminateConfig()
     pack: PackConfig | None = None
     cpt: TrainConfig | None = None
     synth: SynthConfig | None = None

@@ -112,13 +112,16 @@ def test_steps_of_the_quickstart(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = plan_steps(load_recipe(Path("recipes/quickstart.yaml")), Path("recipes"))
     names = [step.name for step in steps]
     assert names == [
-        "fetch", "ingest", "ingest-replay", "ingest-held-out", "withhold", "pack", "cpt", "synth", "render", "sft", "merge",
-        "evaluate-base", "evaluate-cpt", "evaluate-sft", "evaluate-merged", "report",
+        "fetch", "ingest", "ingest-replay", "ingest-held-out", "withhold", "decontaminate", "decontaminate-replay",
+        "pack", "cpt", "synth", "render", "sft", "merge", "evaluate-base", "evaluate-cpt", "evaluate-sft", "evaluate-merged", "report",
     ]  # fmt: skip
     by_name = {step.name: step for step in steps}
     trained_on = by_name["pack"].inputs["documents"]
     assert isinstance(trained_on, Ref)
-    assert trained_on.inside == "training"
+    assert trained_on.step == by_name["synth"].inputs["documents"].step == "decontaminate"
+    cleaned = by_name["decontaminate"].inputs["documents"]
+    assert isinstance(cleaned, Ref)
+    assert cleaned.inside == "training"
     measured_on = by_name["evaluate-merged"].inputs["domain"]
     assert isinstance(measured_on, Ref)
     assert measured_on.inside == "withheld"

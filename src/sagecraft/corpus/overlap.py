@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sagecraft.corpus.documents import Document
-from sagecraft.corpus.minhash import shingle_sets
+from sagecraft.corpus.minhash import shingle_hashes, shingle_sets, word_hashes
 
 #: Words of a near-duplicate shingle: thirteen words in a row do not meet by chance (the usual length since GPT-3).
 SHINGLE_WORDS = 13
@@ -67,34 +67,43 @@ class Hit:
 
 @dataclass(frozen=True)
 class _Probe:
+    """What is looked for: n-grams of `text` but those of `expected`; shorter ones where `core` alone is shorter."""
+
     item: str
     kind: str
     part: Part
     text: str
     expected: str = ""
+    core: str = ""
 
 
-def leak_report(items: Iterable[Mapping[str, Any]], documents: Iterable[Document], n: int = 8) -> list[Hit]:
-    """Items whose text stands in training documents.
+class Leaks:
+    """Looks for text of benchmark items in other texts: in documents, in conversations.
 
     Looked for are the question with its right option, of every item, and the support sentence of withheld items. The
     support of a taught item is expected in training (see `untaught`), and so are words that its question takes from it.
 
     Args:
         items: rows of a benchmark (`id`, `question`, `A`…, `answer`, `kind`, `support`).
-        documents: what is trained on; streamed.
         n: words that must agree in a row; a shorter question must agree whole.
-
-    Returns:
-        One hit for each part of an item and each document, in the order of the documents, then of the items.
     """
-    probes = [probe for item in items for probe in _probes(item)]
-    hits: list[Hit] = []
-    for document, found in _search(probes, documents, n):
-        for number in sorted(found):
-            probe, (count, context) = probes[number], found[number]
-            hits.append(Hit(probe.item, probe.kind, probe.part, document.id, count, probe.text, context))
-    return hits
+
+    def __init__(self, items: Iterable[Mapping[str, Any]], n: int = 8) -> None:
+        self._probes = _Probes([probe for item in items for probe in _probes(item)], n)
+
+    def find(self, text: str, name: str = "") -> list[Hit]:
+        """What of the items stands in a text, one hit for each part of an item, in the order of the items.
+
+        Args:
+            text: where to look.
+            name: identifier of the document or conversation, for the hit.
+        """
+        found = self._probes.find(text)
+        return [
+            Hit(probe.item, probe.kind, probe.part, name, found[number][0], probe.text, found[number][1])
+            for number, probe in enumerate(self._probes.probes)
+            if number in found
+        ]
 
 
 def untaught(items: Iterable[Mapping[str, Any]], documents: Iterable[Document], n: int = 8) -> list[str]:
@@ -104,7 +113,8 @@ def untaught(items: Iterable[Mapping[str, Any]], documents: Iterable[Document], 
         for item in items
         if item.get("kind") == "taught"
     ]
-    found = {number for _, hits in _search(probes, documents, n) for number in hits}
+    index = _Probes(probes, n)
+    found = {number for document in documents for number in index.find(document.text)}
     return [probe.item for number, probe in enumerate(probes) if number not in found]
 
 
@@ -113,37 +123,54 @@ def _probes(item: Mapping[str, Any]) -> Iterator[_Probe]:
     right = item.get(str(item.get("answer"))) or ""
     support = str(item.get("support") or "")
     expected = support if kind == "taught" else ""
-    yield _Probe(identifier, kind, "question", f"{item['question']} {right}".strip(), expected)
+    yield _Probe(identifier, kind, "question", f"{item['question']} {right}".strip(), expected, str(item["question"]))
     if kind != "taught" and support:
         yield _Probe(identifier, kind, "support", support)
 
 
-def _search(
-    probes: Sequence[_Probe], documents: Iterable[Document], n: int
-) -> Iterator[tuple[Document, dict[int, tuple[int, str]]]]:
-    """For every document that shares n-grams with a probe: number of the probe → (how many, words around the first)."""
-    owners: dict[int, dict[str, list[int]]] = {}
-    for number, probe in enumerate(probes):
-        length = min(n, len(words_of(probe.text)))
-        if length >= _LEAST_WORDS:
-            for ngram in set(ngrams(probe.text, length)) - set(ngrams(probe.expected, length)):
-                owners.setdefault(length, {}).setdefault(ngram, []).append(number)
-    for document in documents:
-        words = words_of(document.text)
+class _Probes:
+    """The n-grams of short texts, found in long ones: by their hashes first, word by word only where one is there."""
+
+    def __init__(self, probes: Sequence[_Probe], n: int) -> None:
+        self.probes = probes
+        #: words of an n-gram → n-gram → numbers of the probes that hold it
+        self._owners: dict[int, dict[str, list[int]]] = {}
+        for number, probe in enumerate(probes):
+            core = len(words_of(probe.core))
+            length = min(n, core if core >= _LEAST_WORDS else len(words_of(probe.text)))
+            if length >= _LEAST_WORDS:
+                for ngram in set(ngrams(probe.text, length)) - set(ngrams(probe.expected, length)):
+                    self._owners.setdefault(length, {}).setdefault(ngram, []).append(number)
+        self._hashes = {
+            length: np.unique(np.concatenate(shingle_sets(sorted(table), length)))
+            for length, table in self._owners.items()
+        }
+
+    def find(self, text: str) -> dict[int, tuple[int, str]]:
+        """Number of a probe → how many n-grams of it stand in the text, and the words around the first."""
+        hashes, bounds = word_hashes([text])
         found: dict[int, tuple[int, str]] = {}
-        for length, table in sorted(owners.items(), reverse=True):
-            seen: set[str] = set()
-            for start in range(len(words) - length + 1):
-                ngram = " ".join(words[start : start + length])
-                if ngram not in table or ngram in seen:
-                    continue
-                seen.add(ngram)
-                around = words[max(0, start - _CONTEXT_WORDS) : start + length + _CONTEXT_WORDS]
-                for number in table[ngram]:
-                    count, context = found.get(number, (0, " ".join(around)))
-                    found[number] = (count + 1, context)
-        if found:
-            yield document, found
+        words: list[str] | None = None
+        for length in sorted(self._owners, reverse=True):
+            shingles, _ = shingle_hashes(hashes, bounds, length)
+            if not np.isin(shingles, self._hashes[length]).any():
+                continue
+            words = words_of(text) if words is None else words
+            self._count(words, length, found)
+        return found
+
+    def _count(self, words: list[str], length: int, found: dict[int, tuple[int, str]]) -> None:
+        seen: set[str] = set()
+        table = self._owners[length]
+        for start in range(len(words) - length + 1):
+            ngram = " ".join(words[start : start + length])
+            if ngram not in table or ngram in seen:
+                continue
+            seen.add(ngram)
+            around = words[max(0, start - _CONTEXT_WORDS) : start + length + _CONTEXT_WORDS]
+            for number in table[ngram]:
+                count, context = found.get(number, (0, " ".join(around)))
+                found[number] = (count + 1, context)
 
 
 class ShingleIndex:

@@ -159,6 +159,14 @@ def withhold(step: Situation) -> Result:
     return estimate, Made(tokens=source.tokens * (1 - share), withheld_tokens=source.tokens * share)
 
 
+def decontaminate(step: Situation) -> Result:
+    """Reads documents once and writes nearly all of them."""
+    tokens = step.made("documents").tokens
+    if tokens is None:
+        return Estimate(), Made()
+    return Estimate(tokens=tokens, memory_gib=0.5, disk_gib=0.5 * tokens * BYTES_PER_TOKEN / GIB), Made(tokens=tokens)
+
+
 def pack(step: Situation) -> Result:
     """Domain text up to its budget, and general text up to its share."""
     domain = step.made("documents").tokens
@@ -280,6 +288,7 @@ ESTIMATES: dict[str, Callable[[Situation], Result]] = {
     "fetch": fetch,
     "ingest": ingest,
     "withhold": withhold,
+    "decontaminate": decontaminate,
     "pack": pack,
     "synth": synth,
     "render": render,

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 VERSION = 2
 
 _ROLES = ("base", "cpt", "sft", "merged")
-_CORPUS_STEPS = ("fetch", "ingest", "ingest-replay", "ingest-held-out", "withhold")
+_CORPUS_STEPS = (
+    "fetch",
+    "ingest",
+    "ingest-replay",
+    "ingest-held-out",
+    "withhold",
+    "decontaminate",
+    "decontaminate-replay",
+)
 _TRAINING_STEPS = ("pack", "cpt", "synth", "render", "sft", "merge")
 #: Steps in the order of a run; an input that is not among them is refused.
 STEPS = (*_CORPUS_STEPS, *_TRAINING_STEPS, *(f"evaluate-{role}" for role in _ROLES))
@@ -309,6 +317,11 @@ def _checks(
     if "withhold" in inputs:
         for rule, number in manifests["withhold"].stats.get("rules", {}).items():
             rows.append(("withhold", f"documents withheld by the rule {rule}", number))
+    for step in ("decontaminate", "decontaminate-replay"):
+        if step in inputs:
+            stats = manifests[step].stats
+            rows.append((step, "documents that held text of a benchmark question", stats["num_documents_hit"]))
+            rows.append((step, "places where they did (hits.jsonl has both texts)", stats["num_hits"]))
     if "synth" in inputs:
         asked = "questions dropped since the benchmark asks them too"
         if "benchmark" in manifests["synth"].inputs:

@@ -1,10 +1,9 @@
-"""Near-equal questions, and questions that a benchmark asks too."""
+"""Near-equal questions."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
 
 _WORD = re.compile(r"\w+")
 _NOISE = frozenset(
@@ -38,8 +37,6 @@ _NOISE = frozenset(
 )
 #: Questions that share this part of their content words are one question.
 MAX_OVERLAP = 0.8
-#: Words in a row that a training question may not share with a benchmark question.
-NGRAM_WORDS = 8
 
 
 class QuestionIndex:
@@ -69,21 +66,3 @@ class QuestionIndex:
     @staticmethod
     def _overlap(one: frozenset[str], two: frozenset[str]) -> float:
         return len(one & two) / max(1, len(one | two))
-
-
-class BenchmarkIndex:
-    """The word n-grams of a benchmark's questions (of a shorter question, the whole)."""
-
-    def __init__(self, questions: Iterable[str]) -> None:
-        self._grams = {gram for question in questions for gram in self._grams_of(question)}
-
-    @staticmethod
-    def _grams_of(text: str) -> set[tuple[str, ...]]:
-        parts = [word.lower() for word in _WORD.findall(text)]
-        if len(parts) <= NGRAM_WORDS:
-            return {tuple(parts)} if parts else set()
-        return {tuple(parts[i : i + NGRAM_WORDS]) for i in range(len(parts) - NGRAM_WORDS + 1)}
-
-    def holds(self, question: str) -> bool:
-        """Whether the question shares an n-gram with the benchmark."""
-        return not self._grams.isdisjoint(self._grams_of(question))

@@ -16,11 +16,12 @@ from sagecraft.corpus.sentences import Sentence, mask_math, sentences_of
 from sagecraft.synthesis import english
 from sagecraft.synthesis.ask import ask
 from sagecraft.synthesis.candidate import Candidate, Names
-from sagecraft.synthesis.dedup import BenchmarkIndex, QuestionIndex
+from sagecraft.synthesis.dedup import QuestionIndex
 from sagecraft.synthesis.grade import grade
 from sagecraft.synthesis.passages import accounts, metadata, quoted
 
 if TYPE_CHECKING:
+    from sagecraft.corpus.overlap import Leaks
     from sagecraft.synthesis.synth import SynthConfig
 
 #: A word that a document uses so often is what the document is about: "the disc" of a text on discs needs only its topic.
@@ -30,6 +31,8 @@ _TOPIC = (
     "In the context of {topic}, {question}",
     "Concerning {topic}: {question}",
 )
+#: Reason of what a benchmark asks too.
+IN_BENCHMARK = "in-benchmark"
 #: Kinds with a share of their own; all others are as many as the rules give.
 _SHARES = {"metadata": "metadata_share", "account": "account_share"}
 
@@ -62,7 +65,7 @@ class Pair:
 
 
 def collect(
-    config: SynthConfig, documents: Path, benchmark: BenchmarkIndex
+    config: SynthConfig, documents: Path, leaks: Leaks | None
 ) -> tuple[list[Pair], list[dict[str, Any]], dict[str, int]]:
     """All pairs that pass, in the order of their documents' ids; what was dropped, with reasons; and counts."""
     counts = {
@@ -83,9 +86,13 @@ def collect(
         counts["num_candidates"] += len(made)
         passed = []
         for pair, reason in made:
-            if reason is None and benchmark.holds(pair.question):
-                reason = "in-benchmark"
-            if reason is None:
+            hits = (
+                leaks.find(f"{pair.question}\n{pair.candidate.answer}") if leaks is not None and reason is None else []
+            )
+            if hits:
+                found = {"item": hits[0].item, "item_text": hits[0].item_text}
+                dropped.append({**pair.as_drop(), "reason": IN_BENCHMARK, **found})
+            elif reason is None:
                 passed.append(pair)
             else:
                 dropped.append({**pair.as_drop(), "reason": reason})

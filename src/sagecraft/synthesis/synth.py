@@ -5,7 +5,7 @@ it is not sure. Its thoughts recall and conclude; they are no derivations. Its r
 answer, and the switch between answering at once and thinking first.
 
     documents → sentences that stand alone → rules (`questions`) → graders (`grade`) → near-equal questions and
-    benchmark questions out (`dedup`) → shares → rows with the switch on, off, or one of each
+    what a benchmark asks out (`evaluation.leaks`) → shares → rows with the switch on, off, or one of each
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
     from sagecraft.chat.messages import Conversation
+    from sagecraft.corpus.overlap import Leaks
     from sagecraft.synthesis.pairs import Pair
 
-VERSION = 2
+VERSION = 3
 
 Kind = Literal[
     "definition", "term", "number", "cause", "comparison", "event", "person", "method", "purpose", "equation", "relation",
@@ -77,10 +78,10 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
     Args:
         config: what to make.
         inputs: `documents` (a folder with `documents/*.parquet`); optionally `general` (JSONL of conversations to mix
-            in) and `benchmark` (JSONL of items, or a folder with `items.jsonl`, whose questions must not be taught).
+            in) and files of questions that must not be taught, under names that begin with `benchmark`.
         out: the artifact: `conversations.jsonl`, `dropped.jsonl`.
     """
-    from sagecraft.synthesis.dedup import BenchmarkIndex
+    from sagecraft.evaluation.leaks import read_leaks
     from sagecraft.synthesis.pairs import collect, select
 
     if "documents" not in inputs:
@@ -88,8 +89,9 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
     with artifact.build(
         out, kind="conversations", stage="synth", version=VERSION, config=config, inputs=inputs
     ) as build:
-        benchmark = BenchmarkIndex(_benchmark_questions(inputs["benchmark"]) if "benchmark" in inputs else ())
-        pairs, dropped, counts = collect(config, inputs["documents"], benchmark)
+        benchmarks = [path for name, path in sorted(inputs.items()) if name.startswith("benchmark")]
+        leaks = read_leaks(benchmarks) if benchmarks else None
+        pairs, dropped, counts = collect(config, inputs["documents"], leaks)
         chosen, surplus = select(config, pairs)
         dropped += [{**pair.as_drop(), "reason": reason} for pair, reason in surplus]
         rows = [row for pair in chosen for row in conversations_of(config, pair)]
@@ -98,7 +100,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
                 f"{inputs['documents']}: no sentence gave a question ({counts['num_sentences']} sentences read); the "
                 "offline teacher needs prose in English with definitions, figures, causes or names"
             )
-        general = list(_general(config, inputs["general"], len(rows))) if "general" in inputs else []
+        general = list(_general(config, inputs["general"], len(rows), leaks, dropped)) if "general" in inputs else []
         mixed = sorted([*rows, *general], key=lambda row: (artifact.keyed_hash(config.seed, "order", row.id), row.id))
         num_rows = artifact.write_jsonl(build.path / "conversations.jsonl", map(_as_row, mixed))
         dropped.sort(key=lambda row: (row["document"], row["sentence"], row["question"]))
@@ -150,25 +152,38 @@ def _as_row(conversation: Conversation) -> dict[str, Any]:
     return row
 
 
-def _benchmark_questions(path: Path) -> Iterator[str]:
-    file = path / "items.jsonl" if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(f"{file}: no such file; give a JSONL of benchmark items")
-    for number, row in enumerate(artifact.read_jsonl(file), start=1):
-        question = row.get("question")
-        if not isinstance(question, str):
-            raise UserError(f"{file}: item {number}: no text `question`; give benchmark items")
-        yield question
+def _general(
+    config: SynthConfig, path: Path, num_rows: int, leaks: Leaks | None, dropped: list[dict[str, Any]]
+) -> Iterator[Conversation]:
+    """General rows up to their share, drawn by a keyed hash; one without a switch is an answer at once, so `off`.
 
-
-def _general(config: SynthConfig, path: Path, num_rows: int) -> Iterator[Conversation]:
-    """General rows up to their share, drawn by a keyed hash; one without a switch is an answer at once, so `off`."""
+    A row that holds what a benchmark asks goes to `dropped`.
+    """
     from sagecraft.chat.messages import read_conversations
+    from sagecraft.synthesis.pairs import IN_BENCHMARK
 
     rows = [row for row in read_conversations(path) if any(message.role == "assistant" for message in row.messages)]
     wanted = round(num_rows * config.general_share / (1 - config.general_share))
     rows.sort(key=lambda row: (artifact.keyed_hash(config.seed, "general", row.id), row.id))
-    for row in rows[:wanted]:
+    for row in rows:
+        if wanted <= 0:
+            return
+        text = "\n".join(message.content for message in row.messages)
+        hits = leaks.find(text) if leaks is not None else []
+        if hits:
+            found = {"item": hits[0].item, "item_text": hits[0].item_text, "reason": IN_BENCHMARK}
+            dropped.append(
+                {
+                    "document": row.id,
+                    "sentence": "",
+                    "kind": row.kind,
+                    "question": row.messages[0].content,
+                    "answer": text,
+                    **found,
+                }
+            )
+            continue
+        wanted -= 1
         kind = "general" if row.kind == "chat" else row.kind
         yield row.model_copy(update={"kind": kind, "thinking": row.thinking or "off"})
 

@@ -1,5 +1,11 @@
 from sagecraft.corpus.documents import Document
-from sagecraft.corpus.overlap import ShingleIndex, leak_report, ngrams, shared_ngrams, untaught, words_of
+from sagecraft.corpus.overlap import Leaks, ShingleIndex, ngrams, shared_ngrams, untaught, words_of
+
+
+def leak_report(items, documents, n=8):
+    leaks = Leaks(items, n)
+    return [hit for document in documents for hit in leaks.find(document.text, document.id)]
+
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon"
 
@@ -72,8 +78,12 @@ def test_words_that_a_taught_question_takes_from_its_support_are_no_leak():
 
 def test_short_questions_must_agree_whole():
     item = {"id": "s", "question": "Who found the Crab pulsar?", "A": "Staelin", "answer": "A", "kind": "taught"}
-    assert leak_report([item], [Document(id="d", text="who found the crab pulsar staelin")])[0].num_ngrams == 1
-    assert leak_report([item], [Document(id="d", text="who found the crab pulsar first")]) == []
+    assert leak_report([item], [Document(id="d", text="who found the crab pulsar staelin")])[0].num_ngrams == 2
+    assert leak_report([item], [Document(id="d", text="who found the crab pulsar first")])[0].num_ngrams == 1
+    assert leak_report([item], [Document(id="d", text="who found the vela pulsar first")]) == []
+    tiny = {"id": "t", "question": "Who found Vela?", "A": "Large and Vaughan", "answer": "A", "kind": "taught"}
+    assert leak_report([tiny], [Document(id="d", text="who found vela is not known")]) == []
+    assert leak_report([tiny], [Document(id="d", text="Who found Vela? Large and Vaughan.")])
 
 
 def test_untaught():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sagecraft.synthesis.candidate import Candidate
-from sagecraft.synthesis.dedup import BenchmarkIndex, QuestionIndex
+from sagecraft.synthesis.dedup import QuestionIndex
 from sagecraft.synthesis.grade import grade
 from sagecraft.synthesis.reasoning import thought
 
@@ -56,13 +56,6 @@ def test_near_equal_questions() -> None:
     assert not index.add("What was the mass of the great bell in Moscow?")
     assert index.add("What is the height of the great bell of Moscow?")
     assert index.add("When was the great bell of Moscow cast?")
-
-
-def test_benchmark_questions_are_found() -> None:
-    index = BenchmarkIndex(["What is the mass of the great bell of Moscow in tonnes today?", "Who rang it?"])
-    assert index.holds("Tell me: what is the mass of the great bell, please?")
-    assert index.holds("who rang it")
-    assert not index.holds("What is the mass of the small bell of Moscow?")
 
 
 def test_thought_quotes_its_ground_and_varies() -> None:

@@ -127,10 +127,20 @@ def test_benchmark_questions_are_not_taught(tmp_path: Path) -> None:
     run(SynthConfig(), {"documents": source}, tmp_path / "free")
     assert "When was the great clock of Salisbury built?" in questions(tmp_path / "free")
     items = tmp_path / "items.jsonl"
-    items.write_text(json.dumps({"question": "When was the great clock of Salisbury built?"}) + "\n")
-    manifest = run(SynthConfig(), {"documents": source, "benchmark": items}, tmp_path / "out")
+    asked = {"question": "When was the great clock of Salisbury built?", "A": "1386", "B": "1486", "answer": "A"}
+    items.write_text(json.dumps(asked) + "\n")
+    general = tmp_path / "chat.jsonl"
+    turns = [{"role": "user", "content": "Tell me: when was the great clock of Salisbury built?"}]
+    turns.append({"role": "assistant", "content": "In 1386."})
+    general.write_text(json.dumps({"id": "g1", "messages": turns}) + "\n")
+    inputs = {"documents": source, "benchmark": items, "general": general}
+    manifest = run(SynthConfig(), inputs, tmp_path / "out")
+    assert manifest.stats["num_general"] == 0
+    leaked = [row for row in rows(tmp_path / "out", "dropped") if row["reason"] == "in-benchmark"]
+    assert "g1" in {row["document"] for row in leaked}
+    assert all("great clock of Salisbury" in row["item_text"] for row in leaked)
     assert "When was the great clock of Salisbury built?" not in questions(tmp_path / "out")
-    assert manifest.stats["dropped_by_reason"]["in-benchmark"] == 1
+    assert manifest.stats["dropped_by_reason"]["in-benchmark"] == 2
 
 
 def test_general_rows_are_mixed_in(tmp_path: Path) -> None:
@@ -182,7 +192,7 @@ def test_bad_input(tmp_path: Path) -> None:
         run(SynthConfig(), {}, tmp_path / "out")
     items = tmp_path / "items.jsonl"
     items.write_text("{}\n")
-    with pytest.raises(UserError, match=r"items\.jsonl: item 1"):
+    with pytest.raises(UserError, match=r"items\.jsonl: line 1.*question"):
         run(SynthConfig(), {"documents": documents(tmp_path / "d"), "benchmark": items}, tmp_path / "out")
     with pytest.raises(ValidationError):
         SynthConfig(kinds=("riddle",))  # type: ignore[arg-type]
