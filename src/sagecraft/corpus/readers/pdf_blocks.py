@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sagecraft.corpus.readers.blocks import table_block
-from sagecraft.corpus.readers.pdf_lines import END, RAISED, Line, plain, text_of
+from sagecraft.corpus.readers.pdf_lines import END, RAISED, Line, text_of
 
 _CAPTION = re.compile(
     r"(?:Extended Data |Supplementary )?(?:Fig(?:ure|\.)?|FIG(?:URE|\.)?|Tab(?:le|\.)|TABLE|Plate|Scheme|Algorithm|Listing|Box)"
@@ -132,7 +132,7 @@ def _complete_captions(blocks: list[Block]) -> None:
         alone = (
             label.kind == "caption"
             and len(label.lines) == 1
-            and _CAPTION.fullmatch(plain(label.lines[0]).rstrip(".: "))
+            and _CAPTION.fullmatch(label.lines[0].plain().rstrip(".: "))
         )
         same = label.lines[-1].column == follower.lines[0].column
         close = label.lines[-1].y - follower.lines[0].y < 2.5 * label.size
@@ -144,7 +144,7 @@ def _complete_captions(blocks: list[Block]) -> None:
 
 def _runs(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
     """Lines of tables, of formulas and of contents pages are taken together; the rest is text."""
-    kinds = ["contents" if _LEADERS.search(plain(line)) else "math" if is_math(line) else "text" for line in lines]
+    kinds = ["contents" if _LEADERS.search(line.plain()) else "math" if is_math(line) else "text" for line in lines]
     _spread_math(kinds, lines)
     start = 0
     while start < len(lines):
@@ -176,7 +176,7 @@ def _spread_math(kinds: list[str], lines: Sequence[Line]) -> None:
         for index in order:
             line, near = lines[index], lines[index - step]
             if kinds[index] == "text" and kinds[index - step] == "math" and near.column == line.column:
-                text = plain(line)
+                text = line.plain()
                 beside = abs(near.y - line.y) < 1.5 * max(line.size, near.size)
                 if beside and len(text) < 30 and not re.search(r"[^\W\d_]{3,}", text):
                     kinds[index] = "math"
@@ -184,7 +184,7 @@ def _spread_math(kinds: list[str], lines: Sequence[Line]) -> None:
 
 def _is_tabular(lines: Sequence[Line]) -> bool:
     """Rows of a table have short cells; displayed formulas with their numbers and justified prose have not."""
-    numbered = sum(bool(_EQUATION_NUMBER.search(plain(line))) and len(line.breaks) == 1 for line in lines)
+    numbered = sum(bool(_EQUATION_NUMBER.search(line.plain())) and len(line.breaks) == 1 for line in lines)
     wide = sum(
         max(cell[-1].x1 - cell[0].x0 for cell in line.cells()) > 0.75 * (line.right - line.left) for line in lines
     )
@@ -195,7 +195,7 @@ def is_math(line: Line) -> bool:
     """True for a line that is (a part of) a displayed formula: hardly a word, and signs or letters of formulas."""
     if line.share("bold") > 0.8:
         return False
-    text = plain(line)
+    text = line.plain()
     largest = max(word.size for word in line.words)
     words = re.findall(r"[^\W\d_]{3,}", " ".join(word.text for word in line.words if word.size > 0.88 * largest))
     maths = line.share("math")
@@ -227,13 +227,13 @@ def _begins(current: list[Line], line: Line, usual: Measures) -> bool:
     first = line.words[0]
     if line.size < 0.95 * usual.size and first.size < 0.88 * line.size and first.y > line.y + 0.1 * line.size:
         return True  # a note begins with its mark
-    if _CAPTION.match(plain(line)) and _TERMINAL.search(plain(last)) and line.size < 0.97 * usual.size:
+    if _CAPTION.match(line.plain()) and _TERMINAL.search(last.plain()) and line.size < 0.97 * usual.size:
         return True
     offset, before = line.x0 - line.left, last.x0 - last.left
     if 0.6 * line.size < offset < 5 * line.size and before < 0.4 * line.size and _ends_sentence(last):
         return True
-    text = plain(line)
-    if _BRACKETED.match(text) and (_BRACKETED.match(plain(current[0])) or _ends_sentence(last)):
+    text = line.plain()
+    if _BRACKETED.match(text) and (_BRACKETED.match(current[0].plain()) or _ends_sentence(last)):
         return True
     if _BULLET.match(text) and (_ends_sentence(last) or offset > 0.6 * line.size):
         return True
@@ -242,7 +242,7 @@ def _begins(current: list[Line], line: Line, usual: Measures) -> bool:
 
 
 def _in_mid_sentence(last: Line, line: Line) -> bool:
-    text, following = plain(last).rstrip(), plain(line)
+    text, following = last.plain().rstrip(), line.plain()
     full = last.x1 > last.right - last.size and line.x0 < line.left + 0.4 * line.size
     return full and following[:1].islower() and not _TERMINAL.search(text)
 
@@ -253,11 +253,11 @@ def _run_in(line: Line) -> bool:
 
 
 def _ends_sentence(line: Line) -> bool:
-    return bool(_TERMINAL.search(plain(line).rstrip())) or line.x1 < line.right - 0.35 * (line.right - line.left)
+    return bool(_TERMINAL.search(line.plain().rstrip())) or line.x1 < line.right - 0.35 * (line.right - line.left)
 
 
 def _judge(lines: list[Line], usual: Measures) -> Block:
-    text = " ".join(plain(line) for line in lines)
+    text = " ".join(line.plain() for line in lines)
     if _CAPTION.match(text) and _is_caption(lines, text, usual):
         return Block("caption", lines)
     if _is_heading(lines, text, usual):
@@ -334,7 +334,7 @@ def _levels(blocks: list[Block]) -> None:
     headings = [block for block in blocks if block.kind == "heading"]
     by_looks: dict[tuple[object, ...], Counter[int]] = {}
     for block in headings:
-        depth = numbering_depth(plain(block.lines[0]))
+        depth = numbering_depth(block.lines[0].plain())
         if depth:
             block.level = depth + 1
             by_looks.setdefault(_looks(block), Counter())[block.level] += 1
@@ -352,7 +352,7 @@ def _levels(blocks: list[Block]) -> None:
 
 
 def _looks(block: Block) -> tuple[object, ...]:
-    text = "".join(plain(line) for line in block.lines)
+    text = "".join(line.plain() for line in block.lines)
     return (block.size, block.bold, text.upper() == text, block.lines[0].share("italic") > 0.5)
 
 

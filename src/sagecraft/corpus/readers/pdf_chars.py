@@ -183,6 +183,7 @@ def _glyphs(library: Library, page: Any, text_page: Any, max_chars: int, result:
         result.counts["chars_over_limit"] += total - max_chars
     figures = _figure_objects(library, page, total)
     styles: dict[int, _Style] = {}
+    letters: dict[int, str] = {}
     box, x, y = raw.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
     glyphs: list[_Glyph] = []
     last, style, spaced, base = -1, None, False, 0.0
@@ -202,14 +203,18 @@ def _glyphs(library: Library, page: Any, text_page: Any, max_chars: int, result:
         if code in (0x20, 0xA0, 0x09, 0x0A, 0x0D) or 0x2000 <= code <= 0x200B:
             spaced = True
             continue
-        text = _HYPHENS.get(code) or _letter(code)
+        text = letters.get(code)
+        if text is None:
+            text = letters[code] = _HYPHENS.get(code) or _letter(code)
         if not text or style.figure:
             result.counts["chars_of_pictures" if text else "chars_unmapped"] += 1
             continue
         get_box(text_page, index, box)
-        first = _turned(box.left, box.bottom, style.quarter)[0]
-        second = _turned(box.right, box.top, style.quarter)[0]
-        glyphs.append(_Glyph(text, min(first, second), max(first, second), base, style, spaced))
+        left, right = box.left, box.right
+        if style.quarter:
+            ends = (_turned(left, box.bottom, style.quarter)[0], _turned(right, box.top, style.quarter)[0])
+            left, right = min(ends), max(ends)
+        glyphs.append(_Glyph(text, left, right, base, style, spaced))
         spaced = False
     return glyphs
 
@@ -245,7 +250,7 @@ def _style(library: Library, text_page: Any, index: int, figure: bool) -> _Style
     # Slanted labels of diagrams are no running text; they go with the nearest quarter turn.
     quarter = round(angle / 90.0) % 4 if math.isfinite(angle) else 0
     seen = abs(size.value) * scale
-    return _Style(seen if 0.1 < seen < 1000 else 10.0, quarter, bold, maths, italic, figure or icon)
+    return _Style(round(seen, 1) if 0.1 < seen < 1000 else 10.0, quarter, bold, maths, italic, figure or icon)
 
 
 def _figure_objects(library: Library, page: Any, num_chars: int) -> set[int]:

@@ -13,7 +13,6 @@ from sagecraft.corpus.readers.pdf_lines import (
     Line,
     in_reading_order,
     join_drop_caps,
-    plain,
     segments,
     without_line_numbers,
     without_running_heads,
@@ -60,7 +59,7 @@ def compose(pages: list[Page], meta_title: str, meta_author: str) -> dict[str, A
         counts["drop_caps"] += join_drop_caps(words)
         pieces.append(segments(words, number))
         page.words = []
-    first = "\n".join(plain(line) for line in pieces[0])
+    first = "\n".join(line.plain() for line in pieces[0])
     identifier, year, categories = identify(first, pages[0].turned)
     pieces, counts["heads_and_feet"] = without_running_heads(pieces)
     lines = in_reading_order(pieces)
@@ -98,7 +97,7 @@ def _check_text(pages: list[Page], counts: Counter[str]) -> None:
 
 def _without_list(blocks: list[Block], counts: Counter[str]) -> list[Block]:
     """Leaves out references that stand under no heading: blocks that begin with [1], [2], [3], … in this order."""
-    numbers = [_REFERENCE.match(plain(block.lines[0])) for block in blocks]
+    numbers = [_REFERENCE.match(block.lines[0].plain()) for block in blocks]
     places = [(index, int(found[1])) for index, found in enumerate(numbers) if found]
     start = next((place for place, (_, number) in enumerate(places) if number == 1), None)
     if start is None:
@@ -126,7 +125,7 @@ def _cut(blocks: list[Block], usual_size: float, counts: Counter[str]) -> list[B
     cutting = ""
     looks: tuple[object, ...] = ()
     for block in blocks:
-        text = " ".join(plain(line) for line in block.lines)
+        text = " ".join(line.plain() for line in block.lines)
         bare = re.sub(r"^(?:\d+|[IVX]+|[A-Z])\.?\s+", "", text).strip()
         if block.kind == "heading" and (_REFERENCES.fullmatch(bare) or _THANKS.match(bare)):
             cutting = "references" if _REFERENCES.fullmatch(bare) else "acknowledgements"

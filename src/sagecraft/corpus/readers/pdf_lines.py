@@ -12,6 +12,7 @@ from sagecraft.corpus.readers.pdf_chars import WORD_GAP, Word
 
 #: Mark the beginning and the end of what stands raised or lowered, until a block is finished. (Text holds no control characters.)
 RAISED, LOWERED, END = "\x11", "\x12", "\x13"
+_NO_MARKS = {ord(mark): None for mark in (RAISED, LOWERED, END)}
 #: Widest space inside a line, in units of the font size. Justified narrow columns reach 1.0; gutters begin at 1.2.
 _WIDEST_SPACE = 1.15
 #: A column must hold at least so many lines beside lines of its neighbour, and be filled to this share of its width.
@@ -53,6 +54,8 @@ class Line:
     left: float = 0.0
     right: float = 0.0
     breaks: list[int] = field(default_factory=list)
+    _text: str | None = None
+    _plain: str | None = None
 
     def share(self, kind: str) -> float:
         """Share of the characters whose words are `bold`, `math` or `italic`."""
@@ -65,8 +68,16 @@ class Line:
         return [self.words[first:last] for first, last in itertools.pairwise(bounds)]
 
     def text(self) -> str:
-        """The line as text, raised and lowered parts marked."""
-        return text_of(self.words, self.y, self.size)
+        """The line as text, raised and lowered parts marked. Its words do not change once it has been asked for."""
+        if self._text is None:
+            self._text = text_of(self.words, self.y, self.size)
+        return self._text
+
+    def plain(self) -> str:
+        """The line as text, without marks. Rules ask for it eight times a line."""
+        if self._plain is None:
+            self._plain = self.text().translate(_NO_MARKS)
+        return self._plain
 
 
 def text_of(words: Sequence[Word], y: float, size: float) -> str:
@@ -92,11 +103,6 @@ def text_of(words: Sequence[Word], y: float, size: float) -> str:
         parts.append(word.text)
         before = word
     return "".join([*parts, END if mark else ""])
-
-
-def plain(line: Line) -> str:
-    """The line without marks."""
-    return line.text().translate({0x11: None, 0x12: None, 0x13: None})
 
 
 def segments(words: Iterable[Word], page: int) -> list[Line]:
@@ -129,18 +135,18 @@ def _follows(run: list[Word], word: Word) -> bool:
 
 
 def _line(words: list[Word], page: int) -> Line:
-    sizes: Counter[float] = Counter()
+    sizes: dict[float, int] = {}
     for word in words:
-        sizes[round(word.size, 1)] += len(word.text)
+        sizes[word.size] = sizes.get(word.size, 0) + len(word.text)
     # The largest size that more than a letter or two have: a formula may be made of indices for its greater part.
-    total = sum(sizes.values())
-    size = max(value for value, count in sizes.items() if count >= 0.25 * total)
-    heights: Counter[float] = Counter()
+    least = 0.25 * sum(sizes.values())
+    size = max(value for value, count in sizes.items() if count >= least) if len(sizes) > 1 else words[0].size
+    heights: dict[float, int] = {}
     for word in words:
-        if round(word.size, 1) == size:
-            heights[word.y] += len(word.text)
-    y = max(heights, key=lambda value: (heights[value], value))
-    return Line(words, min(w.x0 for w in words), max(w.x1 for w in words), y, size, page)
+        if word.size == size:
+            heights[word.y] = heights.get(word.y, 0) + len(word.text)
+    y = max(heights, key=lambda value: (heights[value], value)) if len(heights) > 1 else next(iter(heights))
+    return Line(words, min([w.x0 for w in words]), max([w.x1 for w in words]), y, size, page)
 
 
 def rows_of(lines: Iterable[Line]) -> list[list[Line]]:
@@ -244,7 +250,7 @@ def _edge_rows(page: list[Line]) -> dict[str, list[list[Line]]]:
 
 
 def _key(line: Line) -> str:
-    return re.sub(r"\d+", "#", "".join(plain(line).casefold().split()))
+    return re.sub(r"\d+", "#", "".join(line.plain().casefold().split()))
 
 
 def _repeated(edges: list[dict[str, list[list[Line]]]]) -> set[int]:
@@ -283,7 +289,7 @@ def _numbered(edges: list[dict[str, list[list[Line]]]]) -> set[int]:
 
 def _page_numbers(row: list[Line]) -> set[int]:
     """Numbers at either end of a row, and of the whole row if it is `- 3 -` or `Page 3 of 7`."""
-    text = " ".join(plain(line) for line in row)
+    text = " ".join(line.plain() for line in row)
     words = re.findall(r"[\w.,/-]+", text)
     if not words or len(text) > 150:
         return set()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from sagecraft.corpus.readers.blocks import collapse, escape_text, raise_or_lower
 from sagecraft.corpus.readers.pdf_blocks import Block, Measures, note_of
-from sagecraft.corpus.readers.pdf_lines import END, LOWERED, RAISED, Line, plain
+from sagecraft.corpus.readers.pdf_lines import END, LOWERED, RAISED, Line
 
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _BROKEN = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
@@ -123,7 +123,7 @@ class Paragraphs:
     def __init__(self, blocks: list[Block], usual: Measures, counts: Counter[str]) -> None:
         self.usual = usual
         self.counts = counts
-        self.vocabulary = Vocabulary(plain(line) for block in blocks for line in block.lines)
+        self.vocabulary = Vocabulary(line.plain() for block in blocks for line in block.lines)
         self.notes = self._collect_notes(blocks)
 
     def _collect_notes(self, blocks: list[Block]) -> dict[tuple[int, str], tuple[Block, str]]:
@@ -197,7 +197,7 @@ def _follower(blocks: list[Block], index: int, usual: Measures) -> int | None:
 def _goes_on(block: Block, candidate: Block, usual: Measures, apart: bool) -> bool:
     if abs(candidate.size - block.size) > 0.06 * block.size:
         return False
-    last, first = plain(block.lines[-1]).rstrip(), plain(candidate.lines[0])
+    last, first = block.lines[-1].plain().rstrip(), candidate.lines[0].plain()
     ended = bool(_OPEN_END.search(last))
     if last.endswith("-") and first[:1].isalpha():
         return True
