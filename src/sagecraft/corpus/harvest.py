@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -55,7 +56,6 @@ class HarvestConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     contact: str = Field(
-        pattern=r"^[!-~]+@[!-~]+$|^https?://[!-~]+$",
         max_length=200,
         description="your e-mail address or page; servers see it and write there before they block. Not kept in the artifact.",
         exclude=True,
@@ -93,6 +93,15 @@ class HarvestConfig(BaseModel):
     dataset: Annotated[list[DatasetConfig], BeforeValidator(_one_or_more)] = Field(
         default=[], description="one data set or several"
     )
+
+    @field_validator("contact")
+    @classmethod
+    def _check_contact(cls, value: str) -> str:
+        if not re.fullmatch(r"[!-~]+@[!-~]+|https?://[!-~]+", value):
+            raise ValueError(
+                "give the e-mail address, or the https:// address of a page, where whoever runs a server reaches you"
+            )
+        return value
 
     @field_validator("licenses")
     @classmethod

@@ -127,6 +127,11 @@ def fetch(step: Situation) -> Result:
     return Estimate(memory_gib=memory, disk_gib=4.0 * size / GIB, note=note), Made(model=step.base)
 
 
+def harvest(step: Situation) -> Result:  # noqa: ARG001 - the signature of every estimate
+    """Servers say what they have when they are asked, and a plan asks nobody."""
+    return Estimate(memory_gib=0.5, note="size unknown until it is listed"), Made()
+
+
 def ingest(step: Situation) -> Result:
     """Reads every source once; a `share` takes its part."""
     paths, tokens = [], 0.0
@@ -137,9 +142,9 @@ def ingest(step: Situation) -> Result:
             paths.append(path)
             tokens += num_tokens(path) * (last - first)
     text = tokens * BYTES_PER_TOKEN
-    estimate = Estimate(
-        tokens=tokens, memory_gib=0.5, device_hours=text / _READ_BYTES_PER_SECOND / 3600, disk_gib=0.5 * text / GIB
-    )
+    hours = text / _READ_BYTES_PER_SECOND / 3600
+    note = "without what harvest brings" if "harvest" in step.inputs else ""
+    estimate = Estimate(tokens=tokens, memory_gib=0.5, device_hours=hours, disk_gib=0.5 * text / GIB, note=note)
     return estimate, Made(tokens=tokens, paths=tuple(paths))
 
 
@@ -286,6 +291,7 @@ def evaluate(step: Situation) -> Result:
 #: stage → its estimate; the training stages, which need the length of their rows, are apart.
 ESTIMATES: dict[str, Callable[[Situation], Result]] = {
     "fetch": fetch,
+    "harvest": harvest,
     "ingest": ingest,
     "withhold": withhold,
     "decontaminate": decontaminate,

@@ -10,18 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from faulty import FakeTime, FaultyServer, Request
 from literature import ARXIV_LICENSE, CC_BY, PDF, error, one, page, raw_record, record, tarball, tex
 from sagecraft import artifact
+from sagecraft.cli import app
 from sagecraft.corpus import harvest as stage
 from sagecraft.corpus.documents import read_documents
 from sagecraft.corpus.harvest import FILES, LOG, RECORDS, HarvestConfig, run
 from sagecraft.corpus.ingest import IngestConfig
 from sagecraft.corpus.ingest import run as ingest
 from sagecraft.errors import MachineError, UserError
+from sagecraft.pipeline import Ref, plan_steps, run_steps
+from sagecraft.recipe import load_recipe
 
+ROOT = Path(__file__).parents[3]
 PAPERS = [f"2101.0000{n}" for n in range(1, 7)]
 
 
@@ -346,3 +352,55 @@ def test_patience_does_not_change_what_is_harvested(server: FaultyServer) -> Non
     plain = config(server)
     patient = config(server, contact="other@example.org", http={"max_attempts": 9}, max_failed_share=0.9)
     assert plain.model_dump(mode="json") == patient.model_dump(mode="json")
+
+
+def test_as_a_step_of_a_recipe(server: FaultyServer, tmp_path: Path) -> None:
+    """Planned without a request; what failed is fetched by the next run, what is whole is not asked for again."""
+    serve(server)
+    server.routes["/e-print/2101.00005"] = lambda request: request.reply("", 404)
+    section = config(server).model_dump(mode="json", by_alias=True)
+    section |= {"contact": "me@example.org", "max_failed_share": 1.0, "http": {"max_attempts": 1}}
+    for name in ("arxiv", "eprints"):
+        section[name]["min_interval_seconds"] = 0
+    recipe = yaml.safe_load((ROOT / "recipes/quickstart.yaml").read_text()) | {"harvest": section}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    steps = plan_steps(load_recipe(tmp_path / "r.yaml"), ROOT)
+    assert not server.requests
+    names = [step.name for step in steps]
+    assert names.index("harvest") < names.index("ingest")
+    assert next(step for step in steps if step.name == "ingest").inputs["harvest"] == Ref("harvest", "literature")
+
+    good, server.routes["/e-print/2101.00002"] = server.routes["/e-print/2101.00002"], Request.reset
+    run_steps(steps, tmp_path / "out", only="harvest")
+    server.requests.clear()
+    server.routes["/e-print/2101.00002"] = good
+    assert run_steps(steps, tmp_path / "out", only="harvest")[0][1] == "ran"
+    assert server.paths() == ["/e-print/2101.00002"]
+    assert run_steps(steps, tmp_path / "out", only="harvest")[0][1] == "skipped"
+    assert len(server.requests) == 1
+
+
+def test_as_a_command(server: FaultyServer, tmp_path: Path) -> None:
+    serve(server)
+    (tmp_path / "list.txt").write_text("2101.00001\n")
+    server.routes["/oai"] = lambda request: request.reply(one(record("2101.00001", "First")))
+    text = f"""
+contact: me@example.org
+eprints:
+  {{base_url: {server.url}/e-print, records_url: {server.url}/oai, identifiers_file: list.txt, min_interval_seconds: 0}}
+"""
+    (tmp_path / "h.yml").write_text(text)
+    arguments = ["harvest", str(tmp_path / "h.yml"), "--out", str(tmp_path / "out"), "--json"]
+    first = CliRunner().invoke(app, arguments)
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout)["stats"]["num_files"] == 1
+    server.requests.clear()
+    again = CliRunner().invoke(app, arguments)
+    assert json.loads(again.stdout) == json.loads(first.stdout)
+    assert "nothing is missing" in again.stderr
+    assert not server.requests
+    (tmp_path / "h.yml").write_text(text.replace("eprints", "eprint").replace("me@", "me"))
+    fault = CliRunner().invoke(app, arguments)
+    assert isinstance(fault.exception, UserError)
+    assert "contact: " in str(fault.exception)
+    assert "eprint: unknown key; did you mean 'eprints'?" in str(fault.exception)
