@@ -31,10 +31,11 @@ _MAX_TEXT = 200
 
 @dataclass(frozen=True)
 class Exported:
-    """A GGUF beside the model: its file, type, and the tolerance it passed."""
+    """A GGUF beside the model: its file, type, the difference that was measured and the largest that passes."""
 
     file: str
     kind: str
+    difference: float
     tolerance: float
 
 
@@ -180,6 +181,14 @@ def _data(history: History) -> list[str]:
     withheld = history.last("withhold")
     if withheld is not None and (number := withheld.manifest.stats.get("num_withheld")):
         blocks.append(f"{_count(number)} of these documents were withheld from training.")
+    made = history.last("synth")
+    if made is not None and isinstance(total := made.manifest.stats.get("num_conversations"), int):
+        general = int(made.manifest.stats.get("num_general") or 0)
+        rest = f", {general:,} are general ones from elsewhere" if general else ""
+        blocks.append(
+            f"Fine-tuning used {total:,} conversations, {total - general:,} of them made from these documents by rule, "
+            f"without another model{rest}."
+        )
     needs_care = sorted(name for name in licenses if not name.upper().startswith(_OPEN_LICENSES))
     if needs_care:
         blocks.append(f"Look at these licences before the model is used further: {escape(', '.join(needs_care))}.")
@@ -225,7 +234,8 @@ def _usage(history: History, exported: Exported | None) -> list[str]:
     if exported is not None:
         blocks.append(
             f"`{exported.file}` holds the same model for llama.cpp ({exported.kind}). It was read back and its logits "
-            f"compared with the folder's: root mean square difference at most {exported.tolerance:g} of their spread."
+            f"compared with the folder's: they differ by {exported.difference:g} of their spread (root mean square; "
+            f"{exported.tolerance:g} is the most that passes)."
         )
     return blocks
 

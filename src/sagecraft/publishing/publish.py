@@ -94,13 +94,14 @@ def _fill(config: PublishConfig, model: Path, history: History, build: Build) ->
     if config.gguf is not None:
         from sagecraft.publishing.gguf import TOLERANCES, export
 
-        exported = Exported(f"model-{config.gguf}.gguf", config.gguf, TOLERANCES[config.gguf])
-        console.say(f"  writing {exported.file} and comparing it with the model")
-        match = export(model, build.path / exported.file, config.gguf, name)
-        console.say(f"  logits differ by {match.difference:.2g} of their spread ({exported.tolerance:g} is allowed)")
-        build.stats.update(gguf=config.gguf, gguf_tolerance=exported.tolerance, gguf_positions=match.num_positions)
+        file, allowed = f"model-{config.gguf}.gguf", TOLERANCES[config.gguf]
+        console.say(f"  writing {file} and comparing it with the model")
+        match = export(model, build.path / file, config.gguf, name)
         # two digits: enough to tell, too few to depend on the order in which threads add up
-        build.stats["gguf_difference"] = float(f"{match.difference:.1e}")
+        exported = Exported(file, config.gguf, float(f"{match.difference:.1e}"), allowed)
+        console.say(f"  logits differ by {exported.difference:g} of their spread ({allowed:g} is allowed)")
+        build.stats.update(gguf=config.gguf, gguf_tolerance=allowed, gguf_positions=match.num_positions)
+        build.stats["gguf_difference"] = exported.difference
     artifact.write_text(build.path / "README.md", write_card(name, read_config(model), history, exported))
     artifact.write_json(build.path / "lineage.json", as_json(history))
     build.stats.update(name=name, num_files=len(names), num_steps=len(history.steps), evaluated=bool(history.results))

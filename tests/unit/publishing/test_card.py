@@ -68,7 +68,11 @@ def merged(tmp_path: Path) -> Path:
         top / "cpt", "model", "cpt", {"model": base, "tokens": tokens}, {"num_steps": 7, "last_loss": 2.5},
         optimizer={"learning_rate": 0.0002}, cache="/home/somebody/cache",
     )  # fmt: skip
-    sft = step(top / "sft", "model", "sft", {"model": cpt}, {"num_steps": 5})
+    chats = step(
+        top / "synth", "conversations", "synth", {"documents": held / "training"},
+        {"num_conversations": 184, "num_general": 55},
+    )  # fmt: skip
+    sft = step(top / "sft", "model", "sft", {"model": cpt, "tokens": chats}, {"num_steps": 5})
     out = step(top / "merge", "model", "merge", {"base": base, "cpt": cpt, "sft": sft}, {}, method="dare_ties")
     step(top / "evaluate-base", "evaluation", "evaluate", {"model": base}, results(0.25))
     step(top / "evaluate-merged", "evaluation", "evaluate", {"model": out}, results(0.5))
@@ -79,7 +83,7 @@ def merged(tmp_path: Path) -> Path:
 def test_history_is_what_the_manifests_say(merged: Path) -> None:
     history = read_history(merged)
     names = [made.name for made in history.steps]
-    assert set(names) == {"fetch", "ingest", "withhold", "pack", "cpt", "sft", "merge"}
+    assert set(names) == {"fetch", "ingest", "withhold", "pack", "cpt", "synth", "sft", "merge"}
     assert names.index("fetch") < names.index("pack") < names.index("cpt") < names.index("sft") < names.index("merge")
     packed = history.last("pack")
     assert packed is not None
@@ -94,7 +98,7 @@ def test_the_card_of_a_run(merged: Path, tmp_path: Path) -> None:
     front = yaml.safe_load(card.split("---")[1])
     assert front["license"] == "apache-2.0"
     assert "base_model" not in front  # de-quantised from a wheel: it is no repository of the hub
-    for part in ("# Pico", "Q4\\_1", "40", "CC-BY-NC-4.0", "12 of these documents were withheld", "0.0002", "dare\\_ties",
+    for part in ("# Pico", "Q4\\_1", "40", "CC-BY-NC-4.0", "12 of these documents were withheld", "184 conversations", "129 of them made from these documents by rule", "0.0002", "dare\\_ties",
                  "| merge | 50.0 | 45.0 to 55.0 | 120 | continuation | 14.25 | — |", "detailed thinking on"):  # fmt: skip
         assert part in card, part
     for part in ("somebody", "secret", "unrelated", str(tmp_path)):
@@ -115,6 +119,9 @@ def test_two_publications_are_the_same_bytes(merged: Path, tmp_path: Path) -> No
     for name in "ab":
         run(PublishConfig(gguf="q8_0"), {"model": merged}, tmp_path / name)
     assert (tmp_path / "a/manifest.json").read_bytes() == (tmp_path / "b/manifest.json").read_bytes()
+    measured = json.loads((tmp_path / "a/manifest.json").read_text())["stats"]["gguf_difference"]
+    assert 0 < measured < 0.15
+    assert f"differ by {measured:g} of their spread" in (tmp_path / "a/README.md").read_text()
 
 
 def test_a_model_from_the_hub_is_named_as_base(tmp_path: Path) -> None:
