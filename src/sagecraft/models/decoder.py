@@ -101,14 +101,16 @@ class Attention(nn.Module):
         return projected
 
     def _packed(self, queries: Tensor, keys: Tensor, values: Tensor, boundaries: Sequence[int]) -> Tensor:
-        """Causal attention sequence by sequence; [N, H, K] in and out."""
-        repeat = self.num_heads // self.num_groups
-        if repeat > 1:
-            keys, values = keys.repeat_interleave(repeat, dim=1), values.repeat_interleave(repeat, dim=1)
+        """Causal attention sequence by sequence; [N, H, K] in and out.
+
+        Cut with `split`, not by slices: the gradient of each slice would be a tensor of all N tokens (with 31 sequences
+        in 2,048 tokens a layer took 1.13 times as long), that of `split` is one concatenation.
+        """
+        lengths = [end - start for start, end in itertools.pairwise(boundaries)]
         pieces = []
-        for start, end in itertools.pairwise(boundaries):
-            q, k, v = (t[start:end].transpose(0, 1).unsqueeze(0) for t in (queries, keys, values))
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        for parts in zip(*(t.split(lengths) for t in (queries, keys, values)), strict=True):
+            q, k, v = (part.transpose(0, 1).unsqueeze(0) for part in parts)
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
             pieces.append(mixed.squeeze(0).transpose(0, 1))
         return torch.cat(pieces)
 
@@ -117,15 +119,13 @@ class Attention(nn.Module):
         queries, keys, values = (t.transpose(1, 2) for t in (queries, keys, values))
         if cache is not None:
             keys, values = cache.extend(self.layer, keys, values)
-        repeat = self.num_heads // self.num_groups
-        if repeat > 1:
-            keys, values = keys.repeat_interleave(repeat, dim=1), values.repeat_interleave(repeat, dim=1)
         num_new, num_all = queries.shape[2], keys.shape[2]
         mask = None
         if 1 < num_new < num_all:  # new tokens see the whole cache and, among themselves, the past
             mask = torch.ones(num_new, num_all, dtype=torch.bool, device=queries.device).tril(num_all - num_new)
         causal = num_new > 1 and mask is None
-        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=True)
+        return mixed.transpose(1, 2)
 
 
 class FeedForward(nn.Module):

@@ -13,7 +13,7 @@ from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
 from sagecraft.training.schedule import OptimizerConfig
 
-VERSION = 1
+VERSION = 2
 
 
 class TrainConfig(BaseModel):
