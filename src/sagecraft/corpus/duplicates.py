@@ -141,7 +141,8 @@ class _Table:
             paths = [scratch / f"band-{number:03d}" for number in range(num_bands)] if scratch else []
             files = [stack.enter_context(path.open("wb")) for path in paths]
             for part in parts:
-                plain.append(dataclasses.replace(part, signatures=part.signatures[:, :0]))
+                # A copy: a view of nothing would keep all signatures alive.
+                plain.append(dataclasses.replace(part, signatures=part.signatures[:, :0].copy()))
                 for number in range(num_bands):
                     band = np.ascontiguousarray(part.signatures[:, number * num_rows : (number + 1) * num_rows])
                     if files:
@@ -156,7 +157,7 @@ class _Table:
             self.bands += [np.concatenate(block) for block in blocks if block]
         positions = np.arange(len(self.marks))
         self.order = np.lexsort((positions, -self.marks.words, self.marks.sources, ~self.marks.formulas))
-        self.rank = np.empty_like(self.order)
+        self.rank = np.empty(len(positions), dtype=np.int32)
         self.rank[self.order] = positions
 
     def agreement(self, one: Int64, two: Int64) -> npt.NDArray[np.float64]:
@@ -220,30 +221,46 @@ def near(a: Marks, b: Marks, config: DedupConfig, texts: Texts | None = None) ->
     return found
 
 
+def _shared(keys: UInt64) -> Int64:
+    """Indices of all keys that occur more than once. In most corpora these are few, and all else is done with them."""
+    order = np.argsort(keys)
+    ordered = keys[order]
+    is_shared = np.zeros(len(keys), dtype=np.bool_)
+    same = ordered[1:] == ordered[:-1]
+    is_shared[1:] |= same
+    is_shared[:-1] |= same
+    return order[is_shared]
+
+
+def _runs(ordered: UInt64) -> tuple[Int64, Int64]:
+    """Where each run of equal keys begins and ends."""
+    is_first = np.ones(len(ordered), dtype=np.bool_)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(is_first)
+    return starts, np.append(starts, len(ordered))[1:]
+
+
 def _same_text(table: _Table, decisions: Decisions) -> None:
-    texts = table.marks.texts
-    order = np.lexsort((table.rank, texts))
-    is_first = np.ones(len(order), dtype=np.bool_)
-    is_first[1:] = texts[order[1:]] != texts[order[:-1]]
-    best = order[np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))]
-    decisions.drop(order[~is_first], best[~is_first], SAME_TEXT)
+    shared = _shared(table.marks.texts)
+    keys = table.marks.texts[shared]
+    order = np.lexsort((table.rank[shared], keys))
+    shared = shared[order]
+    starts, ends = _runs(keys[order])
+    best = np.repeat(shared[starts], ends - starts)
+    decisions.drop(shared[shared != best], best[shared != best], SAME_TEXT)
 
 
 def _same_identifier(table: _Table, decisions: Decisions) -> None:
     """Of the documents of one work (linked by any identifier) one stays: whole before part, newest, first in order."""
     marks = table.marks
+    decisions.versions = _newest(marks)
     alive = np.flatnonzero(decisions.reasons[marks.key_rows] == 0)
-    keys, rows = marks.keys[alive], marks.key_rows[alive].astype(np.int64)
-    order = np.lexsort((table.rank[rows], keys))
-    keys, rows, own = keys[order], rows[order], marks.own[alive][order]
-    stated = np.where(marks.versions == UNSTATED, -1, marks.versions)
-    newest = np.full(len(marks), -1, dtype=np.int32)
-    np.maximum.at(newest, marks.key_rows, stated)
-    decisions.versions = np.where(newest < 0, UNSTATED, newest).astype(np.int32)
+    alive = alive[_shared(marks.keys[alive])]
+    order = np.lexsort((table.rank[marks.key_rows[alive]], marks.keys[alive]))
+    keys, own = marks.keys[alive][order], marks.own[alive][order]
+    rows = marks.key_rows[alive][order].astype(np.int64)
     works = _Groups()
-    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
-    ends = np.append(starts[1:], len(keys))
-    for start, end in zip(starts[ends - starts > 1].tolist(), ends[ends - starts > 1].tolist(), strict=True):
+    for start, end in zip(*(edges.tolist() for edges in _runs(keys)), strict=True):
         members = rows[start:end]
         if own[start:end].all() or not _are_parts(table, members):
             works.link(members.tolist())
@@ -258,6 +275,14 @@ def _same_identifier(table: _Table, decisions: Decisions) -> None:
             if row != kept:
                 is_older = decisions.versions[row] < decisions.versions[kept] != UNSTATED
                 decisions.drop(np.array([row]), np.array([kept]), OLDER if is_older else SAME_ID)
+
+
+def _newest(marks: Marks) -> npt.NDArray[np.int32]:
+    """The newest version that a document's identifiers state; `UNSTATED` without any."""
+    newest = np.full(len(marks), -1, dtype=np.int32)
+    np.maximum.at(newest, marks.key_rows, np.where(marks.versions == UNSTATED, -1, marks.versions))
+    newest[newest < 0] = UNSTATED
+    return newest
 
 
 def _are_parts(table: _Table, members: Int64) -> bool:
@@ -340,14 +365,11 @@ def _candidates(table: _Table, positions: Int64, threshold: float, across: int |
 
 def _meetings(keys: UInt64) -> tuple[UInt64, bool]:
     """Pairs of indices with equal keys, as `lower << 32 | higher`; and whether these are all of them."""
-    order = np.argsort(keys, kind="stable")
+    shared = np.sort(_shared(keys))
+    order = shared[np.argsort(keys[shared], kind="stable")].astype(np.uint64)
     ordered = keys[order]
-    # Only what is equal to its neighbour is of interest: in most corpora that is little.
-    same = ordered[1:] == ordered[:-1]
-    shared = np.concatenate([[False], same]) | np.concatenate([same, [False]]) if len(keys) else np.zeros(0, np.bool_)
-    order, ordered = order[shared].astype(np.uint64), ordered[shared]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(ordered) else order[:0]
-    sizes = np.diff(np.append(starts, len(ordered)))
+    starts, ends = _runs(ordered)
+    sizes = ends - starts
     codes = [order[:0]]
     for distance in range(1, min(_WINDOW, int(sizes.max(initial=1)) - 1) + 1):
         equal = ordered[distance:] == ordered[:-distance]
