@@ -174,7 +174,7 @@ def test_signatures_in_files_do_not_stay_in_memory(tmp_path: Path) -> None:
 
     def parts() -> Iterator[Marks]:
         for number in range(4):
-            part = mark([Document(f"d{number}", prose(f"t{number}x"))], CONFIG)
+            part = mark([Document(f"d{number}/{n}", prose(f"t{number}x{n}x")) for n in range(3)], CONFIG)
             signatures.append(weakref.ref(part.signatures))
             yield part
             del part
