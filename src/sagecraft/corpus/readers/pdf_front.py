@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sagecraft.corpus.readers.pdf_blocks import Block, Measures
-from sagecraft.corpus.readers.pdf_lines import END, LOWERED, RAISED
+from sagecraft.corpus.readers.pdf_lines import END, LOWERED, RAISED, text_of
 
 _ARXIV = re.compile(r"arXiv:\s*(\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?", re.IGNORECASE)
 _STAMP = re.compile(r"arXiv:\S+\s*\[([\w.-]+)\]\s*(?:\d{1,2}\s+\w{3,9}\s+(\d{4}))?")
@@ -73,8 +73,10 @@ def read_front(blocks: Sequence[Block], usual: Measures, meta_title: str, meta_a
     return front
 
 
-def _text(block: Block) -> str:
-    text = " ".join(line.text() for line in block.lines)
+def _text(block: Block, gap: str = " ") -> str:
+    """Text of a block without what is raised or lowered; `gap` stands where there is a wide one."""
+    cells = [text_of(cell, line.y, line.size) for line in block.lines for cell in line.cells()]
+    text = gap.join(cells) if gap != " " else " ".join(line.text() for line in block.lines)
     text = re.sub(f"{RAISED}[^{END}]*{END}", "", text)
     return " ".join(re.sub(f"[{LOWERED}{RAISED}{END}]", "", text).split())
 
@@ -131,7 +133,7 @@ def _printed_names(between: Sequence[Block]) -> list[str]:
     for block in between:
         if block.kind not in ("body", "heading"):
             continue
-        part = names(_text(block))
+        part = names(_text(block)) if len(block.lines) > 1 else names(_text(block, ", "))
         if found and not part:
             break
         found += part

@@ -167,7 +167,10 @@ def _merge_row(row: list[Line]) -> list[Line]:
     for piece in row:
         last = merged[-1] if merged else None
         size = max(piece.size, last.size) if last else 0.0
-        if last and -0.6 * size < piece.x0 - last.x1 < 0.9 * size and abs(piece.y - last.y) < 0.1 * size:
+        # A long piece is a line of a column: what is beside it is one of the next column, however narrow the gutter is.
+        long = last is not None and max(piece.x1 - piece.x0, last.x1 - last.x0) > 12 * size
+        widest = (0.5 if long else 0.9) * size
+        if last and -0.6 * size < piece.x0 - last.x1 < widest and abs(piece.y - last.y) < 0.1 * size:
             merged[-1] = _line(last.words + piece.words, piece.page)
         else:
             merged.append(piece)
