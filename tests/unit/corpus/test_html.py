@@ -64,7 +64,7 @@ def test_delimiters_in_text(tmp_path):
 
 def test_dollars_are_mathematics_where_the_page_loads_mathjax(tmp_path):
     head = '<script src="https://cdn.example/mathjax/tex.js"></script>'
-    assert text(tmp_path, "<p>Let $x$ be $$y^2$$ for $5.</p>", head) == "Let $x$ be $$y^2$$ for \\$5."
+    assert text(tmp_path, "<p>Let $x$ be $$y^2$$ for $5.</p>", head) == "Let $x$ be\n\n$$y^2$$\n\nfor \\$5."
 
 
 def test_tex_scripts(tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from sagecraft.corpus.readers.latex_tables import escape_bars
 
@@ -19,12 +20,15 @@ _MATH_OPEN, _MATH_CLOSE = "\x02", "\x03"
 _MARKERS = str.maketrans("", "", BREAK + _MATH_OPEN + _MATH_CLOSE)
 #: `**unit****s**`: emphasis that ends and begins again inside a word.
 _EMPHASIS_SEAM = re.compile(r"(?<=\w)\*{4}(?=\w)")
+#: A larger table is written as it is: its short rows are not filled up, its spans not spread.
+MAX_CELLS = 1_000_000
 _SPACE = re.compile(r"[ \t\r\n\f\v]+")
 # None scans past a second opening: a page of openings without an end costs no more than another.
 TEX_INLINE = re.compile(r"\\\(((?:(?!\\\().)+?)\\\)", re.DOTALL)
 TEX_DISPLAY = re.compile(r"(?<!\\)\\\[((?:(?!(?<!\\)\\\[).)+?)\\\]", re.DOTALL)
 _BEGIN_DISPLAY = re.compile(
-    r"\\begin\{(equation|align|gather|multline|eqnarray)(\*?)\}((?:(?!\\begin\{\1).)+?)\\end\{\1\2\}", re.DOTALL
+    r"\\begin\{(equation|displaymath|align|flalign|gather|multline|eqnarray)(\*?)\}((?:(?!\\begin\{\1).)+?)\\end\{\1\2\}",
+    re.DOTALL,
 )
 
 
@@ -81,6 +85,12 @@ class Blocks:
         self.headings: dict[int, int] = {}
         self.tex_delimiters = tex_delimiters
         self._inline: list[str] = []
+        self._lead = ""
+
+    def lead(self, text: str) -> None:
+        """Text that the next paragraph begins with, whatever elements stand between: a title that runs in."""
+        self.close()
+        self._lead = text
 
     def add(self, text: str) -> None:
         """Adds inline text to the open paragraph."""
@@ -100,13 +110,15 @@ class Blocks:
     def close(self) -> None:
         """Ends the open paragraph."""
         if text := self.take():
-            self.done.append(text)
+            self.done.append(self._lead + text)
+            self._lead = ""
 
     def block(self, text: str) -> None:
         """Adds a block that is Markdown already."""
         self.close()
         if text.strip():
-            self.done.append(text)
+            self.done += [self._lead.strip(), text] if self._lead else [text]
+            self._lead = ""
 
     def heading(self, level: int, title: str) -> None:
         """Adds a heading of level 1 to 6."""
@@ -145,9 +157,20 @@ class Blocks:
 
 
 def _environment(found: re.Match[str]) -> str:
-    name = {"equation": "", "align": "aligned", "eqnarray": "aligned", "gather": "gathered", "multline": "gathered"}
-    body, inner = found.group(3).strip(), name[found.group(1)]
-    return rf"\[\begin{{{inner}}} {body} \end{{{inner}}}\]" if inner else rf"\[{body}\]"
+    return rf"\[{inside_display(found.group())}\]"
+
+
+def inside_display(tex: str) -> str:
+    """A display environment as it stands between two dollar signs: `align` is `aligned` there, `equation` nothing."""
+    found = _BEGIN_DISPLAY.fullmatch(tex)
+    if not found:
+        return tex
+    body, name = found.group(3).strip(), found.group(1)
+    inner = "gathered" if name in ("gather", "multline") else "aligned"
+    if name == "eqnarray":  # three columns, the relation in the middle
+        body = re.sub(r"&([^&\\]{0,20}|\s*\\[a-z]+\s*)&", r"& \1", body)
+    body = re.sub(r"\\label\{[^{}]*\}", "", body).strip()
+    return body if name in ("equation", "displaymath") else rf"\begin{{{inner}}} {body} \end{{{inner}}}"
 
 
 def list_block(items: Sequence[str], ordered: bool, start: int = 1, style: str = "1") -> str:
@@ -186,9 +209,12 @@ def table_block(rows: Sequence[Sequence[str]], num_header_rows: int = 1) -> str:
     width = max((len(row) for row in cells), default=0)
     if not width:
         return ""
-    cells = [row + [""] * (width - len(row)) for row in cells]
+    if width * len(cells) <= MAX_CELLS:
+        cells = [row + [""] * (width - len(row)) for row in cells]
     num_header_rows = min(num_header_rows, len(cells) - 1)
-    header = [" ".join(filter(None, column)) for column in zip(*cells[:num_header_rows], strict=True)] or [""] * width
+    header = [" ".join(filter(None, column)) for column in zip_longest(*cells[:num_header_rows], fillvalue="")] or [
+        ""
+    ] * width
     lines = [header, ["---"] * width, *cells[num_header_rows:]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

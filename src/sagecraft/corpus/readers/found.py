@@ -19,12 +19,14 @@ class Found:
         row: position in a file of many documents; None if the file is the document.
         withheld: what the file itself states.
         extra: what else the file states, without a place in `result`.
+        format: name of the format, where the file's suffix does not tell it.
     """
 
     result: ReadResult
     row: int | None = None
     withheld: bool | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    format: str = ""
 
 
 #: A reader takes a file and the root it may not leave, and yields documents or the errors that stand for them.

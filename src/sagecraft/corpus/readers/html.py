@@ -14,6 +14,8 @@ from typing import Any
 from sagecraft.corpus.readers import html_latexml
 from sagecraft.corpus.readers.blocks import (
     BREAK,
+    TEX_DISPLAY,
+    TEX_INLINE,
     Blocks,
     aside,
     code_block,
@@ -42,8 +44,8 @@ _BLOCK_TAGS = frozenset((
 ))  # fmt: skip
 _MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "cite": "*", "dfn": "*", "var": "*"}
 _DOLLAR_SCRIPT = re.compile(r"mathjax|katex", re.IGNORECASE)
-_DOLLAR_MATH = re.compile(r"\$\$.+?\$\$|\$(?=\S)[^$\n]{1,500}?(?<=\S)\$", re.DOTALL)
-_TEX_SPAN = re.compile(r"\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
+_TEX_SPAN = re.compile(rf"{TEX_INLINE.pattern}|{TEX_DISPLAY.pattern}", re.DOTALL)
+_DOLLAR_MATH = re.compile(rf"\$\$.+?\$\$|\$(?=\S)[^$\n]{{1,500}}?(?<=\S)\$|{_TEX_SPAN.pattern}", re.DOTALL)
 #: Sections that hold no text of the document: lists of other works, thanks.
 _DROPPED_SECTIONS = re.compile(
     r"(?:[\dIVX]+(?:\.\d+)*\.?\s+)?(?:references?(?: and notes)?|bibliography|works cited|literature cited|acknowledge?ments?|"
@@ -90,6 +92,20 @@ def read_html(path: Path, root: Path) -> ReadResult:  # noqa: ARG001 - the signa
     )
 
 
+def fragment_to_markdown(markup: str) -> str:
+    """Markdown of a piece of HTML that stands in another text."""
+    import lxml.html
+    from lxml import etree
+
+    try:
+        root = lxml.html.document_fromstring(f"<html><body><div>{markup}</div></body></html>")
+    except (etree.LxmlError, ValueError, AssertionError):
+        return ""
+    walker = _Walker(Page(root))
+    walker.blocks(root, 0, outermost=True)
+    return walker.out.render()
+
+
 class _Walker:
     """Walks one page; `out` holds the Markdown so far.
 
@@ -131,14 +147,16 @@ class _Walker:
     def _text(self, text: str | None) -> str:
         if not text:
             return ""
-        if "$" not in text:
+        if "$" not in text and "\\" not in text:
             return escape_text(text)
         # What stands between delimiters is a formula already: its dollar signs are its own.
         rule = _DOLLAR_MATH if self._dollar_math else _TEX_SPAN
         pieces: list[str] = []
         end = 0
         for found in rule.finditer(text):
-            pieces += [escape_text(text[end : found.start()]), found.group()]
+            self.num_math += 1
+            tex = found.group()
+            pieces += [escape_text(text[end : found.start()]), rf"\[{tex[2:-2]}\]" if tex.startswith("$$") else tex]
             end = found.end()
         return "".join([*pieces, escape_text(text[end:])])
 
@@ -203,8 +221,7 @@ class _Walker:
         elif "ltx_title_abstract" in classes:
             level, line = 2, line.strip(" .:*—")
         elif "ltx_runin" in classes or "ltx_title_theorem" in classes or "ltx_title_proof" in classes:
-            self.out.close()
-            self.out.add(f"**{line.replace('**', '').rstrip('.')}.** " if line else "")
+            self.out.lead(f"**{line.replace('**', '').rstrip('.')}.** " if line else "")
             return
         self.out.close()
         self.out.heading(level, line)

@@ -12,7 +12,7 @@ from sagecraft.corpus.readers.latex_cite import from_entry, from_label
 from sagecraft.corpus.readers.mathml import local_name, to_latex
 
 _NUMBER = re.compile(r"[A-Za-z]{0,3}\.?[\d.]+[a-z]?'?|[A-Z]|\*")
-_RELATION = re.compile(r"(?:\\displaystyle\s*)?(?:=|<|>|\\(?:leq?|geq?|approx|equiv|sim(?:eq)?|propto|to|in)\b)")
+_NUMBER_CLASSES = frozenset(("ltx_tag_equation", "ltx_tag_equationgroup", "ltx_eqn_eqno"))
 
 #: Class → the tag whose handler reads it: inside running text LaTeXML writes tables as spans.
 TAGS = {
@@ -86,11 +86,7 @@ def _loose(element: Any) -> str:
 
 
 def _numbers(element: Any) -> list[str]:
-    tags = [
-        node
-        for node in element.iter()
-        if "ltx_tag_equation" in classes_of(node) or "ltx_tag_equationgroup" in classes_of(node)
-    ]
+    tags = [node for node in element.iter() if not _NUMBER_CLASSES.isdisjoint(classes_of(node))]
     texts = [collapse(node.text_content()).strip("()[] ") for node in tags]
     return [text for text in texts if _NUMBER.fullmatch(text)]
 

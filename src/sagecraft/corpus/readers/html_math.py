@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from sagecraft.corpus.readers.blocks import collapse
 from sagecraft.corpus.readers.html_page import classes_of
 from sagecraft.corpus.readers.mathml import is_display, local_name, tidy_tex, to_latex
-from sagecraft.corpus.readers.symbols import letter_to_latex
+from sagecraft.corpus.readers.symbols import INVISIBLE, letter_to_latex
 
 _TEX_IMAGE_CLASSES = frozenset((
     "latex", "tex", "math", "mathtex", "texrender", "equation_image", "ee_img", "math-inline", "math-display",
@@ -24,6 +24,12 @@ _TEX_IMAGE_CLASSES = frozenset((
 _TEX_IMAGE_SOURCE = re.compile(
     r"/latex\.php\?|/(?:gif|png|svg)\.(?:latex|image)\?|/mathtex\.cgi\?|chart\?cht=tx", re.IGNORECASE
 )
+#: Thin and no-break spaces are spaces; word joiners are nothing.
+_SPACES = {
+    **dict.fromkeys(map(ord, "\n\t\u00a0\u2009\u200a\u202f"), " "),
+    **dict.fromkeys(map(ord, INVISIBLE)),
+    0x2060: None,
+}
 _MAX_TEX_CHARS = 20_000
 
 
@@ -93,9 +99,10 @@ def _mathjax(element: Any) -> Formula:
 
 def _mathjax_2(element: Any) -> Formula | None:
     """A rendered twin of a `math/tex` script; without the script, the MathML that it carries."""
+    # At most a preview, the display around it and its twin for readers of screens stand before the script.
     sibling = element.getnext()
-    while sibling is not None and local_name(sibling) not in ("script", ""):
-        if "MathJax" not in " ".join(classes_of(sibling)):
+    for _ in range(3):
+        if sibling is None or local_name(sibling) == "script" or "MathJax" not in (sibling.get("class") or ""):
             break
         sibling = sibling.getnext()
     if sibling is not None and (sibling.get("type") or "").startswith("math/"):
@@ -154,7 +161,7 @@ def _html_to_tex(element: Any, depth: int) -> str:
         inner = "" if not name or "sr-only" in classes else _html_to_tex(child, depth + 1).strip()
         if name in ("sup", "sub") and inner:
             inner = f"{'^' if name == 'sup' else '_'}{{{inner}}}"
-        elif "num" in classes and "den" in " ".join(" ".join(classes_of(node)) for node in child.itersiblings()):
+        elif "num" in classes and _is_over(child):
             inner = rf"\frac{{{inner}}}"
         elif "den" in classes:
             inner = f"{{{inner}}}"
@@ -164,10 +171,17 @@ def _html_to_tex(element: Any, depth: int) -> str:
     return "".join(pieces)
 
 
+def _is_over(numerator: Any) -> bool:
+    """True if a denominator follows, with a bar between them or without."""
+    following = numerator.getnext()
+    after = following.getnext() if following is not None else None
+    return any(node is not None and "den" in classes_of(node) for node in (following, after))
+
+
 def _characters(text: str | None) -> str:
     r"""Characters of a formula; a command stays apart from the letter behind it."""
     result = ""
-    for word in re.findall(r"[A-Za-z]{2,}|.", (text or "").replace("\n", " ")):
+    for word in re.findall(r"[A-Za-z]{2,}|.", (text or "").translate(_SPACES)):
         if len(word) > 1:
             result += rf"\{word} " if word in ("sin", "cos", "tan", "log", "ln", "exp", "max", "min") else word
             continue

@@ -67,7 +67,8 @@ class Metadata:
     @property
     def title(self) -> str | None:
         """From the metadata, the first `<h1>` of the main part or of the page, else `<title>` without the site's name."""
-        if stated := self._first(_TITLES[:3]) or self._stated("headline"):
+        is_wiki = self._page.dialect == "mediawiki"  # its `headline` is a description
+        if stated := self._first(_TITLES[:3]) or (None if is_wiki else self._stated("headline")):
             return stated
         for part in (self._page.main, self._root):
             heading = next((h1 for h1 in part.iter("h1") if collapse(h1.text_content())), None)
@@ -80,6 +81,8 @@ class Metadata:
     @property
     def authors(self) -> list[str]:
         """Names, "Last, First" turned round."""
+        if self._page.dialect == "mediawiki":
+            return []  # "Contributors to …" names nobody
         name = next((name for name in _AUTHORS if name in self._values), None)
         names = [part for value in self._values.get(name or "", []) for part in re.split(r";|\n", value)]
         names = names or names_of(self._schema.get("author") or self._schema.get("creator"))

@@ -69,6 +69,11 @@ _MIN_RUN_CHARS = 25
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:\-]{1,40})", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _HEAD_BYTES = 4096
+#: The parser's time grows with the square of a tag's attributes: 32,000 take 3 s. Shorter pages cannot hold that many.
+_MAX_ATTRIBUTES = 5000
+_MANY_CHARS = 50_000
+_TAG = re.compile("<[A-Za-z]")
+_TAG_STOP = re.compile("[<>\"']")
 _CONTAINERS = frozenset((
     "body", "div", "section", "article", "main", "form", "center", "table", "tbody", "tr", "td", "span", "font", "header",
 ))  # fmt: skip
@@ -93,6 +98,8 @@ def parse_html(path: Path) -> Any:
     declared = _CHARSET.search(data[:_HEAD_BYTES])
     text = decode(data, declared.group(1).decode("ascii") if declared else None)
     text = _XML_DECLARATION.sub("", text)
+    if len(text) >= _MANY_CHARS and _most_attributes(text) > _MAX_ATTRIBUTES:
+        raise ReaderError("too-many-attributes", f"a tag has more than {_MAX_ATTRIBUTES} attributes")
     parser = lxml.html.HTMLParser(
         encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True, remove_pis=True
     )
@@ -101,6 +108,27 @@ def parse_html(path: Path) -> Any:
     except (etree.LxmlError, ValueError, AssertionError) as error:
         raise ReaderError("bad-html", " ".join(str(error).split())[:200]) from error
     return root
+
+
+def _most_attributes(text: str) -> int:
+    """Words outside quotation marks in the tag that has the most of them."""
+    most = 0
+    unclosed: set[str] = set()
+    for opening in _TAG.finditer(text):
+        position, words = opening.end(), 0
+        while stop := _TAG_STOP.search(text, position):
+            mark = stop.group()
+            words += len(text[position : stop.start()].split())
+            position = stop.end()
+            if mark in "<>":
+                break
+            closing = text.find(mark, position) if mark not in unclosed else -1
+            if closing < 0:
+                unclosed.add(mark)  # nor is it found from further on
+            else:
+                position = closing + 1
+        most = max(most, words)
+    return most
 
 
 class Page:

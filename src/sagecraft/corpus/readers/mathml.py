@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sagecraft.corpus.readers.blocks import inside_display
 from sagecraft.corpus.readers.symbols import (
     ACCENTS_OVER,
     ACCENTS_UNDER,
@@ -79,7 +80,7 @@ def tidy_tex(tex: str) -> str:
     tex = re.sub(r"(?<!\\)%\s*\n\s*", "", tex)
     wrapped = re.fullmatch(r"\{\\(?:display|text)style\s*(.*)\}", tex, re.DOTALL)
     tex = wrapped.group(1) if wrapped and _balanced(wrapped.group(1)) else tex
-    return re.sub(r"^\\(?:display|text)style\b\s*", "", tex.strip())
+    return inside_display(re.sub(r"^\\(?:display|text)style\b\s*", "", tex.strip()))
 
 
 def _balanced(tex: str) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from sagecraft.corpus.readers.blocks import table_block
+from sagecraft.corpus.readers.blocks import MAX_CELLS, table_block
 from sagecraft.corpus.readers.latex_tables import MAX_COLUMNS
 from sagecraft.corpus.readers.mathml import local_name
 
@@ -35,7 +36,8 @@ def span_of(value: str | None) -> int:
 def cals_columns(row: Any) -> dict[str, int]:
     """The columns of the row's `tgroup` by name."""
     group = next((node for node in row.iterancestors() if local_name(node) == "tgroup"), None)
-    specs = [node for node in group if local_name(node) == "colspec"] if group is not None else []
+    # They stand first, and no more of them count than a table has columns.
+    specs = [node for node in islice(group, MAX_COLUMNS) if local_name(node) == "colspec"] if group is not None else []
     return {spec.get("colname") or "": number for number, spec in enumerate(specs)}
 
 
@@ -55,7 +57,11 @@ def spanned_table(rows: Sequence[Sequence[Cell]], num_header_rows: int = 1) -> s
     """
     lines: list[list[str]] = []
     pending: dict[int, tuple[int, str]] = {}
+    num_cells = 0
     for number, row in enumerate(rows):
+        if num_cells > MAX_CELLS:
+            lines.append([cell.text for cell in row[:MAX_COLUMNS]])
+            continue
         is_header = number < num_header_rows
         line: list[str] = []
         following: dict[int, tuple[int, str]] = {}
@@ -74,6 +80,7 @@ def spanned_table(rows: Sequence[Sequence[Cell]], num_header_rows: int = 1) -> s
                 _place(cell, line, following, is_header)
                 cell = next(cells, None)
         pending = following
+        num_cells += len(line)
         lines.append(line)
     return table_block(lines, num_header_rows)
 
