@@ -34,6 +34,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "ingest": ("sagecraft.corpus.ingest", "documents"),
     "withhold": ("sagecraft.corpus.withhold", "documents"),
     "decontaminate": ("sagecraft.benchmark.decontaminate", "documents"),
+    "mix": ("sagecraft.tokens.mix", "mixture"),
     "pack": ("sagecraft.tokens.pack", "tokens"),
     "cpt": ("sagecraft.training.train", "model"),
     "synth": ("sagecraft.synthesis.synth", "conversations"),
@@ -118,9 +119,10 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
         inputs: dict[str, Ref | Path] = {"documents": training, "model": base}
         if replay is not None:
             inputs["general"] = replay
-        elif recipe.pack.general_share:
-            faults.append("pack.general_share: needs general.replay; name general text there, or set the share to 0")
-        yield Step("pack", "pack", recipe.pack, inputs)
+        elif recipe.mix.general_share:
+            faults.append("mix.general_share: needs general.replay; name general text there, or set the share to 0")
+        yield Step("mix", "mix", recipe.mix, inputs)
+        yield Step("pack", "pack", recipe.pack, {**inputs, "mixture": Ref("mix", "mixture")})
     if recipe.cpt is not None:
         yield Step("cpt", "cpt", recipe.cpt, {"model": tuned, "tokens": Ref("pack", "tokens")})
         tuned = Ref("cpt", "model")
@@ -233,6 +235,7 @@ def _measuring(
             "decontaminate-replay": cleaned and bool(recipe.general.replay),
             "ingest-replay": bool(recipe.general.replay),
             "ingest-held-out": bool(recipe.general.held_out),
+            "mix": recipe.pack is not None,
             **{name: getattr(recipe, name) is not None for name in ("pack", "cpt", "synth", "render", "sft", "merge")},
         }
         parts |= {name: Ref(name, _kind(name)) for name, here in present.items() if here}

@@ -20,6 +20,7 @@ from sagecraft.merging.merge import MergeConfig
 from sagecraft.publishing.run_report import ReportConfig
 from sagecraft.settings import explained, model_of, parse_yaml, read_yaml_mapping
 from sagecraft.synthesis.synth import SynthConfig
+from sagecraft.tokens.mix import MixConfig
 from sagecraft.tokens.pack import PackConfig
 from sagecraft.tokens.render import RenderConfig
 from sagecraft.training.train import TrainConfig
@@ -75,6 +76,7 @@ class Recipe(BaseModel):
     general: GeneralSection = GeneralSection()
     withhold: WithholdConfig
     decontaminate: DecontaminateConfig | None = DecontaminateConfig()
+    mix: MixConfig = MixConfig()
     pack: PackConfig | None = None
     cpt: TrainConfig | None = None
     synth: SynthConfig | None = None

@@ -36,7 +36,7 @@ def recipe_arguments(base: Path, out: Path) -> list[str]:
         "run", "recipes/quickstart.yaml", "--out", str(out),
         "--set", f"base.name={base}",
         "--set", "corpus.paths=[examples/astronomy/cosmology, examples/astronomy/instrumentation]",
-        "--set", "pack.max_domain_tokens=12000", "--set", "cpt.optimizer.learning_rate=0.02",
+        "--set", "mix.max_tokens=12000", "--set", "cpt.optimizer.learning_rate=0.02",
         "--set", "cpt.checkpoint_minutes=0", "--set", "sft.checkpoint_minutes=0",
         "--set", "synth.max_pairs=24",
         "--set", "evaluate.max_items=24", "--set", "evaluate.perplexity_tokens=2048", "--set", "evaluate.perplexity_window=256",

@@ -113,7 +113,7 @@ def test_steps_of_the_quickstart(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [step.name for step in steps]
     assert names == [
         "fetch", "ingest", "ingest-replay", "ingest-held-out", "withhold", "decontaminate", "decontaminate-replay",
-        "pack", "cpt", "synth", "render", "sft", "merge", "evaluate-base", "evaluate-cpt", "evaluate-sft", "evaluate-merged", "report",
+        "mix", "pack", "cpt", "synth", "render", "sft", "merge", "evaluate-base", "evaluate-cpt", "evaluate-sft", "evaluate-merged", "report",
     ]  # fmt: skip
     by_name = {step.name: step for step in steps}
     trained_on = by_name["pack"].inputs["documents"]

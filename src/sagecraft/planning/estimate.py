@@ -172,18 +172,29 @@ def decontaminate(step: Situation) -> Result:
     return Estimate(tokens=tokens, memory_gib=0.5, disk_gib=0.5 * tokens * BYTES_PER_TOKEN / GIB), Made(tokens=tokens)
 
 
-def pack(step: Situation) -> Result:
-    """Domain text up to its budget, and general text up to its share."""
+def mix(step: Situation) -> Result:
+    """Domain text by passes, tokens and weights up to its budget, and general text up to its share."""
     domain = step.made("documents").tokens
     if domain is None:
         return Estimate(), Made()
-    limit = step.config.get("max_domain_tokens")
+    sources = step.config.get("sources", [])
+    limit = step.config.get("max_tokens")
     domain = domain if limit is None else min(domain, float(limit))
     share = float(step.config.get("general_share", 0.0))
     general = min(step.made("general").tokens or 0.0, domain * share / (1 - share))
     tokens = domain + general
     note = f"{general / tokens:.0%} of them general text" if tokens else "no text"
-    return Estimate(tokens=tokens, memory_gib=0.5, disk_gib=10 * tokens / GIB, note=note), Made(tokens=tokens)
+    if sources:
+        note += "; what each source gives is known when its documents are counted"
+    return Estimate(tokens=tokens, memory_gib=0.5, disk_gib=0.0, note=note), Made(tokens=tokens)
+
+
+def pack(step: Situation) -> Result:
+    """The documents of the mix as rows of tokens."""
+    tokens = step.made("mixture").tokens
+    if tokens is None:
+        return Estimate(), Made()
+    return Estimate(tokens=tokens, memory_gib=0.5, disk_gib=10 * tokens / GIB), Made(tokens=tokens)
 
 
 def synth(step: Situation) -> Result:
@@ -295,6 +306,7 @@ ESTIMATES: dict[str, Callable[[Situation], Result]] = {
     "ingest": ingest,
     "withhold": withhold,
     "decontaminate": decontaminate,
+    "mix": mix,
     "pack": pack,
     "synth": synth,
     "render": render,

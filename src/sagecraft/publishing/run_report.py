@@ -32,7 +32,7 @@ _CORPUS_STEPS = (
     "decontaminate",
     "decontaminate-replay",
 )
-_TRAINING_STEPS = ("pack", "cpt", "synth", "render", "sft", "merge")
+_TRAINING_STEPS = ("mix", "pack", "cpt", "synth", "render", "sft", "merge")
 #: Steps in the order of a run; an input that is not among them is refused.
 STEPS = (*_CORPUS_STEPS, *_TRAINING_STEPS, *(f"evaluate-{role}" for role in _ROLES))
 #: Steps whose absence a reader should know of, and what it means.

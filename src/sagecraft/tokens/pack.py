@@ -1,102 +1,76 @@
-"""Stage `pack`: documents to packed tokens, with a share of general text against forgetting."""
+"""Stage `pack`: the documents of a mix to packed tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft import artifact, console
-from sagecraft.artifact import Manifest, keyed_hash
+from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
-    from sagecraft.corpus.documents import Document
     from sagecraft.models.tokenizer import Tokenizer
+    from sagecraft.tokens.mix import Taken
     from sagecraft.tokens.packed import TokenItem
 
-VERSION = 1
+VERSION = 2
 _BATCH = 256
 
 
 class PackConfig(BaseModel):
-    """How documents become rows.
-
-    Attributes:
-        sequence_length: tokens a row; a longer document is cut without loss.
-        general_share: share of the tokens that comes from the general source (replay against forgetting).
-        max_domain_tokens: stop taking domain documents (in keyed order) once they hold this many tokens; null takes all.
-        seed: keys the order in which documents are taken.
-    """
+    """How documents become rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    sequence_length: int = Field(default=1024, ge=16)
-    general_share: float = Field(default=0.2, ge=0, lt=1)
-    max_domain_tokens: int | None = Field(default=None, ge=1)
-    seed: int = 0
+    sequence_length: int = Field(default=1024, ge=16, description="tokens a row; a longer document is cut without loss")
 
 
 def run(config: PackConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
-    """Packs `documents` (and `general`, if given) with the tokenizer of `model`."""
-    from sagecraft.corpus.documents import read_documents
+    """Packs what `mixture` takes of `documents` (and of `general`, if given) with the tokenizer of `model`."""
     from sagecraft.models.config import check_context
     from sagecraft.models.tokenizer import Tokenizer
+    from sagecraft.tokens.mix import GENERAL, MIXTURE, read_mixture
     from sagecraft.tokens.packed import write_packed
 
     check_context(inputs["model"], config.sequence_length, "pack.sequence_length")
-
     with artifact.build(out, kind="tokens", stage="pack", version=VERSION, config=config, inputs=inputs) as build:
         tokenizer = Tokenizer.from_folder(inputs["model"])
-        domain = _take(
-            _tokenise(tokenizer, read_documents(inputs["documents"]), "domain", config.seed), config.max_domain_tokens
-        )
-        if not domain:
-            raise UserError(f"{inputs['documents']}: no documents to train on; check corpus.paths and withhold")
-        num_domain = sum(len(item.ids) for item in domain)
-        general: list[TokenItem] = []
-        wanted = round(num_domain * config.general_share / (1 - config.general_share))
-        if "general" in inputs and wanted:
-            general = _take(_tokenise(tokenizer, read_documents(inputs["general"]), "general", config.seed), wanted)
-        num_general = sum(len(item.ids) for item in general)
-        if num_general < 0.9 * wanted:
-            console.warn(f"general text holds {num_general:,} tokens where {wanted:,} are asked for; all of it is used")
-        build.stats.update(write_packed(build.path, domain + general, config.sequence_length, tokenizer.pad_id))
-        build.stats.update(
-            tokenizer_sha256=tokenizer.sha256, general_share=round(num_general / (num_domain + num_general), 4)
-        )
+        taken = read_mixture(inputs["mixture"] / MIXTURE)
+        items: list[TokenItem] = []
+        for name, is_general in (("documents", False), ("general", True)):
+            if name in inputs:
+                items += _tokenise(tokenizer, inputs[name], is_general, taken)
+        if not items:
+            raise UserError(f"{inputs['mixture']}: takes none of {inputs['documents']}; run the recipe from mix on")
+        build.stats.update(write_packed(build.path, items, config.sequence_length, tokenizer.pad_id))
+        num_general = sum(len(item.ids) for item in items if item.source == GENERAL)
+        num_tokens = sum(len(item.ids) for item in items)
+        build.stats.update(tokenizer_sha256=tokenizer.sha256, general_share=round(num_general / num_tokens, 4))
         console.say(
-            f"  {num_domain:,} domain and {num_general:,} general tokens in {build.stats['num_rows']:,} rows, "
+            f"  {num_tokens - num_general:,} domain and {num_general:,} general tokens in {build.stats['num_rows']:,} rows, "
             f"{100 * build.stats['share_padding']:.1f} % padding"
         )
     return build.manifest
 
 
-def _tokenise(tokenizer: Tokenizer, documents: Iterable[Document], source: str, seed: int) -> Iterator[TokenItem]:
-    """Documents in an order keyed by their ids, each ended by one end-of-document token."""
+def _tokenise(
+    tokenizer: Tokenizer, folder: Path, is_general: bool, taken: Mapping[tuple[bool, str], Taken]
+) -> Iterator[TokenItem]:
+    """What is taken of a folder, in its order: every copy is ended by one end-of-document token, unless it is cut."""
+    from sagecraft.corpus.documents import read_documents
     from sagecraft.tokens.packed import TokenItem
 
-    listed = sorted(documents, key=lambda document: (keyed_hash(seed, "order", document.id), document.id))
+    wanted = (document for document in read_documents(folder) if (is_general, document.id) in taken)
     start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    for first in range(0, len(listed), _BATCH):
-        chunk = listed[first : first + _BATCH]
+    while chunk := list(itertools.islice(wanted, _BATCH)):
         for document, ids in zip(chunk, tokenizer.encode_batch([d.text for d in chunk]), strict=True):
+            row = taken[is_general, document.id]
             whole = [*start, *ids, tokenizer.eod_id]
-            yield TokenItem(document.id, source, whole, [True] * len(whole), [document.id])
-
-
-def _take(items: Iterator[TokenItem], max_tokens: int | None) -> list[TokenItem]:
-    """Whole items until the budget is met; the last one is shortened to it (its end-of-document goes with the rest)."""
-    from dataclasses import replace
-
-    taken: list[TokenItem] = []
-    left = max_tokens
-    for item in items:
-        if left is not None and left <= 1:
-            break
-        if left is not None and len(item.ids) > left:
-            item = replace(item, ids=item.ids[:left], mask=item.mask[:left])
-        taken.append(item)
-        left = None if left is None else left - len(item.ids)
-    return taken
+            for number in range(row.copies):
+                part = whole if number < row.copies - 1 else whole[: row.last_tokens]
+                name = document.id if number == 0 else f"{document.id}~{number + 1}"
+                yield TokenItem(name, row.entry.source, part, [True] * len(part), [document.id])

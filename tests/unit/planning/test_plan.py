@@ -32,10 +32,16 @@ def training(tokens: int, corpus: Path, epochs: float = 1.0, length: int = 8192,
         {"name": "ingest", "stage": "ingest", "config": {"paths": [str(corpus)]}, "inputs": {"path0": str(corpus)}},
         {"name": "withhold", "stage": "withhold", "config": {"fraction": 0.0}, "inputs": {"documents": "ingest"}},
         {
+            "name": "mix",
+            "stage": "mix",
+            "config": {"general_share": 0.0, "max_tokens": tokens},
+            "inputs": {"documents": "withhold", "model": "fetch"},
+        },
+        {
             "name": "pack",
             "stage": "pack",
-            "config": {"sequence_length": length, "general_share": 0.0, "max_domain_tokens": tokens},
-            "inputs": {"documents": "withhold", "model": "fetch"},
+            "config": {"sequence_length": length},
+            "inputs": {"documents": "withhold", "mixture": "mix", "model": "fetch"},
         },
         {
             "name": "cpt",

@@ -179,7 +179,7 @@ def conversations(number: int) -> list[dict[str, Any]]:
 
 
 def whole_run(folder: Path) -> dict[str, Path]:
-    """All fifteen steps, in the order in which a recipe makes them."""
+    """All steps, in the order in which a recipe makes them."""
     made: dict[str, Path] = {}
     base = {"name": "pico", "title": "Pico 135M", "license": "Apache-2.0", "quantisation": "Q4_1"}
     made["fetch"] = make(folder, "fetch", "model", base, {"config.json": {"a": 1}})
@@ -187,15 +187,25 @@ def whole_run(folder: Path) -> dict[str, Path]:
     made["ingest-replay"] = corpus(folder, "ingest-replay", 12)
     made["ingest-held-out"] = corpus(folder, "ingest-held-out", 11)
     made["withhold"] = withhold(folder, made["ingest"])
+    (folder / "task.jsonl").write_text("{}\n")
+    found = {"num_documents_hit": 2, "num_hits": 3}
+    taken = {"documents": made["withhold"] / "training", "benchmark": folder / "task.jsonl"}
+    made["decontaminate"] = make(folder, "decontaminate", "documents", found, {"hits.jsonl": [{"item": "q1"}]}, taken)
+    none = {"num_documents_hit": 0, "num_hits": 0}
+    taken = {"documents": made["ingest-replay"], "benchmark": folder / "task.jsonl"}
+    made["decontaminate-replay"] = make(
+        folder, "decontaminate-replay", "documents", none, {"hits.jsonl": [{"item": "none"}]}, taken
+    )
+    sources = {"documents": made["decontaminate"], "general": made["decontaminate-replay"], "model": made["fetch"]}
+    made["mix"] = make(folder, "mix", "mixture", {}, {"mixture.json": {"a": 1}}, sources)
     packed = {"tokens_by_source": {"domain": 48000, "general": 12000}, "num_learned": 59000}
     rows = [{"id": f"taught-{n}", "source": "domain", "num_tokens": 9, "lineage": [f"taught-{n}"]} for n in range(22)]
-    sources = {"documents": made["withhold"] / "training", "general": made["ingest-replay"], "model": made["fetch"]}
+    sources["mixture"] = made["mix"]
     made["pack"] = make(folder, "pack", "tokens", packed, {"items.jsonl": rows}, sources)
     rows = metrics(160, {"domain": (3.1, 2.5), "general": (2.9, 2.85)}, 1)
     taken = {"model": made["fetch"], "tokens": made["pack"]}
     made["cpt"] = make(folder, "cpt", "model", {}, {"metrics.jsonl": rows}, taken)
-    (folder / "task.jsonl").write_text("{}\n")
-    taken = {"documents": made["withhold"] / "training", "benchmark": folder / "task.jsonl"}
+    taken = {"documents": made["decontaminate"], "benchmark": folder / "task.jsonl"}
     dropped = {"dropped_by_reason": {"in-benchmark": 4}}
     made["synth"] = make(folder, "synth", "conversations", dropped, {"conversations.jsonl": conversations(40)}, taken)
     rendered = {"tokens_by_source": {"synth/on": 5200, "synth/off": 3100, "general/plain": 2900}, "num_learned": 6000}
@@ -263,7 +273,9 @@ def test_lineage_names_steps_and_the_folders_inside_them(
 ) -> None:
     lineage = whole[0]["lineage"]
     assert lineage["withhold"]["inputs"] == {"documents": "ingest"}
-    assert lineage["pack"]["inputs"] == {"documents": "withhold/training", "general": "ingest-replay", "model": "fetch"}
+    assert lineage["decontaminate"]["inputs"]["documents"] == "withhold/training"
+    texts = {"documents": "decontaminate", "general": "decontaminate-replay", "mixture": "mix", "model": "fetch"}
+    assert lineage["pack"]["inputs"] == texts
     assert lineage["merge"]["inputs"] == {"base": "fetch", "sft": "sft"}
     assert re.fullmatch(r"outside \([0-9a-f]{12}\)", lineage["synth"]["inputs"]["benchmark"])
     assert lineage["cpt"]["digest"] == artifact.load(steps["cpt"]).digest

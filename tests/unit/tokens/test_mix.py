@@ -1,0 +1,137 @@
+"""The mix: budgets of sources, the share of general text, reweighting, and nothing drawn by chance."""
+
+import json
+from collections import Counter
+
+import pytest
+from pydantic import ValidationError
+
+from sagecraft.corpus.documents import Document, write_documents
+from sagecraft.errors import UserError
+from sagecraft.tokens import mix, pack
+from sagecraft.tokens.mix import BalanceConfig, Entry, MixConfig, MixSource, choose
+
+
+def entries(source, sizes, topic="", year="", name=None):
+    return [Entry(f"{name or source}/{n}", source, topic, year, size) for n, size in enumerate(sizes)]
+
+
+def totals(taken):
+    counts = Counter()
+    for row in taken:
+        counts[row.entry.source] += row.num_tokens
+    return dict(counts)
+
+
+def test_without_settings_everything_is_taken_once_and_general_text_gets_its_share():
+    domain, general = entries("domain", [100, 30, 70]), entries("general", [40] * 10)
+    taken = choose(MixConfig(general_share=0.2), domain, general)
+    assert totals(taken) == {"domain": 200, "general": 50}
+    assert all(
+        row.copies == 1 and row.last_tokens == row.entry.num_tokens for row in taken if row.entry.source == "domain"
+    )
+
+
+def test_a_budget_cuts_the_last_document_and_no_other():
+    taken = choose(MixConfig(general_share=0.0, max_tokens=333), entries("domain", [50] * 20), [])
+    assert totals(taken) == {"domain": 333}
+    assert sorted(row.last_tokens for row in taken) == [33, 50, 50, 50, 50, 50, 50]
+
+
+def test_passes_tokens_and_weights():
+    sources = [
+        MixSource(name="book", match="*", epochs=2.5),
+        MixSource(name="news", match="*", tokens=300),
+        MixSource(name="papers", match="*", weight=3),
+        MixSource(name="notes", match="*", weight=1),
+    ]
+    domain = [
+        *entries("book", [10] * 20),
+        *entries("news", [10] * 60),
+        *entries("papers", [10] * 100),
+        *entries("notes", [10] * 100),
+        *entries("domain", [10] * 5),
+    ]
+    config = MixConfig(sources=sources, general_share=0.0)
+    taken = choose(config, domain, [])
+    assert totals(taken) == {"book": 500, "news": 300, "papers": 1500, "notes": 500, "domain": 50}
+    assert {row.copies for row in taken if row.entry.source == "book"} == {2, 3}
+    half = choose(config.model_copy(update={"max_tokens": 1850}), domain, [])
+    assert totals(half) == {"book": 500, "news": 300, "papers": 750, "notes": 250, "domain": 50}
+    assert choose(config, list(reversed(domain)), []) == taken or totals(
+        choose(config, list(reversed(domain)), [])
+    ) == totals(taken)
+
+
+def test_a_weight_repeats_a_source_no_more_than_it_may(capsys):
+    sources = [MixSource(name="small", match="*", weight=9), MixSource(name="large", match="*", weight=1)]
+    domain = [*entries("small", [10] * 10), *entries("large", [10] * 200)]
+    taken = choose(MixConfig(sources=sources, general_share=0.0, max_tokens=2000), domain, [])
+    assert totals(taken) == {"small": 400, "large": 200}
+    assert "passes over it" in capsys.readouterr().err
+
+
+def test_balance_moves_topics_towards_the_target_and_says_by_how_much():
+    domain = [*entries("domain", [10] * 80, "suns", name="a"), *entries("domain", [10] * 20, "dust", name="b")]
+    balance = BalanceConfig(by="topic", target={"dust": 0.5})
+    config = MixConfig(general_share=0.0, balance=balance)
+    taken = choose(config, domain, [])
+    assert totals(taken) == {"domain": 1000}
+    effect = mix._effect(balance, domain, taken)
+    assert effect["dust"]["before"] == 0.2
+    assert effect["dust"]["after"] == pytest.approx(0.5, abs=0.02)
+    assert effect["dust"]["asked"] == 0.5
+    capped = BalanceConfig(by="topic", target={"dust": 0.9}, max_copies=2.0)
+    taken = choose(config.model_copy(update={"balance": capped}), domain, [])
+    shares = mix._effect(capped, domain, taken)
+    assert 0.4 < shares["dust"]["after"] < 0.9
+    with pytest.raises(UserError, match=r"mix\.balance\.target: 'gas' is the topic of no document; there are suns"):
+        choose(config.model_copy(update={"balance": BalanceConfig(by="topic", target={"gas": 0.5})}), domain, [])
+
+
+def test_years_to_all_alike():
+    domain = [
+        *entries("domain", [10] * 60, year="2020", name="a"),
+        *entries("domain", [10] * 30, year="2021", name="b"),
+    ]
+    balance = BalanceConfig(by="year")
+    effect = mix._effect(balance, domain, choose(MixConfig(general_share=0.0, balance=balance), domain, []))
+    assert effect["2020"]["after"] == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"sources": [{"name": "a", "match": "*", "epochs": 1, "weight": 2}]}, "state one"),
+        ({"sources": [{"name": "a", "match": "*"}]}, "none of epochs"),
+        ({"sources": [{"name": "general", "match": "*", "epochs": 1}]}, "choose another"),
+        ({"balance": {"by": "topic", "target": {"a": 0.7, "b": 0.7}}}, "at most 1"),
+    ],
+)
+def test_settings_that_make_no_sense(settings, fault):
+    with pytest.raises(ValidationError, match=fault):
+        MixConfig.model_validate(settings)
+
+
+def test_from_documents_to_rows(tmp_path, pico):
+    texts = [f"A star of number {n} shines because hydrogen fuses into helium." for n in range(12)]
+    documents = [
+        Document(id=f"d{n}", text=text, source=f"lit/{'book' if n < 4 else 'web'}/{n}.md", categories=["x"])
+        for n, text in enumerate(texts)
+    ]
+    write_documents(tmp_path / "docs", documents)
+    write_documents(tmp_path / "general", [Document(id="g", text=" ".join(texts))])
+    inputs = {"documents": tmp_path / "docs", "general": tmp_path / "general", "model": pico}
+    sources = [MixSource(name="book", match="lit/book/*", epochs=2)]
+    made = mix.run(MixConfig(sources=sources, general_share=0.1), inputs, tmp_path / "mix")
+    assert made.stats["sources"]["book"]["epochs"] == 2.0
+    assert made.stats["general_share"] == pytest.approx(0.1, abs=0.01)
+    assert "The mix" in (tmp_path / "mix/report.html").read_text()
+    packed = pack.run(pack.PackConfig(sequence_length=64), inputs | {"mixture": tmp_path / "mix"}, tmp_path / "pack")
+    assert packed.stats["tokens_by_source"]["book"] == made.stats["sources"]["book"]["num_tokens"]
+    rows = [json.loads(line) for line in (tmp_path / "pack/items.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows if row["lineage"] == ["d0"]] == ["d0", "d0~2"]
+    assert sum(row["num_tokens"] for row in rows) == made.stats["num_tokens"]
+    missing = MixConfig(sources=[MixSource(name="book", match="nothing/*", epochs=2)], general_share=0.0)
+    with pytest.raises(UserError, match=r"mix\.sources: book: 'nothing/\*' matches no document"):
+        mix.run(missing, inputs, tmp_path / "other")
