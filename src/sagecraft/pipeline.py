@@ -102,6 +102,8 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
         }
         yield Step("harvest", "harvest", recipe.harvest, {key: found for key, found in files.items() if found})
         corpus = replace(corpus, inputs={**corpus.inputs, "harvest": Ref("harvest", "literature")})
+    elif not recipe.corpus.paths:
+        faults.append("corpus.paths: names nothing to read; give files or folders, or a harvest")
     yield corpus
     general = recipe.general
     for name, key, sources in (

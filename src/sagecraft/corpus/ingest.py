@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sagecraft.corpus.sources.files import Source
 
 VERSION = 2
+#: Stands for the artifact of that stage among the sources.
+_HARVEST = "harvest"
 
 
 class SourceConfig(BaseModel):
@@ -53,8 +55,8 @@ class IngestConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     paths: list[str | SourceConfig] = Field(
-        min_length=1,
-        description="files, folders and archives, or {path, share, license} each; read in this order",
+        default=[],
+        description="files, folders and archives, or {path, share, license} each; read in this order, and a harvest last",
     )
     filters: FilterConfig = Field(default=FilterConfig(), description="what a document must be like")
     dedup: DedupConfig = Field(default=DedupConfig(), description="what counts as a duplicate, within and across paths")
@@ -79,7 +81,8 @@ def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path) -> Manifest
 
     Args:
         config: what to keep.
-        inputs: `path0`, `path1`, …: where the paths of the configuration are, in their order.
+        inputs: `path0`, `path1`, …: where the paths of the configuration are, in their order; and `harvest`, what came
+            from servers, if there is one.
         out: the artifact: `documents/*.parquet`, `dropped/*.parquet`, `report.html`.
 
     Raises:
@@ -129,4 +132,9 @@ def _sources(config: IngestConfig, inputs: Mapping[str, Path]) -> list[tuple[Sou
                 label = f"{base}-{count}"
         labels.add(label)
         sources.append((Source(stated.path, path, label, stated.license), stated.share))
+    if "harvest" in inputs:
+        label = _HARVEST if _HARVEST not in labels else f"{_HARVEST}-servers"
+        sources.append((Source(_HARVEST, inputs["harvest"] / "files", label), (0.0, 1.0)))
+    if not sources:
+        raise UserError("corpus.paths: names nothing to read; give files or folders, or a harvest")
     return sources

@@ -220,3 +220,18 @@ def test_a_textbook_in_cnxml(tmp_path, shared_data):
     assert manifest.stats["licenses"] == {"CC-BY-4.0": 199}
     assert manifest.stats["num_equations_display"] == 115
     assert sum(document.text.count("\n**Exercise") for document in found.values()) == 1016
+
+
+def test_a_harvest_is_one_more_source(tmp_path, corpus):
+    files = tmp_path / "harvest/files"
+    files.mkdir(parents=True)
+    (files / "paper.txt").write_text(prose("harvested"))
+    (files / "metadata.jsonl").write_text(json.dumps({"path": "paper.txt", "id": "2401.00001v1", "license": "CC0"}))
+    config = IngestConfig(paths=[str(corpus)], filters=FilterConfig(min_words=20))
+    run(config, {"path0": corpus, "harvest": tmp_path / "harvest"}, tmp_path / "out")
+    last = list(read_documents(tmp_path / "out"))[-1]
+    assert (last.id, last.license, last.source) == ("2401.00001v1", "CC0-1.0", "harvest/paper.txt")
+    run(IngestConfig(filters=FilterConfig(min_words=20)), {"harvest": tmp_path / "harvest"}, tmp_path / "alone")
+    assert [row.id for row in read_documents(tmp_path / "alone")] == ["2401.00001v1"]
+    with pytest.raises(UserError, match=r"corpus\.paths: names nothing to read"):
+        run(IngestConfig(), {}, tmp_path / "nothing")
