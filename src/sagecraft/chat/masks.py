@@ -80,6 +80,9 @@ def encode_rows(tokenizer: Tokenizer, template: ChatTemplate, conversation: Conv
     taught = [position for position, turn in enumerate(turns) if turn.role == "assistant"]
     if not taught:
         raise UserError(f"{where}: no assistant message, so there is nothing to learn; remove the row")
+    silent = next((p for p in taught if turns[p].thought is None and not turns[p].content.strip()), None)
+    if silent is not None:
+        raise UserError(f"{where}: an assistant message is empty, which would teach silence; remove the row")
     # What follows the last assistant turn teaches nothing.
     turns = turns[: taught[-1] + 1]
     if is_prefix_stable(template, turns):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagecraft import artifact, console
 from sagecraft.errors import UserError
+from sagecraft.evaluation.score import require_finite
 from sagecraft.evaluation.store import Store
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def perplexity(
     with console.progress(label, sum(len(w.ids) - 1 for w in windows)) as tick:
         for group in _groups(windows):
             batch = [w.ids for w in group]
-            total += math.fsum(_sums(engine, batch, store))
+            sums = _sums(engine, batch, store)
+            require_finite(engine, sums)
+            total += math.fsum(sums)
             tick.advance(sum(len(ids) - 1 for ids in batch))
     num_tokens = sum(len(w.ids) - 1 for w in windows)
     num_bytes = sum(w.num_bytes for w in windows)

@@ -7,11 +7,11 @@ A mode is three functions: `request` says what the model is shown and which toke
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sagecraft.errors import UserError
+from sagecraft.errors import MachineError, UserError
 from sagecraft.evaluation import prompts
 from sagecraft.evaluation.tasks import Item
 
@@ -78,6 +78,14 @@ def encode_continuation(tokenizer: Tokenizer, prefix: str, prefix_ids: Sequence[
     return tokenizer.encode(continuation)
 
 
+def require_finite(engine: LocalEngine, values: Iterable[float]) -> None:
+    """Stops where a model gives no numbers: a pick among them would look like a result."""
+    if not all(map(math.isfinite, values)):
+        raise MachineError(
+            f"{engine.path}: the model gives probabilities that are no numbers; it is broken, train it again"
+        )
+
+
 def continuation_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Request:
     """The question, and each option as its continuation."""
     text = prompts.continuation_prompt(item)
@@ -99,6 +107,7 @@ def _too_long(engine: LocalEngine, num_tokens: int) -> str | None:
 def measure_continuation(engine: LocalEngine, request: Request) -> dict[str, Any]:
     """Sums of log-likelihoods (natural log)."""
     scores = engine.score(request.body["prefix"], request.body["continuations"])
+    require_finite(engine, (value for row in scores for value in row))
     num_in = len(request.body["prefix"]) + sum(map(len, request.body["continuations"]))
     return {"sums": [math.fsum(row) for row in scores], "tokens": {"in": num_in, "thought": 0, "out": 0}}
 
@@ -152,6 +161,7 @@ def letter_ids(tokenizer: Tokenizer, letters: str) -> list[list[int]]:
 def measure_letter(engine: LocalEngine, request: Request) -> dict[str, Any]:
     """Probability of each letter as the next token."""
     logprobs = engine.next_logprobs(request.body["prompt"])
+    require_finite(engine, [logprobs.max().item()])
     masses = [math.fsum(math.exp(logprobs[token].item()) for token in ids) for ids in request.body["letters"]]
     return {"masses": masses, "tokens": {"in": len(request.body["prompt"]), "thought": 0, "out": 0}}
 

@@ -108,7 +108,7 @@ class Attention(nn.Module):
         """
         lengths = [end - start for start, end in itertools.pairwise(boundaries)]
         pieces = []
-        for parts in zip(*(t.split(lengths) for t in (queries, keys, values)), strict=True):
+        for parts in zip(*(torch.split(t, lengths) for t in (queries, keys, values)), strict=True):
             q, k, v = (part.transpose(0, 1).unsqueeze(0) for part in parts)
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
             pieces.append(mixed.squeeze(0).transpose(0, 1))

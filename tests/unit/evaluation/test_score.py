@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from sagecraft.errors import UserError
+from sagecraft.corpus.documents import Document
+from sagecraft.errors import MachineError, UserError
 from sagecraft.evaluation import prompts, score
 from sagecraft.evaluation.evaluate import EvaluateConfig
+from sagecraft.evaluation.perplexity import perplexity
 from sagecraft.evaluation.tasks import Item
 from sagecraft.inference.local import LocalEngine
 
@@ -129,3 +132,15 @@ def test_an_option_that_stands_there_twice_is_right_under_both_letters() -> None
     item = Item("1", "q", ("ice", "fire", "fire"), 2)
     for pick, right in (("A", False), ("B", True), ("C", True), (None, False)):
         assert score.outcome_of(item, pick)["correct"] is right
+
+
+def test_a_model_that_gives_no_numbers_has_no_result(pico: Path) -> None:
+    broken = LocalEngine(pico, "float32")
+    with torch.no_grad():  # what an overflow leaves behind
+        broken.model.norm.weight.fill_(float("inf"))
+    with pytest.raises(MachineError, match="no numbers"):
+        score.measure_continuation(broken, score.continuation_request(broken, ITEM, CONFIG))
+    with pytest.raises(MachineError, match="no numbers"):
+        score.measure_letter(broken, score.letter_request(broken, ITEM, CONFIG))
+    with pytest.raises(MachineError, match="no numbers"):
+        perplexity(broken, [Document("d", "A star shines. " * 9)], 50, 32)

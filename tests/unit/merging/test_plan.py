@@ -171,3 +171,10 @@ def test_many_faults_are_counted(family: Path, tmp_path: Path, copy: Copy) -> No
     found = faults(family / "a", folder)
     assert len(found) == 21
     assert "more faults of its tensors" in found[-1]
+
+
+@pytest.mark.parametrize("key", ["head_dim", "num_key_value_heads", "tie_word_embeddings", "hidden_act"])
+def test_what_an_older_configuration_leaves_out_is_noted(key: str, family: Path, copy: Copy) -> None:
+    older = copy("b", "older")
+    edit(older / "config.json", lambda config: config.pop(key))
+    assert [note.split()[0] for note in plan(family / "a", older).notes] == [key]
