@@ -322,6 +322,7 @@ class _Module:
         self.out.block(f"**{self._labels.get(element.get('id') or '', 'Exercise')}.** {problem}")
         for node in element:
             if local_name(node) in ("solution", "commentary"):
+                self.counts["solution"] = self.counts.get("solution", 0) + 1
                 self._solution(node)
 
     def _solution(self, element: Any) -> None:

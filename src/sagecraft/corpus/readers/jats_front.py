@@ -209,8 +209,28 @@ def _label_of(ref: Any) -> str:
     found = re.search(r"(?:1[5-9]|20)\d\d[a-z]?", year)
     if surnames and found:
         return f"{short_form(surnames, others)} {found.group()}"
-    reference = from_entry(plain(citation)[:_MAX_ENTRY_CHARS])
+    entry = plain(citation)[:_MAX_ENTRY_CHARS]
+    stated = found or re.search(r"(?<!\d)(?:1[5-9]|20)\d\d[a-z]?(?!\d)", entry)
+    if not surnames and stated:
+        surnames, others = _vancouver(entry)
+        if surnames:
+            return f"{short_form(surnames, others)} {stated.group()}"
+    reference = from_entry(entry)
     return f"{reference.authors} {reference.year}" if reference else ""
+
+
+def _vancouver(entry: str) -> tuple[list[str], bool]:
+    """Surnames of "Jones AB, van Brown C, et al. Title": initials behind the name, without a full stop."""
+    surnames: list[str] = []
+    for part in re.split(r"[.:]", entry, maxsplit=1)[0].split(","):
+        words = part.split()
+        if words[-2:] == ["et", "al"]:
+            surnames += [" ".join(words[:-3])] if len(words) > 3 and words[-3].isupper() else []
+            return surnames, True
+        if not 1 < len(words) <= 5 or not re.fullmatch(r"[A-Z]{1,3}(?:-[A-Z])?", words[-1]):
+            break
+        surnames.append(" ".join(words[:-1]))
+    return surnames, False
 
 
 def _cited_authors(citation: Any) -> tuple[list[str], bool]:
