@@ -1,7 +1,7 @@
 """Duplicates: which documents of a corpus repeat another one, decided from their marks.
 
-In this order: documents of the same text; documents of one identifier, of which the newest version stays; documents that
-nearly repeat another one. Of copies the one stays that stands first in this order: with mathematics before without; of
+In this order: documents of the same text; documents of one identifier, of which the newest version stays; one work in
+several formats; documents that nearly repeat another one. Of copies the one stays that stands first in this order: with mathematics before without; of
 an earlier source; longer; earlier in its source. So a journal's version goes before its preprint if its source is named first.
 
 What is decided about near-duplicates holds without chains: whatever is dropped nearly repeats a document that is
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sagecraft.corpus import minhash
-from sagecraft.corpus.marks import UNSTATED, Marks, join, mark
+from sagecraft.corpus.marks import OWN, TITLE, UNSTATED, Marks, join, mark
 from sagecraft.corpus.minhash import Int64, UInt64
 
 if TYPE_CHECKING:
@@ -33,13 +33,17 @@ if TYPE_CHECKING:
 Texts = Callable[[Sequence[int]], Iterable[str]]
 Bool = npt.NDArray[np.bool_]
 
-SAME_TEXT, OLDER, SAME_ID, NEAR = "duplicate-text", "older-version", "duplicate-id", "near-duplicate"
+SAME_TEXT, OLDER, SAME_ID = "duplicate-text", "older-version", "duplicate-id"
+OTHER_FORMAT, NEAR = "other-format", "near-duplicate"
 #: Reasons, as Decisions number them; the first is no reason.
-REASONS = ("", SAME_TEXT, OLDER, SAME_ID, NEAR)
+REASONS = ("", SAME_TEXT, OLDER, SAME_ID, OTHER_FORMAT, NEAR)
 #: A copy with less of the longest copy's words than this is a part of it (an abstract), whatever its version.
 _WHOLE = 0.5
 #: Documents of one source that state one identifier and agree in less than this are parts of a work, not copies of it.
 _ALIKE = 0.05
+#: Documents of one title that were read from two formats and agree in this are one work. The PDF and the LaTeX of a
+#: paper full of formulas, captions and tables agree in 0.58, so the threshold of near-duplicates would keep both.
+_ONE_WORK = 0.3
 #: In a group of equal band keys each document is compared with so many before it and so many of the best; groups of more
 #: come from boilerplate, and comparing all pairs of them would be quadratic.
 _WINDOW, _BEST = 7, 8
@@ -53,7 +57,7 @@ class Duplicate:
     """Why a document is dropped.
 
     Attributes:
-        reason: `duplicate-text`, `older-version`, `duplicate-id` or `near-duplicate`.
+        reason: one of `REASONS`.
         twin: position of the document that it repeats.
         kept: position of the document that stays; another than `twin` if that repeats a third one.
         detail: a figure for the reader, such as the Jaccard similarity to `twin`; may be empty.
@@ -91,7 +95,7 @@ class Decisions:
             return None
         reason, twin = REASONS[self.reasons[position]], int(self.twins[position])
         detail = ""
-        if reason == NEAR:
+        if reason in (NEAR, OTHER_FORMAT):
             detail = f"Jaccard {self.similarity[position]:.2f}"
         elif reason == OLDER:
             detail = f"version {self.versions[position]}, of which {self.versions[twin]} is there"
@@ -188,6 +192,8 @@ def decide(
     decisions.sources = table.marks.sources
     _same_text(table, decisions)
     _same_identifier(table, decisions)
+    if config.formats:
+        _same_title(table, decisions)
     if config.near is not None:
         _near(table, decisions, config, config.near, texts)
     decisions.settle()
@@ -250,31 +256,56 @@ def _same_text(table: _Table, decisions: Decisions) -> None:
     decisions.drop(shared[shared != best], best[shared != best], SAME_TEXT)
 
 
-def _same_identifier(table: _Table, decisions: Decisions) -> None:
-    """Of the documents of one work (linked by any identifier) one stays: whole before part, newest, first in order."""
+def _repeated_keys(table: _Table, decisions: Decisions, is_title: bool) -> Iterator[tuple[Int64, Bool]]:
+    """For every identifier (or title) of several documents that are still there: them, the best first, and whose own it is."""
     marks = table.marks
-    decisions.versions = _newest(marks)
-    alive = np.flatnonzero(decisions.reasons[marks.key_rows] == 0)
+    alive = np.flatnonzero((decisions.reasons[marks.key_rows] == 0) & ((marks.kinds == TITLE) == is_title))
     alive = alive[_shared(marks.keys[alive])]
     order = np.lexsort((table.rank[marks.key_rows[alive]], marks.keys[alive]))
-    keys, own = marks.keys[alive][order], marks.own[alive][order]
+    keys, is_own = marks.keys[alive][order], marks.kinds[alive][order] == OWN
     rows = marks.key_rows[alive][order].astype(np.int64)
-    works = _Groups()
     for start, end in zip(*(edges.tolist() for edges in _runs(keys)), strict=True):
-        members = rows[start:end]
-        if own[start:end].all() or not _are_parts(table, members):
+        yield rows[start:end], is_own[start:end]
+
+
+def _same_identifier(table: _Table, decisions: Decisions) -> None:
+    """Of the documents of one work (linked by any identifier) one stays: whole before part, newest, first in order."""
+    versions = decisions.versions = _newest(table.marks)
+    works = _Groups()
+    for members, is_own in _repeated_keys(table, decisions, is_title=False):
+        if is_own.all() or not _are_parts(table, members):
             works.link(members.tolist())
+    for kept, row in _gone(table, decisions, works):
+        is_older = versions[row] < versions[kept] != UNSTATED
+        decisions.drop(np.array([row]), np.array([kept]), OLDER if is_older else SAME_ID)
+
+
+def _same_title(table: _Table, decisions: Decisions) -> None:
+    """Of one work that was read from several formats one stays, by the same rules."""
+    works = _Groups()
+    formats = table.marks.formats
+    for members, _ in _repeated_keys(table, decisions, is_title=True):
+        first: dict[int, int] = {}
+        for row in members.tolist():
+            for twin in first.values():
+                if formats[twin] != formats[row] and table.agreement(*np.array([[twin], [row]]))[0] >= _ONE_WORK:
+                    works.link([twin, row])
+            first.setdefault(int(formats[row]), row)
+    for kept, row in _gone(table, decisions, works):
+        decisions.drop(np.array([row]), np.array([kept]), OTHER_FORMAT)
+        decisions.similarity[row] = table.agreement(np.array([kept]), np.array([row]))[0]
+
+
+def _gone(table: _Table, decisions: Decisions, works: _Groups) -> Iterator[tuple[int, int]]:
+    """For every document of a work but the one that stays: that one, and it."""
+    words = table.marks.words
     for work in works.groups():
-        longest = max(int(marks.words[row]) for row in work)
-        rank = {
-            row: (marks.words[row] < _WHOLE * longest, -int(decisions.versions[row]), int(table.rank[row]))
-            for row in work
+        longest = max(int(words[row]) for row in work)
+        place = {
+            row: (words[row] < _WHOLE * longest, -int(decisions.versions[row]), int(table.rank[row])) for row in work
         }
-        kept = min(work, key=rank.__getitem__)
-        for row in sorted(work):
-            if row != kept:
-                is_older = decisions.versions[row] < decisions.versions[kept] != UNSTATED
-                decisions.drop(np.array([row]), np.array([kept]), OLDER if is_older else SAME_ID)
+        kept = min(work, key=place.__getitem__)
+        yield from ((kept, row) for row in sorted(work) if row != kept)
 
 
 def _newest(marks: Marks) -> npt.NDArray[np.int32]:

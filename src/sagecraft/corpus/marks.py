@@ -11,7 +11,8 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ _DOI_VERSION = re.compile(r"[./\-]v(\d{1,3})$", re.IGNORECASE)
 _AROUND = re.compile(r"^arxiv[-_]|(?:\.(?:tar|gz|tgz|pdf|html?|tex|xml))+$", re.IGNORECASE)
 #: Where readers and sidecars leave identifiers that are not the document's own.
 _STATED_IN = ("identifier", "arxiv_id", "arxiv", "eprint", "doi")
+OWN, STATED, TITLE = 0, 1, 2
+#: A title of fewer letters and digits is no name of one work ("Introduction", "Lecture notes").
+_TITLE_CHARS = 20
 _FORMULA = re.compile(r"\$[^$\s]")
 
 
@@ -47,12 +51,13 @@ class Marks:
 
     Attributes:
         texts: (n,) hash of the text (see `text_hash`).
-        keys: (m,) hash of an identifier without its version.
+        keys: (m,) hash of an identifier without its version, or of a title.
         key_rows: (m,) the document it belongs to.
-        own: (m,) it is the document's own, not only stated by it or by the folder it lies in.
+        kinds: (m,) `OWN`, the document's own identifier; `STATED`, by it or by the folder it lies in; `TITLE`.
         versions: (m,) its version, `UNSTATED` if it has none.
         words: (n,) number of words, as `overlap.words_of` counts.
         formulas: (n,) whether it holds mathematics.
+        formats: (n,) hash of the format it was read from.
         sources: (n,) number of its source in the order of preference.
         signatures: (n, num_hashes) MinHash signature.
     """
@@ -60,10 +65,11 @@ class Marks:
     texts: minhash.UInt64
     keys: minhash.UInt64
     key_rows: npt.NDArray[np.int32]
-    own: npt.NDArray[np.bool_]
+    kinds: npt.NDArray[np.int8]
     versions: npt.NDArray[np.int32]
     words: npt.NDArray[np.int32]
     formulas: npt.NDArray[np.bool_]
+    formats: minhash.UInt32
     sources: npt.NDArray[np.int32]
     signatures: minhash.UInt16
 
@@ -163,6 +169,15 @@ def _stated(extra: str) -> list[str]:
     return [name for name in values if isinstance(name, str)]
 
 
+def _keys(document: Document, versions: bool) -> Iterator[tuple[str, int, int]]:
+    """Identifiers and title of a document: (key, version, kind)."""
+    for key, version, own in identifiers(document, versions):
+        yield key, version, OWN if own else STATED
+    title = "".join(filter(str.isalnum, document.title.casefold()))
+    if len(title) >= _TITLE_CHARS:
+        yield f"title:{title}", UNSTATED, TITLE
+
+
 def _hash64(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
@@ -178,8 +193,7 @@ def mark(documents: Sequence[Document], config: DedupConfig, source: int = 0) ->
         source: number of their source; the lower is preferred.
     """
     texts = [document.text for document in documents]
-    found = [identifiers(document, config.versions) for document in documents]
-    named = [(row, *entry) for row, entries in enumerate(found) for entry in entries]
+    named = [(row, *entry) for row, document in enumerate(documents) for entry in _keys(document, config.versions)]
     words, bounds = minhash.word_hashes(texts)
     signatures = np.zeros((len(texts), 0), dtype=np.uint16)
     if config.near is not None:
@@ -190,10 +204,11 @@ def mark(documents: Sequence[Document], config: DedupConfig, source: int = 0) ->
         texts=np.array([int.from_bytes(text_hash(text)[:8], "little") for text in texts], dtype=np.uint64),
         keys=np.array([_hash64(key.encode("utf-8", "replace")) for _, key, _, _ in named], dtype=np.uint64),
         key_rows=np.array([row for row, *_ in named], dtype=np.int32),
-        own=np.array([own for *_, own in named], dtype=np.bool_),
+        kinds=np.array([kind for *_, kind in named], dtype=np.int8),
         versions=np.array([version for _, _, version, _ in named], dtype=np.int32),
         words=np.diff(bounds).astype(np.int32),
         formulas=np.array([bool(_FORMULA.search(text)) for text in texts], dtype=np.bool_),
+        formats=np.array([zlib.crc32(document.format.encode()) for document in documents], dtype=np.uint32),
         sources=np.full(len(texts), source, dtype=np.int32),
         signatures=signatures,
     )

@@ -99,6 +99,23 @@ def test_identifiers_link_through_a_document_that_states_both() -> None:
     assert decided(documents, [2, 1, 0]) == {0: ("duplicate-id", 2), 1: ("duplicate-id", 2)}
 
 
+def test_of_one_work_in_two_formats_one_stays() -> None:
+    title = "A title that names one work alone"
+    paper = prose("paper", 600)
+    printed = Document("ms.pdf", copy_of(paper, 0.4, 0.6), title=title, format="pdf")
+    source = Document("src/ms", paper + " $x$", title=title.upper() + ".", format="latex")
+    assert decided([printed, source]) == {0: ("other-format", 1)}
+    assert decided([printed, source], config=DedupConfig(formats=False)) == {}
+    assert decided([printed, source], config=DedupConfig(near=None)) == {}
+    again = Document("src/v2", paper + " $x$", title=title, format="pdf")
+    other = Document("other", prose("other", 600), title=title, format="html")
+    untitled = [Document(d.id, d.text, title="Introduction", format=d.format) for d in (printed, source)]
+    assert decided([printed, Document("b", source.text, title=title, format="pdf")]) == {}, "one format: two works"
+    assert decided([other, source]) == {}, "a title alone says nothing"
+    assert decided(untitled) == {}, "a title of one word names no work"
+    assert decided([printed, source, again]) == {0: ("other-format", 1), 2: ("duplicate-text", 1)}
+
+
 def test_near_duplicates_are_dropped_and_the_threshold_is_exact() -> None:
     base = prose("base", 300)
     documents = [Document("base", base)]
