@@ -86,7 +86,7 @@ def test_yaml_without_its_traps(tmp_path: Path) -> None:
     assert read_yaml_mapping(path, "a mapping")["b"] == {"x": 3, "y": 2}
 
 
-@pytest.mark.parametrize("text", ["2026-99-99", "[" * 5000, "a: [", "!!python/object:os.system x", "9" * 5000])
+@pytest.mark.parametrize("text", ["2026-99-99", "[" * 1200, "a: [", "!!python/object:os.system x", "9" * 5000])
 def test_what_yaml_cannot_read_is_one_line(text: str) -> None:
     with pytest.raises(UserError, match=r"^--set a: not valid YAML") as caught:
         parse_yaml(text, "--set a")
