@@ -6,6 +6,7 @@ import re
 import pytest
 
 from pdf_pages import ACUTE, BOLD, BULLET, FF, FI, ITALIC, ROMAN, SYMBOL, Text, column, write
+from sagecraft.corpus.readers import pdf_chars
 from sagecraft.corpus.readers.pdf import read_pdf
 
 WORDS = (
@@ -352,3 +353,18 @@ def test_running_heads_alternate_and_change_with_chapters(tmp_path):
     assert "CHAPTER" not in text
     assert "book of stones" not in text
     assert not re.search(r"\d", text)
+
+
+@pytest.mark.parametrize(("first", "ligatures"), [(11, "ff fi fl ffi ffl"), (27, "ff fi fl ffi ffl")])
+def test_ligatures_without_a_name_are_read_by_their_places(first, ligatures):
+    """Fonts that are pictures, as TeX made them for years, say nothing of their letters."""
+    style = pdf_chars._Style(10.0, 0, False, False, False, False)
+    text = "".join(f"w{chr(first + n)}e" for n in range(5))
+    glyphs = [
+        pdf_chars._Glyph(letter, 10.0 + 6 * n, 16.0 + 6 * n, 700.0, style, False) for n, letter in enumerate(text)
+    ]
+    glyphs.append(pdf_chars._Glyph(chr(first), 300.0, 306.0, 700.0, style, False))  # a bracket, far from any letter
+    page = pdf_chars.Page(612, 792)
+    found = "".join(glyph.text for glyph in pdf_chars._with_ligatures(glyphs, page))
+    assert found == "".join(f"w{ligature}e" for ligature in ligatures.split())
+    assert page.counts["chars_unmapped"] == 1

@@ -2,7 +2,7 @@
 
 The library that parses PDF is C++ and has been made to crash, hang and swallow memory by crafted files. So one small process
 (the server, `pdf_child`) loads it once and forks itself for every file; the copy sets limits on itself, reads that file, and
-ends. Starting a fresh interpreter for each file would cost 70 ms, a fork costs 2. What the copy says comes back as JSON of a
+ends. A fresh interpreter for each file would take 100 ms of processor time, a fork takes 2. What the copy says comes back as JSON of a
 bounded size; the server is killed, with the copy, when the time is over.
 """
 

@@ -37,6 +37,11 @@ _ACCENTS = {
     "´": "\u0301", "`": "\u0300", "ˋ": "\u0300", "ˊ": "\u0301", "¨": "\u0308", "ˆ": "\u0302", "˜": "\u0303", "¯": "\u0304",
     "ˉ": "\u0304", "˘": "\u0306", "ˇ": "\u030c", "˚": "\u030a", "¸": "\u0327", "˙": "\u0307", "˝": "\u030b", "˛": "\u0328",
 }  # fmt: skip
+#: Ligatures of fonts that do not say what their letters are, as old TeX made them: by their places in its two encodings.
+_LIGATURES = (
+    dict(zip(range(11, 16), ("ff", "fi", "fl", "ffi", "ffl"), strict=True)),
+    dict(zip(range(27, 32), ("ff", "fi", "fl", "ffi", "ffl"), strict=True)),
+)
 _HYPHENS = {0x02: "-", 0xAD: "-", 0xFFFE: "-", 0x2010: "-", 0x2011: "-"}
 
 
@@ -200,12 +205,14 @@ def _glyphs(library: Library, page: Any, text_page: Any, max_chars: int, result:
             raw.FPDFText_GetCharOrigin(text_page, index, x, y)
             base = _turned(x.value, y.value, style.quarter)[1]
         assert style is not None
-        if code in (0x20, 0xA0, 0x09, 0x0A, 0x0D) or 0x2000 <= code <= 0x200B:
+        if code in (0x20, 0xA0, 0x09, 0x0A) or 0x2000 <= code <= 0x200B:
             spaced = True
             continue
         text = letters.get(code)
         if text is None:
             text = letters[code] = _HYPHENS.get(code) or _letter(code)
+        if not text and (11 <= code <= 15 or 27 <= code <= 31) and not style.figure:
+            text = chr(code)
         if not text or style.figure:
             result.counts["chars_of_pictures" if text else "chars_unmapped"] += 1
             continue
@@ -216,7 +223,33 @@ def _glyphs(library: Library, page: Any, text_page: Any, max_chars: int, result:
             left, right = min(ends), max(ends)
         glyphs.append(_Glyph(text, left, right, base, style, spaced))
         spaced = False
-    return glyphs
+    return _with_ligatures(glyphs, result)
+
+
+def _with_ligatures(glyphs: list[_Glyph], result: Page) -> list[_Glyph]:
+    """Reads ligatures without a name: which of TeX's encodings it is, the places that occur on the page tell."""
+    codes = Counter(ord(glyph.text) for glyph in glyphs if glyph.text < " ")
+    if not codes:
+        return glyphs
+    table = max(_LIGATURES, key=lambda places: sum(codes[code] for code in places))
+    kept: list[_Glyph] = []
+    for glyph, after in zip(glyphs, [*glyphs[1:], None], strict=True):
+        if glyph.text < " ":
+            # Big brackets of formulas have such codes too; a ligature is part of a word.
+            beside = any(_is_neighbour(glyph, other) for other in (kept[-1] if kept else None, after))
+            glyph.text = table.get(ord(glyph.text), "") if beside else ""
+        if glyph.text:
+            kept.append(glyph)
+        else:
+            result.counts["chars_unmapped"] += 1
+    return kept
+
+
+def _is_neighbour(glyph: _Glyph, other: _Glyph | None) -> bool:
+    if other is None or not other.text[0].isalpha() or abs(other.y - glyph.y) > 0.05 * glyph.style.size:
+        return False
+    gap = max(other.x0 - glyph.x1, glyph.x0 - other.x1)
+    return gap < WORD_GAP * glyph.style.size and abs(other.style.size - glyph.style.size) < 0.1
 
 
 def _turned(x: float, y: float, quarter: int) -> tuple[float, float]:
