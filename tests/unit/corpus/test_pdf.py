@@ -1,5 +1,6 @@
 """The PDF reader, on pages made on the fly."""
 
+import dataclasses
 import random
 import re
 
@@ -358,13 +359,18 @@ def test_running_heads_alternate_and_change_with_chapters(tmp_path):
 @pytest.mark.parametrize(("first", "ligatures"), [(11, "ff fi fl ffi ffl"), (27, "ff fi fl ffi ffl")])
 def test_ligatures_without_a_name_are_read_by_their_places(first, ligatures):
     """Fonts that are pictures, as TeX made them for years, say nothing of their letters."""
-    style = pdf_chars._Style(10.0, 0, False, False, False, False)
+    style = pdf_chars._Style(10.0, 0, False, False, False, False, 1)
     text = "".join(f"w{chr(first + n)}e" for n in range(5))
     glyphs = [
         pdf_chars._Glyph(letter, 10.0 + 6 * n, 16.0 + 6 * n, 700.0, style, False) for n, letter in enumerate(text)
     ]
     glyphs.append(pdf_chars._Glyph(chr(first), 300.0, 306.0, 700.0, style, False))  # a bracket, far from any letter
+    greek = dataclasses.replace(style, font=2)  # alpha behind an H
+    glyphs += [
+        pdf_chars._Glyph("H", 400, 406, 700, style, False),
+        pdf_chars._Glyph(chr(first), 406, 412, 700, greek, False),
+    ]
     page = pdf_chars.Page(612, 792)
     found = "".join(glyph.text for glyph in pdf_chars._with_ligatures(glyphs, page))
-    assert found == "".join(f"w{ligature}e" for ligature in ligatures.split())
-    assert page.counts["chars_unmapped"] == 1
+    assert found == "".join(f"w{ligature}e" for ligature in ligatures.split()) + "H"
+    assert page.counts["chars_unmapped"] == 2

@@ -99,6 +99,7 @@ class _Style:
     math: bool
     italic: bool
     figure: bool
+    font: int
 
 
 @dataclass(slots=True)
@@ -246,10 +247,16 @@ def _with_ligatures(glyphs: list[_Glyph], result: Page) -> list[_Glyph]:
 
 
 def _is_neighbour(glyph: _Glyph, other: _Glyph | None) -> bool:
-    if other is None or not other.text[0].isalpha() or abs(other.y - glyph.y) > 0.05 * glyph.style.size:
+    """True if a letter of the same font stands next to a glyph (`α` has the place of `ff`, in another font)."""
+    if (
+        other is None
+        or not other.text[0].isalpha()
+        or other.style.font != glyph.style.font
+        or abs(other.y - glyph.y) > 0.05 * glyph.style.size
+    ):
         return False
     gap = max(other.x0 - glyph.x1, glyph.x0 - other.x1)
-    return gap < WORD_GAP * glyph.style.size and abs(other.style.size - glyph.style.size) < 0.1
+    return gap < WORD_GAP * glyph.style.size
 
 
 def _turned(x: float, y: float, quarter: int) -> tuple[float, float]:
@@ -283,7 +290,9 @@ def _style(library: Library, text_page: Any, index: int, figure: bool) -> _Style
     # Slanted labels of diagrams are no running text; they go with the nearest quarter turn.
     quarter = round(angle / 90.0) % 4 if math.isfinite(angle) else 0
     seen = abs(size.value) * scale
-    return _Style(round(seen, 1) if 0.1 < seen < 1000 else 10.0, quarter, bold, maths, italic, figure or icon)
+    return _Style(
+        round(seen, 1) if 0.1 < seen < 1000 else 10.0, quarter, bold, maths, italic, figure or icon, font or 0
+    )
 
 
 def _figure_objects(library: Library, page: Any, num_chars: int) -> set[int]:

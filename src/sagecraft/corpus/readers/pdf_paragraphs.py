@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,8 @@ _MOVED = re.compile(rf"([{RAISED}{LOWERED}])([^{END}]*){END}")
 #: A raised number after a word of four letters and more, or after a closing sign, is the mark of a note or a citation.
 _MARK_PLACE = re.compile(r"(?:[^\W\d_]{4,}|[.,;:!?)\]”’])$")
 _NOTE_PLACE = re.compile(r"(?:[^\W\d_]{3,}|[.,;:!?)\]”’])$")
+#: So many letters of the second half of a compound tell it apart.
+_STEM = 4
 _MARK = re.compile(r"[\d,;–\- ]{1,12}|[a-z]|[*†‡§¶∗]{1,3}")
 _OPEN_END = re.compile(r"[.!?:][\"'”’)\]]*$")
 #: Blocks between two parts of a paragraph that is broken by a column or a page.
@@ -33,6 +36,7 @@ class Vocabulary:
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.words: Counter[str] = Counter()
+        self.stems: set[str] = set()
         tail = False
         for line in lines:
             found = _WORD.findall(line)
@@ -44,7 +48,9 @@ class Vocabulary:
             for word in found:
                 self.words[word.casefold()] += 1
                 if "-" in word:
-                    self.words.update(part.casefold() + "-" for part in word.split("-")[:-1])
+                    parts = word.casefold().split("-")
+                    self.words.update(part + "-" for part in parts[:-1])
+                    self.stems.update(f"{a}-{b[:_STEM]}" for a, b in itertools.pairwise(parts))
 
     def knows(self, first: str, second: str) -> bool:
         """True if two halves are found elsewhere as one word, with or without a hyphen."""
@@ -62,6 +68,8 @@ class Vocabulary:
         if self.words[hyphened] or second[:1].isupper() or len(first.rpartition("-")[2]) == 1:
             return f"{first}-{second}"
         last = first.rpartition("-")[2].casefold()
+        if f"{last}-{second.casefold()[:_STEM]}" in self.stems:  # `re-emit` tells of `re-emission`
+            return f"{first}-{second}"
         compound = self.words[last + "-"] >= 2 and self.words[second.casefold()] >= 2 and len(last) > 3
         return f"{first}-{second}" if compound else first + second
 
