@@ -109,3 +109,73 @@ def test_wrappings_go(tex, expected):
 
 def test_deep_nesting_ends():
     assert latex("<mrow>" * 200 + "<mi>x</mi>" + "</mrow>" * 200) == r"\text{x}"
+
+
+def apply(head, *arguments):
+    return f"<apply><{head}/>{''.join(arguments)}</apply>"
+
+
+X, Y, TWO = "<ci>x</ci>", "<ci>y</ci>", "<cn>2</cn>"
+BVAR = f"<bvar>{X}</bvar>"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (apply("eq", "<ci>E</ci>", apply("times", "<ci>m</ci>", apply("power", "<ci>c</ci>", TWO))), "E = m c^{2}"),
+        (apply("times", apply("plus", X, Y), TWO), r"\left( x+y \right) \cdot 2"),
+        (apply("minus", X, apply("minus", Y, TWO)), r"x-\left( y-2 \right)"),
+        (apply("minus", X), "-x"),
+        (apply("divide", X, apply("plus", Y, TWO)), r"\frac{x}{y+2}"),
+        (apply("power", apply("plus", X, Y), TWO), r"\left( x+y \right)^{2}"),
+        (apply("root", f"<degree>{TWO}</degree>", X), r"\sqrt{x}"),
+        (apply("root", "<degree><cn>3</cn></degree>", X), r"\sqrt[3]{x}"),
+        (apply("sin", X), r"\sin x"),
+        (apply("sin", apply("plus", X, Y)), r"\sin \left( x+y \right)"),
+        (apply("log", f"<logbase>{TWO}</logbase>", X), r"\log_{2} x"),
+        (f"<apply><ci>f</ci>{X}{Y}</apply>", "f(x, y)"),
+        (apply("sum", BVAR, f"<lowlimit><cn>1</cn></lowlimit><uplimit>{Y}</uplimit>", X), r"\sum_{x = 1}^{y} x"),
+        (
+            apply("int", BVAR, "<lowlimit><cn>0</cn></lowlimit><uplimit><infinity/></uplimit>", X),
+            r"\int_{0}^{\infty} x\,dx",
+        ),
+        (apply("limit", BVAR, "<lowlimit><cn>0</cn></lowlimit>", Y), r"\lim_{x \to 0} y"),
+        (apply("diff", BVAR, Y), r"\frac{dy}{dx}"),
+        (apply("partialdiff", f"<bvar>{X}<degree>{TWO}</degree></bvar>", Y), r"\frac{\partial^{2}y}{\partial x^{2}}"),
+        (apply("abs", X), r"\left|x\right|"),
+        (apply("factorial", apply("plus", X, TWO)), r"\left( x+2 \right)!"),
+        ("<vector><cn>1</cn><cn>2</cn></vector>", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
+        ("<matrix><matrixrow><cn>1</cn><cn>2</cn></matrixrow></matrix>", r"\begin{pmatrix} 1 & 2 \end{pmatrix}"),
+        (
+            f"<piecewise><piece>{X}{apply('gt', X, '<cn>0</cn>')}</piece><otherwise>{Y}</otherwise></piecewise>",
+            r"\begin{cases} x & x > 0 \\ y & \text{otherwise} \end{cases}",
+        ),
+        ('<interval closure="closed-open"><cn>0</cn><cn>1</cn></interval>', "[0, 1)"),
+        ('<cn type="e-notation">1.2<sep/>5</cn>', r"1.2 \times 10^{5}"),
+        ("<ci><msub><mi>v</mi><mn>0</mn></msub></ci>", "v_{0}"),
+        ("<ci>mass</ci><pi/>", r"\mathrm{mass}\pi"),
+        (apply("frobnicate", X), r"\operatorname{frobnicate}(x)"),
+    ],
+)
+def test_content_mathml(body, expected):
+    assert latex(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("<mn>Ψ</mn>", r"\Psi"),
+        ("<mn>30</mn><msup><mrow><mspace width='0.2em'/><mtext>m</mtext></mrow><mn>2</mn></msup>", r"30\,\text{m}^{2}"),
+        ("<mtable><mlabeledtr><mtd><mtext>(1)</mtext></mtd><mtd><mi>x</mi></mtd></mlabeledtr></mtable>", "x"),
+        ("<maction><mi>a</mi><mi>b</mi></maction>", "a"),
+        ("<semantics><mi>a</mi><annotation-xml><ci>b</ci></annotation-xml></semantics>", "a"),
+    ],
+)
+def test_rare_elements(body, expected):
+    assert latex(body) == expected
+
+
+def test_environments_inside_dollar_signs():
+    assert tidy_tex(r"\begin{equation}\label{a} x \end{equation}") == "x"
+    assert tidy_tex(r"\begin{align*} a &= b \end{align*}") == r"\begin{aligned} a &= b \end{aligned}"
+    assert tidy_tex(r"\begin{eqnarray} a &=& b \end{eqnarray}") == r"\begin{aligned} a & = b \end{aligned}"

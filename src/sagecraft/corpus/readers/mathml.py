@@ -1,4 +1,4 @@
-r"""Presentation MathML to LaTeX.
+r"""MathML to LaTeX.
 
 A formula is converted bottom-up: every element is a small function from itself to LaTeX, found in one literal dict.
 TeX that the page carries along (`<annotation encoding="application/x-tex">`, LaTeXML's `alttext`) is preferred, since it
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sagecraft.corpus.readers.blocks import inside_display
+from sagecraft.corpus.readers.mathml_content import CONTENT, content_to_latex
 from sagecraft.corpus.readers.symbols import (
     ACCENTS_OVER,
     ACCENTS_UNDER,
@@ -115,7 +116,10 @@ def _text_of(element: Any) -> str:
 def _convert(element: Any, depth: int) -> str:
     if depth > _MAX_DEPTH:
         return rf"\text{{{_escape(_text_of(element))}}}"
-    handler = _HANDLERS.get(local_name(element))
+    name = local_name(element)
+    if name in CONTENT:
+        return content_to_latex(element, depth, _convert)
+    handler = _HANDLERS.get(name)
     return handler(element, depth) if handler else _row(element, _children(element), depth)
 
 
@@ -223,7 +227,7 @@ def _styled(command: str, latex: str) -> str:
 
 def _number(element: Any, depth: int) -> str:  # noqa: ARG001
     text = _text_of(element)
-    return "".join(OPERATORS.get(character, character) for character in text)
+    return text if text.isascii() and text.isalnum() else "".join(letter_to_latex(character) for character in text)
 
 
 def _operator(element: Any, depth: int) -> str:
@@ -304,11 +308,18 @@ def _base(element: Any, depth: int) -> str:
     return latex if _SIMPLE_BASE.fullmatch(latex) else f"{{{latex}}}"
 
 
+def _leading_space(base: Any) -> str:
+    """A space that opens the base of a script parts it from what is before: `5 (space m/s) squared`."""
+    inner = _children(base) if local_name(base) in ("mrow", "mstyle") else []
+    is_space = len(inner) > 1 and local_name(inner[0]) == "mspace" and 0.15 <= _em(inner[0].get("width", "")) < 1
+    return r"\," if is_space else ""
+
+
 def _script(element: Any, depth: int, marks: str) -> str:
     parts = _children(element)
     if len(parts) != len(marks) + 1:
         return _row(element, parts, depth)
-    result = _base(parts[0], depth)
+    result = _leading_space(parts[0]) + _base(parts[0], depth)
     for mark, part in zip(marks, parts[1:], strict=True):
         latex = _group(part, depth).strip()
         if latex in (r"^{\circ}", r"\circ"):
@@ -381,7 +392,8 @@ def _fenced(element: Any, depth: int) -> str:
 def _table(element: Any, depth: int, environment: str = "") -> str:
     rows = []
     for row in _children(element):
-        cells = [_children(cell) if local_name(cell) == "mtd" else [cell] for cell in _children(row)]
+        stated = _children(row)[1:] if local_name(row) == "mlabeledtr" else _children(row)
+        cells = [_children(cell) if local_name(cell) == "mtd" else [cell] for cell in stated]
         latex = [_row(row, cell, depth + 1).strip() if cell else "" for cell in cells]
         if any(latex):
             rows.append(_merge_relation(latex))
@@ -475,6 +487,11 @@ _HANDLERS: dict[str, Callable[[Any, int], str]] = {
     "menclose": _enclosed,
     "mstyle": _style,
     "mmultiscripts": _multiscripts,
+    # The first of several presentations, the number of a row, and what was meant beside what is shown.
+    "maction": lambda element, depth: "".join(_group(part, depth) for part in _children(element)[:1]),
+    "semantics": lambda element, depth: "".join(_group(part, depth) for part in _children(element)[:1]),
+    "mlabeledtr": lambda element, depth: _row(element, _children(element)[1:], depth),
+    "mglyph": lambda element, depth: _escape(element.get("alt") or ""),  # noqa: ARG005
     "mphantom": lambda element, depth: "",  # noqa: ARG005
     "none": lambda element, depth: "",  # noqa: ARG005
     "mspace": lambda element, depth: "",  # noqa: ARG005
