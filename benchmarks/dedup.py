@@ -199,7 +199,7 @@ class Bench:
     def sagecraft(self) -> Run:
         """This project's command."""
         out = self._fresh("sagecraft")
-        task = {"side": "sagecraft", "documents": str(self._folder / "artifact"), "out": str(out), "near": 0.75}
+        task = {"side": "sagecraft", "documents": str(self._folder / "artifact"), "out": str(out)}
         times = self._start(sys.executable, task)
         return Run(*times, {document.id for document in read_documents(out)})
 

@@ -29,7 +29,7 @@ def sagecraft(task: dict[str, Any]) -> list[float]:
     from sagecraft.reporting import page  # noqa: F401
 
     started, spent = time.perf_counter(), cpu_seconds()
-    dedup.run(dedup.DedupConfig(near=task["near"]), {"documents0": Path(task["documents"])}, Path(task["out"]))
+    dedup.run(dedup.DedupConfig(), {"documents0": Path(task["documents"])}, Path(task["out"]))
     return [time.perf_counter() - started, cpu_seconds() - spent]
 
 

@@ -150,7 +150,9 @@ def ingest(
 def dedup(
     docs: Annotated[list[Path], typer.Argument(metavar="DOCS…", help="documents; of copies, those named first stay")],
     out: Out,
-    near: Annotated[float, typer.Option(help="Jaccard similarity from which one of two documents is dropped")] = 0.75,
+    near: Annotated[
+        float | None, typer.Option(help="Jaccard similarity from which one of two documents is dropped; 0.7 by default")
+    ] = None,
     check: Annotated[int, typer.Option(help="plant so many edited copies and report how many are found")] = 0,
     seed: Seed = 0,
     json: Json = False,
@@ -160,7 +162,8 @@ def dedup(
     from sagecraft.settings import explained
 
     with explained(stage.DedupConfig, "dedup"):
-        config = stage.DedupConfig(near=near, check=check, seed=seed)
+        settings: dict[str, Any] = {"check": check, "seed": seed} | ({} if near is None else {"near": near})
+        config = stage.DedupConfig.model_validate(settings)
     _finish(stage.run(config, {f"documents{n}": path for n, path in enumerate(docs)}, out), out, json)
 
 

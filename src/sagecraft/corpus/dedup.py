@@ -39,7 +39,7 @@ class DedupConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     near: float | None = Field(
-        default=0.75,
+        default=0.7,
         gt=0.0,
         le=1.0,
         description="Jaccard similarity of the shingles of two texts (shared over all, 0 to 1) from which one is dropped. "
@@ -59,7 +59,7 @@ class DedupConfig(BaseModel):
         default=None,
         ge=1,
         description="hashes that must agree for two texts to be compared. By default the most with which a pair at the "
-        "threshold is compared with a chance of 99 %: 5 for the defaults above",
+        "threshold is compared with a chance of 99 %: 4 for the defaults above",
     )
     versions: bool = Field(
         default=True,

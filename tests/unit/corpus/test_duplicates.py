@@ -186,7 +186,7 @@ def test_the_decision_does_not_depend_on_parts_nor_on_where_signatures_are_kept(
 
 
 def test_signatures_in_files_do_not_stay_in_memory(tmp_path: Path) -> None:
-    """A view of a part would keep 190 bytes a document alive until all are read: 1.9 GB for ten million."""
+    """A view of a part would keep 192 bytes a document alive until all are read: 1.9 GB for ten million."""
     signatures: list[weakref.ref[object]] = []
 
     def parts() -> Iterator[Marks]:

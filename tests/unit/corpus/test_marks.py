@@ -80,7 +80,7 @@ def test_marks_do_not_depend_on_how_the_documents_are_cut_and_survive_a_file(tmp
     assert whole.words[:2].tolist() == [6, 12]
     assert whole.formulas[:4].tolist() == [True, False, False, True]
     assert set(whole.sources.tolist()) == {3}
-    assert whole.signatures.shape == (20, 95)
+    assert whole.signatures.shape == (20, 96)
 
 
 def test_without_a_threshold_there_are_no_signatures() -> None:
