@@ -169,6 +169,15 @@ def test_a_length_that_is_too_short_is_found_by_the_hash(make: Make, server: Fau
         fetch(make(), server, tmp_path, num_bytes=len(BODY))
 
 
+def test_wrong_bytes_are_no_beginning_of_the_right_ones(make: Make, server: FaultyServer, tmp_path: Path) -> None:
+    server.routes["/file"] = [
+        lambda request: request.reply(BODY[:-5] + b"wrong", ETag='"one"'),
+        lambda request: request.ranged(BODY, '"one"'),
+    ]
+    assert fetch(make(), server, tmp_path, digest=("sha256", hashlib.sha256(BODY).hexdigest())) == BODY
+    assert "Range" not in server.requests[1].headers
+
+
 def test_a_page_packed_wrongly_or_cut_is_asked_for_again(make: Make, server: FaultyServer) -> None:
     packed = gzipped(b"a page " * 100)
     server.routes["/"] = [

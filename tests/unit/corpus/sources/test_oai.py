@@ -136,6 +136,8 @@ def test_the_newest_of_a_record_counts(harvest: Harvest, server: FaultyServer) -
             record("2101.00003", "Comes back", datestamp="2021-01-05"),
             record("2101.00004", "Once", datestamp="2021-01-05"),
             record("2101.00004", "Once", datestamp="2021-01-05"),
+            record("2101.00004", "Older words", datestamp="2021-01-04"),
+            record("2101.00005", "Gone for all it says").replace("<header>", '<header status="deleted">'),
         ),
     )
     assert [(row["id"][-1], row["title"]) for row in harvest()] == [
