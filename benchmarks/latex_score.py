@@ -246,6 +246,9 @@ def prose(output: str, dollars_only: bool) -> list[str]:
     return words(re.sub(r"\]\([^()\s]*\)|https?://\S+", " ", "\n\n".join(blocks)))
 
 
+_REFERENCES = re.compile(r"^\s*(?:references|literature cited|bibliography)\s*$", re.IGNORECASE | re.MULTILINE)
+
+
 def pdf_prose(text: str, source: Source) -> list[str]:
     """The words of a PDF's running text, in its order: references, running heads, lines of formulas and captions taken out.
 
@@ -261,12 +264,12 @@ def pdf_prose(text: str, source: Source) -> list[str]:
         line
         for page in pages
         for line in page.split("\n")
-        if heads[re.sub(r"\d+", "#", line.strip())] < 4 and _is_prose(line)
+        if heads[re.sub(r"\d+", "#", line.strip())] < 4 and (_is_prose(line) or _REFERENCES.match(line))
     ]
     text = "\n".join(lines)
-    parts = re.split(r"^\s*(?:references|literature cited|bibliography)\s*$", text, flags=re.IGNORECASE | re.MULTILINE)
+    parts = _REFERENCES.split(text)
     text = re.sub(r"[-\u00ad\ufffe\x02]\n\s*(?=[a-z])|[\u00ad\ufffe\x02]\s*", "", parts[0])
-    return _without_captions(words(text), source)
+    return _without_passages(words(text), source)
 
 
 def _is_prose(line: str) -> bool:
@@ -274,17 +277,27 @@ def _is_prose(line: str) -> bool:
     return sum(len(re.sub(r"[^A-Za-z]", "", token)) > 1 for token in tokens) >= 0.5 * len(tokens) and len(tokens) > 1
 
 
-def _without_captions(found: list[str], source: Source) -> list[str]:
-    """Captions go by their first words, which stand in the source as well."""
+def _without_passages(found: list[str], source: Source) -> list[str]:
+    """Captions, thanks, addresses and keywords go: they begin with words that stand in the source as well."""
+    passages = list(source.dropped)
     for match in re.finditer(r"\\(?:table)?caption\s*(?:\[[^\]]*\]\s*)?(?=\{)", source.expanded):
-        text = source.expanded[match.end() : source_side.braces(source.expanded, match.end())]
-        caption = words(re.sub(r"\$[^$]*\$|\\(?:label|ref|cite[a-z]*|href)\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text))
-        head = caption[:5]
-        for index in range(len(found) - 5):
-            if found[index : index + 5] == head and len(head) == 5:
-                del found[index : index + len(caption)]
+        passages.append(source.expanded[match.end() : source_side.braces(source.expanded, match.end())])
+    for passage in passages:
+        own = words(
+            re.sub(r"\$[^$]*\$|\\(?:label|ref|cite[a-z]*|href)\s*(?:\[[^\]]*\])*\{[^{}]*\}|\\[A-Za-z]+", " ", passage)
+        )
+        for start, head in _heads(own):
+            index = next((i for i in range(len(found) - len(head) + 1) if found[i : i + len(head)] == head), None)
+            if index is not None:
+                del found[index : index + len(own) - start]
                 break
     return found
+
+
+def _heads(own: list[str]) -> list[tuple[int, list[str]]]:
+    """By which words a passage may be found: behind the name of its float, or by eight words, of which the first may differ."""
+    named = [(-1, [word, *own[:3]]) for word in ("figure", "table", "fig") if len(own) >= 3]
+    return named + [(start, own[start : start + 8]) for start in range(0, min(len(own) - 7, 8), 2)]
 
 
 def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:

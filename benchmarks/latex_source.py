@@ -47,12 +47,14 @@ class Source:
         expanded: The same with the document's own macros replaced.
         macros: Name to (number of arguments, default of the first, body).
         bibliography: Text of every bibliography that lies beside the document or in it.
+        dropped: Passages that a PDF prints and no reader is asked for: thanks, addresses, keywords.
     """
 
     raw: str
     expanded: str
     macros: dict[str, tuple[int, str | None, str]] = field(default_factory=dict)
     bibliography: str = ""
+    dropped: list[str] = field(default_factory=list)
 
 
 def braces(text: str, start: int) -> int:
@@ -186,13 +188,18 @@ def load(main: Path, root: Path) -> Source:
             re.DOTALL,
         )
     )
-    body = _without_arguments(
-        _ACKNOWLEDGEMENT.sub(" ", _front_matter(front + body)), text[: match.start()] if match else ""
-    )
+    body = re.sub(
+        r"(\\(?:caption|part|chapter|(?:sub)*section)\*?)\s*\[[^\]]*\](?=\s*\{)", r"\1", front + body
+    )  # for the lists of contents
+    dropped = [found[0] for found in _ACKNOWLEDGEMENT.finditer(body)]
+    dropped += re.findall(r"\\(?:keywords|(?:alt)?affil(?:iation)?|institute)\s*(\{(?:[^{}]|\{[^{}]*\})*\})", body)
+    body = _ACKNOWLEDGEMENT.sub(" ", _front_matter(body))
+    body = _without_arguments(body, text[: match.start()] if match else "")
     expanded = expand(body, macros)
     for name in (name for name, macro in macros.items() if "@" in macro[2]):  # TeX's machinery: it sets nothing itself
         expanded = re.sub(re.escape(name) + r"(?![A-Za-z])", "", expanded)
-    return Source(body, expanded, macros, "\n".join([*lists, *beside]))
+    dropped = [expand(passage, macros) for passage in dropped]
+    return Source(body, expanded, macros, "\n".join([*lists, *beside]), dropped)
 
 
 def _without_arguments(text: str, preamble: str) -> str:
@@ -269,10 +276,21 @@ def formulas(text: str) -> tuple[list[str], list[str]]:
 _NOISE = re.compile(
     r"\\(?:label|ref|eqref|tag\*?|cite[a-z]*|color|vspace\*?|hspace\*?|intertext)\s*\{[^{}]*\}|\\(?:begin|end)\s*\{[A-Za-z]+\*?\}(?:\{[rlc@{}|\d ]*\})?"
     r"|\\(?:nonumber|notag|left|right|displaystyle|textstyle|limits|ensuremath|operatorname\*?|mathrm|rm|mbox|hbox|text|textrm|mathit|textit|big|Big|bigg|Bigg"
-    r"|quad|qquad|protect|textcolor\s*\{[^{}]*\}|allowbreak|xspace|mathop|mathbin|mathrel|bm|boldsymbol|mathbf|bf|eqno|thinspace|noindent|par|smallskip|newline)(?![A-Za-z])"
+    r"|quad|qquad|protect|textcolor\s*\{[^{}]*\}|allowbreak|xspace|mathop|mathbin|mathrel|bm|boldsymbol|mathbf|bf|eqno|thinspace|noindent|par|smallskip|newline|lefteqn|tabular)(?![A-Za-z])"
     r"|\\\\(?:\[[^\]]*\])?|\\[,;:!> /]|[{}&$~\s]"
 )
-_SAME = {"\\le": "\\leq", "\\ge": "\\geq", "\\ne": "\\neq", "\\rightarrow": "\\to", "\\ast": "*", "\\lbrace": "\\{"}
+_SAME = {
+    "\\le": "\\leq",
+    "\\ge": "\\geq",
+    "\\ne": "\\neq",
+    "\\rightarrow": "\\to",
+    "\\ast": "*",
+    "\\lbrace": "\\{",
+    "\\vert": "|",
+    "\\Vert": "\\|",
+    "\\lvert": "|",
+    "\\rvert": "|",
+}
 
 
 def canonical(formula: str) -> str:

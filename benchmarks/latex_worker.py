@@ -56,7 +56,7 @@ def pandoc(main: Path, root: Path, *, citeproc: bool = False) -> Reading:
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
-        raise RuntimeError(done.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:200])
+        raise RuntimeError(" ".join(done.stderr.decode("utf-8", "replace").split())[:200])
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return done.stdout.decode("utf-8", "replace"), cpu, wall
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from sagecraft.corpus.readers.latex_commands import OVERRIDABLE, end_muted
 from sagecraft.corpus.readers.latex_data import load_data
 from sagecraft.corpus.readers.latex_environments import HANDLERS
+from sagecraft.corpus.readers.latex_formula import DISPLAY
 from sagecraft.corpus.readers.latex_macros import Gullet, read_source
-from sagecraft.corpus.readers.latex_math import DISPLAY
 from sagecraft.corpus.readers.latex_primitives import PRIMITIVES
-from sagecraft.corpus.readers.latex_text import Typesetter
+from sagecraft.corpus.readers.latex_text import Typesetter, joined
 from sagecraft.corpus.readers.result import ReaderError, ReadResult
 
 _YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
@@ -81,7 +81,7 @@ def _assemble(setter: Typesetter) -> str:
         f"# {meta.title}" if meta.title else "",
         f"## Abstract\n\n{meta.abstract}" if meta.abstract else "",
         f"Keywords: {meta.keywords}" if meta.keywords else "",
-        "".join(setter.out),
+        joined(setter.out),
     ]
     text = "\n\n".join(part for part in parts if part)
     # Lines are cleaned before the marks are filled in: code blocks keep their own white space.

@@ -16,6 +16,8 @@ from sagecraft.corpus.readers.result import ReaderError
 _YEAR_IN_LABEL = re.compile(r"\(([^()]*\d{4}[^()]*|in prep[^()]*|submitted[^()]*|n\.?\s?d\.?|in press[^()]*)\)")
 _ANY_PARENTHESIS = re.compile(r"\(([^()]*)\)")
 _YEAR = re.compile(r"(?<!\d)((?:1[5-9]|20)\d\d[a-z]?)(?!\d)")
+#: A year between commas or in brackets is the year of publication; "Survey 2018" is part of a title.
+_YEAR_APART = re.compile(r"(?:[.,;:(]\s*)((?:1[5-9]|20)\d\d[a-z]?)(?=\s*[.,;:)]|\s*$)")
 _INITIALS = re.compile(r"^(?:[A-Z]\.?|[A-Z][a-z]\.)(?:[ -]?(?:[A-Z]\.?|[A-Z][a-z]\.)){0,2}$")
 
 
@@ -94,7 +96,8 @@ def _without_initials(words: list[str]) -> list[str]:
 
 def from_entry(text: str) -> Reference | None:
     """Authors and year read off a formatted entry: "Smith, J., Jones, B. 2001, …" or "J. Smith and B. Jones, … (2001)"."""
-    year = _YEAR.search(text)
+    text = re.sub(r"^\s*\[[^\[\]]{2,80}\]\s*", "", text)  # "[Some Collaboration] A. Bee et al."
+    year = _YEAR_APART.search(text) or _YEAR.search(text)
     if year is None:
         return None
     head = re.split(r"[\"“”:;*]|\(\d{4}|(?<!\d)(?:1[5-9]|20)\d\d", text[:400], maxsplit=1)[0]

@@ -22,7 +22,7 @@ from sagecraft.corpus.readers.latex_plain import PLAIN
 from sagecraft.corpus.readers.latex_refs import SECTION_LEVELS, STYLES, Target
 from sagecraft.corpus.readers.latex_registers import skip_dimension
 from sagecraft.corpus.readers.latex_text import Typesetter
-from sagecraft.corpus.readers.latex_tokens import END, PAR, name_of, source_of
+from sagecraft.corpus.readers.latex_tokens import END, PAR, RAW, name_of, source_of
 from sagecraft.corpus.readers.latex_units import quantity
 
 Handler = Callable[[Typesetter, str], None]
@@ -55,9 +55,11 @@ def _section(setter: Typesetter, token: str) -> None:
     if name == "chapter":
         setter.numbering.use_chapters()
     end_muted(setter)
-    title = setter.line(setter.gullet.read_arg())
+    tokens = setter.gullet.read_arg()
     if not star and level <= setter.numbering.depth:
-        setter.numbering.step(name)
+        setter.numbering.step(name)  # first, since a label may stand in the title
+    title = setter.line(tokens)
+    if not star:
         setter.numbering.current.title = title
     if _MUTED_TITLE.match(title):
         start_muted(setter)
@@ -121,12 +123,15 @@ def _switch(setter: Typesetter, token: str) -> None:
 
 def _accent(setter: Typesetter, token: str) -> None:
     tokens = setter.gullet.read_arg()
+    if not tokens and token in ("\\~", "\\^"):  # `\~{}` is how an address's tilde is typed
+        setter.out.append(token[1])
+        return
     text = "".join(_DOTLESS.get(part, part) for part in tokens)
-    if any(part[0] in "\\{$" for part in tokens if part not in _DOTLESS):
+    if any(part[0] in "\\{$" + RAW for part in tokens if part not in _DOTLESS):
         text = setter.line(tokens)
         text = _DOTLESS.get(text[:1], text[:1]) + text[1:]
     mark = _ACCENTS[token[1:]]
-    setter.out.append(unicodedata.normalize("NFC", text[:1] + mark + text[1:]) if text.strip() else text)
+    setter.out.append(unicodedata.normalize("NFC", text[:1] + mark + text[1:]) if text[:1].isalpha() else text)
 
 
 def _footnote(setter: Typesetter, token: str) -> None:
@@ -140,6 +145,14 @@ def _footnote(setter: Typesetter, token: str) -> None:
         setter.gullet.read_arg()
         return
     setter.note(setter.gullet.read_arg())
+
+
+def _code(setter: Typesetter, _token: str) -> None:
+    r"""`\mintinline{python}{x = 1}`: the code as it stands."""
+    setter.gullet.read_optional()
+    setter.gullet.read_arg()
+    content = source_of(setter.gullet.read_arg())
+    setter.out.append(setter.late.mark(lambda: f"`{content}`" if content and "`" not in content else content))
 
 
 def _url(setter: Typesetter, _token: str) -> None:
@@ -276,6 +289,7 @@ def _alias(setter: Typesetter, token: str) -> None:
     gullet.read_star()
     notes = [note for note in (gullet.read_optional(), gullet.read_optional()) if note is not None]
     text = ", ".join(setter.citations.aliases.get(key.strip(), f"[{key}]") for key in argument_name(gullet).split(","))
+    setter.spend_text(text)
     before = setter.line(notes[0]) if len(notes) == 2 else ""
     after = setter.line(notes[-1]) if notes else ""
     text = f"{before} {text}".strip() + (f", {after}" if after else "")
@@ -300,7 +314,7 @@ def _counter(setter: Typesetter, token: str) -> None:
         within = setter.gullet.read_optional()
         numbering.values.setdefault(name, 0)
         if within:
-            numbering.within[name] = name_of(within)
+            numbering.tie(name, name_of(within))
         return
     if token in ("\\refstepcounter", "\\stepcounter"):
         current = numbering.current
@@ -317,8 +331,7 @@ def _counter(setter: Typesetter, token: str) -> None:
 def _within(setter: Typesetter, _token: str) -> None:
     setter.gullet.read_optional()
     child, parent = argument_name(setter.gullet), argument_name(setter.gullet)
-    if child != parent:
-        setter.numbering.within[child] = parent
+    setter.numbering.tie(child, parent)
 
 
 def _counter_text(setter: Typesetter, token: str) -> None:
@@ -368,7 +381,7 @@ def _newtheorem(setter: Typesetter, _token: str) -> None:
     within = gullet.read_optional()
     counter = "" if star else name_of(shared) if shared else name
     if within and not star:
-        setter.numbering.within[name] = name_of(within)
+        setter.numbering.tie(name, name_of(within))
     setter.theorems[name] = (word, counter)
 
 
@@ -388,12 +401,13 @@ _ROWS: list[tuple[str, Handler]] = [
     (" ".join(_ACCENTS), _accent),
     ("footnote footnotetext thanks", _footnote),
     ("url nolinkurl path", _url),
+    ("mintinline", _code),
     ("href", _href),
     ("\\ newline tabularnewline cr", _newline),
     ("par endgraf", _paragraph),
     ("ensuremath", _ensuremath),
     ("( [", _math),
-    ("SI SIrange si num numrange ang qty qtyrange unit", _quantity),
+    ("SI SIrange SIlist si num numrange numlist numproduct ang qty qtyrange qtylist qtyproduct unit", _quantity),
     ("texorpdfstring", _texorpdf),
     ("label", _label),
     (
@@ -414,7 +428,7 @@ _ROWS: list[tuple[str, Handler]] = [
     ("newtheorem", _newtheorem),
     ("tikz", _drawing),
     (
-        "vskip hskip kern mkern lower raise moveleft moveright vglue hglue parindent parskip baselineskip magnification mag pageno parfillskip fboxsep fboxrule leftmargin rightmargin lineskip hoffset voffset topmargin oddsidemargin evensidemargin "
+        "vskip hskip kern mkern lower raise moveleft moveright vglue hglue parindent parskip baselineskip magnification mag pageno parfillskip fboxsep fboxrule leftmargin rightmargin lineskip itemsep parsep topsep partopsep labelsep labelwidth itemindent listparindent leftmargini emergencystretch spaceskip xspaceskip epsfxsize epsfysize unitlength jot doublehyphendemerits hoffset voffset topmargin oddsidemargin evensidemargin "
         "textwidth textheight columnwidth linewidth hsize vsize tolerance pretolerance hbadness vbadness hfuzz vfuzz looseness penalty "
         "clubpenalty widowpenalty interlinepenalty leftskip rightskip hangindent hangafter tabcolsep arraycolsep abovedisplayskip "
         "belowdisplayskip abovecaptionskip belowcaptionskip columnsep headheight headsep footskip topskip floatsep textfloatsep intextsep",
@@ -437,7 +451,7 @@ OVERRIDABLE = frozenset(
     f"\\{name}"
     for names in [
         " ".join(_ACCENTS),
-        "SI SIrange si num numrange ang qty qtyrange unit code ack doi path date keywords",
+        "SI SIrange SIlist si num numrange numlist numproduct ang qty qtyrange qtylist qtyproduct unit code ack doi path date keywords",
     ]
     for name in names.split()
 ) | {

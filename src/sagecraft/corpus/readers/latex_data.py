@@ -47,6 +47,7 @@ class LatexData:
         prefixes: Beginnings of commands that are icons, dropped in text.
         classes: Document class to what it implies (`chapters`, `author_year`, …).
         units: Unit macros to their symbols.
+        theorems: Names of theorem-like environments that classes bring along.
         math_arguments: Commands of mathematics to the number of arguments they take.
     """
 
@@ -58,6 +59,7 @@ class LatexData:
     prefixes: tuple[str, ...] = ()
     classes: dict[str, list[str]] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    theorems: frozenset[str] = frozenset()
     math_arguments: dict[str, int] = field(default_factory=dict)
 
 
@@ -87,6 +89,7 @@ def _merge(data: LatexData, tables: Mapping[str, Any]) -> None:
             data.environments[name] = (kind, spec or "")
     data.overprints.update(tables.get("overprints") or {})
     data.prefixes += tuple(f"\\{name}" for name in tables.get("drop_prefixes") or [])
+    data.theorems |= frozenset(tables.get("theorems") or [])
     data.classes.update(tables.get("classes") or {})
     data.units.update({f"\\{name}": text for name, text in (tables.get("units") or {}).items()})
     for count, names in (tables.get("math_arguments") or {}).items():

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from sagecraft.corpus.readers.latex_cite import bibitems
 from sagecraft.corpus.readers.latex_commands import COMMANDS, Handler, end_muted, interrupt_muted
+from sagecraft.corpus.readers.latex_formula import DISPLAY
 from sagecraft.corpus.readers.latex_macros import argument_name
 from sagecraft.corpus.readers.latex_markdown import emphasise
-from sagecraft.corpus.readers.latex_math import DISPLAY
 from sagecraft.corpus.readers.latex_tables import Table
-from sagecraft.corpus.readers.latex_text import Typesetter
+from sagecraft.corpus.readers.latex_text import Typesetter, joined
 from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, PAR
 
 #: (the interpreter, the environment's name, its argument specification).
@@ -33,6 +33,9 @@ def _begin(setter: Typesetter, _token: str) -> None:
                 gullet.read_optional()
             elif gullet.stack and gullet.stack[-1] == "{":
                 gullet.read_arg()
+    if name in gullet.excluded:
+        _drop(setter, name, "")
+        return
     base = name.rstrip("*")
     kind, spec = gullet.data.environments.get(name) or gullet.data.environments.get(base) or ("", "")
     if name == "document":
@@ -46,6 +49,9 @@ def _begin(setter: Typesetter, _token: str) -> None:
     elif f"\\{name}" in gullet.macros:
         setter.open(name, "user")
         gullet.expand(f"\\{name}", gullet.macros[f"\\{name}"])
+    elif base in gullet.data.theorems:  # many classes bring them along
+        setter.theorems[name] = (base.capitalize(), "" if name.endswith("*") else base)
+        _theorem(setter, name, spec)
     else:
         setter.counts["environments_unknown"] += setter.in_body
         setter.open(name, "pass")
@@ -101,7 +107,7 @@ def _quote(setter: Typesetter, name: str, spec: str) -> None:
     start = len(setter.out)
 
     def finish() -> None:
-        lines = "".join(setter.out[start:]).strip().split("\n")
+        lines = joined(setter.out[start:]).strip().split("\n")
         del setter.out[start:]
         setter.out.append("\n".join(f"> {line.strip()}".rstrip() for line in lines) + PAR)
 
@@ -232,6 +238,7 @@ def _tabular(setter: Typesetter, name: str, spec: str) -> None:
 
 def _theorem(setter: Typesetter, name: str, _spec: str) -> None:
     word, counter = setter.theorems[name]
+    setter.spend_text(word)
     note = setter.gullet.read_optional()
     number = f" {setter.numbering.step(counter, word.lower())}" if counter else ""
     title = f" ({setter.line(note)})" if note else ""
@@ -252,7 +259,7 @@ def _abstract(setter: Typesetter, name: str, _spec: str) -> None:
     start = len(setter.out)
 
     def finish() -> None:
-        text = "".join(setter.out[start:]).strip()
+        text = joined(setter.out[start:]).strip()
         del setter.out[start:]
         if text:
             setter.meta.abstract = text
@@ -264,7 +271,7 @@ def _keywords(setter: Typesetter, name: str, _spec: str) -> None:
     start = len(setter.out)
 
     def finish() -> None:
-        setter.meta.keywords = " ".join("".join(setter.out[start:]).split()).replace(" ,", ",")
+        setter.meta.keywords = " ".join(joined(setter.out[start:]).split()).replace(" ,", ",")
         del setter.out[start:]
 
     setter.open(name, "block", finish)

@@ -41,8 +41,11 @@ def _without_notes(tokens: list[str]) -> list[str]:
 
 
 def _author(setter: Typesetter, _token: str) -> None:
+    setter.gullet.read_star()
     setter.gullet.read_optional()
     tokens = setter.gullet.read_arg()
+    if setter.gullet.stack and setter.gullet.stack[-1] == "[":  # Elsevier's newer classes say who the author is
+        setter.gullet.read_optional()
     if setter.depth < 5:
         setter.meta.authors += author_names(setter, tokens)
 
@@ -59,7 +62,7 @@ def author_names(setter: Typesetter, tokens: list[str]) -> list[str]:
         setter.counts.update(count)
         text = re.sub(r"\$[^$]*\$|\([^()]*\)|<[^<>]*>|[*`†‡§¶]", " ", text)
         for name in re.split(r",|;|&|\band\b", text):
-            name = " ".join(name.split()).strip(" .,")
+            name = re.sub(r"^\d+\s+", "", " ".join(name.split()).strip(" .,"))
             if len(name) > 1 and len(name) < 80 and not any(c.isdigit() or c in "@{}\\" for c in name):
                 names.append(name + "." if re.search(r"\b(?:[A-Z]|Jr|Sr)$", name) else name)
     return names

@@ -101,6 +101,7 @@ def _use(setter: Typesetter, token: str) -> None:
         form = "short" if key in setter.glossary_used else "full"
         setter.glossary_used.add(key)
     tokens = {"short": short, "long": long, "full": [*long, " (", *short, ")"]}[form]
+    gullet.spend(len(tokens))
     text = setter.render(tokens)
     if token[1].isupper() and text:
         text = text[0].upper() + text[1:]

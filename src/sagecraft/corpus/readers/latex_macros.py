@@ -5,6 +5,7 @@ The stack is one Python list in reverse order, so that taking a token is `pop()`
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,6 +75,7 @@ class Gullet:
         self.packages: dict[str, str] = {}
         self.units: dict[str, str] = {}
         self.has_class = False
+        self.excluded: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.math_depth = 0
         self._open: list[Path] = []
@@ -447,20 +449,39 @@ def substitute(body: Sequence[str], arguments: Sequence[Sequence[str]]) -> list[
     return out
 
 
+#: inputenc's names for encodings, to Python's; any other file that is not UTF-8 is taken for Windows' Latin letters.
+_ENCODINGS = {
+    b"latin2": "iso8859-2", b"latin3": "iso8859-3", b"latin4": "iso8859-4", b"latin5": "iso8859-9", b"latin9": "iso8859-15", b"latin10": "iso8859-16",
+    b"cp1250": "cp1250", b"cp1251": "cp1251", b"koi8-r": "koi8-r", b"koi8-u": "koi8-u", b"applemac": "mac_roman", b"macce": "mac_latin2", b"cp437": "cp437",
+    b"cp850": "cp850", b"cp852": "cp852", b"cp866": "cp866",
+}  # fmt: skip
+_INPUTENC = re.compile(rb"\\(?:usepackage[ \t]*\[([\w-]+)\][ \t]*\{inputenc\}|inputencoding[ \t]*\{([\w-]+)\})")
+
+
 def read_source(path: Path) -> str:
-    """A file's text: UTF-8, else Windows' Latin letters, in which every byte means something."""
+    """A file's text: UTF-8, else as it says of itself, else Windows' Latin letters, in which every byte means something."""
     try:
         if path.stat().st_size > MAX_SOURCE_CHARS:
             raise ReaderError("too-large", f"{path.name} has more than {MAX_SOURCE_CHARS:,} bytes")
         data = path.read_bytes()
     except OSError as error:
         raise ReaderError("unreadable", f"{path.name}: {error.strerror or error}") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
+        stated = _INPUTENC.search(data)
+        encoding = _ENCODINGS.get(stated[1] or stated[2], "cp1252") if stated else "cp1252"
+        return data.decode(encoding, errors="replace")
 
 
 def argument_name(gullet: Gullet) -> str:
     """The next argument as plain characters."""
     return name_of(gullet.read_arg())
+
+
+def control_name(gullet: Gullet) -> str:
+    """The control sequence that a definition names, with or without braces."""
+    tokens = [token for token in gullet.read_arg() if token != " "]
+    return tokens[0] if tokens else ""

@@ -3,13 +3,13 @@ r"""Mathematics: kept as LaTeX, with the document's own macros expanded, labels 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sagecraft.corpus.readers.latex_formula import CASES, DISPLAY, INNER, STOPS, TEXT, THREE_COLUMNS, Formula
 from sagecraft.corpus.readers.latex_macros import argument_name
 from sagecraft.corpus.readers.latex_marks import mark_citation, mark_reference
 from sagecraft.corpus.readers.latex_primitives import PRIMITIVES
-from sagecraft.corpus.readers.latex_refs import SECTION_LEVELS, Target, letter
+from sagecraft.corpus.readers.latex_refs import Target, letter
 from sagecraft.corpus.readers.latex_registers import skip_dimension
 from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, PAR, RAW, is_word, source_of
 from sagecraft.corpus.readers.latex_units import quantity
@@ -17,80 +17,6 @@ from sagecraft.corpus.readers.latex_units import quantity
 if TYPE_CHECKING:
     from sagecraft.corpus.readers.latex_macros import Gullet
     from sagecraft.corpus.readers.latex_text import Typesetter
-
-#: Display environments: what holds their rows inside `$$`, and whether every row is numbered.
-DISPLAY: dict[str, tuple[str, bool]] = {
-    "equation": ("", False),
-    "displaymath": ("", False),
-    "dmath": ("", False),
-    "align": ("aligned", True),
-    "flalign": ("aligned", True),
-    "eqnarray": ("aligned", True),
-    "alignat": ("alignedat", True),
-    "xalignat": ("alignedat", True),
-    "gather": ("gathered", True),
-    "dgroup": ("gathered", True),
-    "multline": ("gathered", False),
-    "IEEEeqnarray": ("aligned", True),
-    "numcases": ("cases", True),
-    "subnumcases": ("cases", True),
-    "empheq": ("", False),
-}
-#: Environments whose columns are `left & relation & right`, of which `aligned` needs only the first mark.
-_THREE_COLUMNS = ("eqnarray", "IEEEeqnarray")
-_CASES = ("numcases", "subnumcases")
-#: The same environments when they stand inside other mathematics.
-_INNER = {name: wrapper for name, (wrapper, _rows) in DISPLAY.items() if wrapper}
-_STOPS = frozenset(f"\\{name}" for name in SECTION_LEVELS)
-_TEXT = frozenset(
-    "\\" + name
-    for name in [
-        "mbox",
-        "text",
-        "textrm",
-        "textnormal",
-        "textup",
-        "textbf",
-        "textit",
-        "textsf",
-        "texttt",
-        "hbox",
-        "textsc",
-        "emph",
-    ]
-)
-
-
-@dataclass
-class Formula:
-    """One formula while it is read."""
-
-    closer: str
-    wrapper: str = ""
-    by_row: bool = False
-    numbered: bool = False
-    parts: list[str] = field(default_factory=list)
-    braces: list[str] = field(default_factory=list)
-    environments: list[str] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
-    silent: bool = False
-    tag: str = ""
-    columns: int = 0
-    has_rows: bool = False
-    word: bool = False
-    done: bool = False
-    row_start: int = 0
-
-    def after_script(self) -> bool:
-        """Whether the next piece is a sub- or superscript, which must be one piece."""
-        return bool(self.parts) and self.parts[-1] in ("_", "^")
-
-    def add(self, token: str) -> None:
-        """Appends a piece; a control word before a letter gets its space."""
-        if self.word and token[0].isalpha():
-            self.parts.append(" ")
-        self.parts.append(token)
-        self.word = is_word(token)
 
 
 class Maths:
@@ -119,7 +45,7 @@ class Maths:
             columns = argument_name(self._gullet)
         elif base == "IEEEeqnarray":
             self._gullet.read_spec("om")
-        elif base in _CASES:
+        elif base in CASES:
             prefix = self._piece(self._gullet.read_arg())
         formula = Formula(closer, wrapper, by_row, not starred)
         self._read(formula)
@@ -146,9 +72,8 @@ class Maths:
         self._gullet.end_piece(fence)
         return self._text(formula)
 
-    @staticmethod
-    def _text(formula: Formula) -> str:
-        lines = (" ".join(line.split(" ")).strip() for line in "".join(formula.parts).split("\n"))
+    def _text(self, formula: Formula) -> str:
+        lines = (" ".join(line.split(" ")).strip() for line in self._setter.joined(formula.parts).split("\n"))
         return "\n".join(" ".join(line.split()) for line in lines if line)
 
     def start_sub(self) -> None:
@@ -217,7 +142,7 @@ class Maths:
         elif token == "&":
             if not formula.environments and not formula.braces:
                 formula.columns += 1
-                if formula.closer.startswith(_THREE_COLUMNS) and formula.columns % 2 == 0:
+                if formula.closer.startswith(THREE_COLUMNS) and formula.columns % 2 == 0:
                     return  # eqnarray's second column mark; `aligned` has one
             formula.add(token)
         elif token == PAR:
@@ -229,7 +154,7 @@ class Maths:
         elif token == END:
             stack.append(token)
             self._unclosed(formula)
-        else:
+        elif len(token) > 2:
             formula.add(token[2:])
 
     def _unclosed(self, formula: Formula) -> None:
@@ -239,7 +164,7 @@ class Maths:
     @staticmethod
     def _close_text(formula: Formula) -> None:
         """Ends a group; `\\mbox{}` that lost its formula to the outside is not kept."""
-        if formula.parts[-2:-1] and formula.parts[-2] in _TEXT and formula.parts[-1] == "{":
+        if formula.parts[-2:-1] and formula.parts[-2] in TEXT and formula.parts[-1] == "{":
             del formula.parts[-2:]
             formula.word = bool(formula.parts) and is_word(formula.parts[-1])
         else:
@@ -247,7 +172,7 @@ class Maths:
 
     def _dollar(self, formula: Formula, token: str) -> None:
         stack = self._gullet.stack
-        if formula.closer in _CASES and not formula.braces:
+        if formula.closer in CASES and not formula.braces:
             return  # the second column is text there, with formulas of its own
         top = formula.braces[-1] if formula.braces else ""
         if not any(formula.braces):
@@ -289,7 +214,7 @@ class Maths:
     def _end_row(self, formula: Formula) -> None:
         """Numbers the row and ties its labels to the number."""
         numbering = self._setter.numbering
-        empty = not "".join(formula.parts[formula.row_start :]).strip()
+        empty = not any(part.strip() for part in formula.parts[formula.row_start :])
         if formula.tag:
             numbering.current = Target(formula.tag, "equation")
         elif formula.numbered and not (formula.by_row and formula.silent) and not (empty and not formula.labels):
@@ -338,7 +263,7 @@ def _begin(maths: Maths, formula: Formula, _token: str) -> None:
         maths.start_sub()
         return
     formula.environments.append(name)
-    formula.add(f"\\begin{{{_INNER.get(name.rstrip('*'), name)}}}")
+    formula.add(f"\\begin{{{INNER.get(name.rstrip('*'), name)}}}")
     formula.word = False
 
 
@@ -351,7 +276,7 @@ def _end(maths: Maths, formula: Formula, _token: str) -> None:
     elif name in formula.environments:
         while formula.environments:
             inner = formula.environments.pop()
-            formula.add(f"\\end{{{_INNER.get(inner.rstrip('*'), inner)}}}")
+            formula.add(f"\\end{{{INNER.get(inner.rstrip('*'), inner)}}}")
             if inner == name:
                 break
         formula.word = False
@@ -376,7 +301,11 @@ def _nonumber(_maths: Maths, formula: Formula, _token: str) -> None:
 
 def _tag(maths: Maths, formula: Formula, _token: str) -> None:
     maths._gullet.read_star()
-    formula.tag = source_of(maths._gullet.read_arg()).replace("$", "")
+    formula.tag = maths._setter.plain(maths._gullet.read_arg()).replace("$", "")
+
+
+def _counter(maths: Maths, _formula: Formula, token: str) -> None:
+    maths._setter.handlers[token](maths._setter, token)
 
 
 def _equation_number(maths: Maths, formula: Formula, _token: str) -> None:
@@ -461,6 +390,7 @@ HOOKS: dict[str, Hook] = {
     "\\nonumber": _nonumber,
     "\\notag": _nonumber,
     "\\tag": _tag,
+    **dict.fromkeys(["\\addtocounter", "\\setcounter", "\\stepcounter", "\\refstepcounter"], _counter),
     "\\eqno": _equation_number,
     "\\leqno": _equation_number,
     "\\hskip": lambda maths, formula, _token: formula.add("\\;" if skip_dimension(maths._gullet) else " "),
@@ -472,7 +402,23 @@ HOOKS: dict[str, Hook] = {
     "\\color": lambda maths, _formula, _token: void(maths._gullet.read_spec("om")),
     "\\operatorname": _operatorname,
     "\\footnote": _footnote,
-    **{f"\\{name}": _quantity for name in ("SI", "SIrange", "si", "num", "numrange", "ang", "qty", "unit")},
+    **{
+        f"\\{name}": _quantity
+        for name in (
+            "SI",
+            "SIrange",
+            "SIlist",
+            "si",
+            "num",
+            "numrange",
+            "numlist",
+            "ang",
+            "qty",
+            "qtyrange",
+            "qtylist",
+            "unit",
+        )
+    },
     "\\intertext": _intertext,
     "\\shortintertext": _intertext,
     "\\ref": _late,
@@ -490,8 +436,8 @@ HOOKS: dict[str, Hook] = {
     "\\(": _wrong_closer,
     "\\[": _wrong_closer,
     "\\par": lambda _maths, formula, _token: formula.add(" "),
-    **dict.fromkeys(_TEXT, _text_command),
-    **dict.fromkeys(_STOPS, _stop),
+    **dict.fromkeys(TEXT, _text_command),
+    **dict.fromkeys(STOPS, _stop),
 }
 
 

@@ -87,6 +87,13 @@ def _proclaim(setter: Typesetter, _token: str) -> None:
     setter.block(f"{emphasise(name + stop.rstrip(), '**')} {rest}".rstrip() if stop else emphasise(text, "**"))
 
 
+def _unskip(setter: Typesetter, _token: str) -> None:
+    while setter.out and setter.out[-1] == " ":
+        setter.out.pop()
+    if setter.out:
+        setter.out[-1] = setter.out[-1].rstrip(" ")
+
+
 def _bye(setter: Typesetter, _token: str) -> None:
     setter.finished = True
 
@@ -103,6 +110,7 @@ _ROWS: list[tuple[str, Callable[[Typesetter, str], None]]] = [
     ("hbox vbox vtop vcenter", _box),
     ("beginsection", _beginsection),
     ("proclaim", _proclaim),
+    ("unskip", _unskip),
     ("bye", _bye),
 ]
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from sagecraft.corpus.readers.latex_conditions import following as _next
+from sagecraft.corpus.readers.latex_conditions import is_known
+from sagecraft.corpus.readers.latex_conditions import table as conditions
 from sagecraft.corpus.readers.latex_data import Macro
-from sagecraft.corpus.readers.latex_macros import Gullet, argument_name
+from sagecraft.corpus.readers.latex_macros import Gullet, argument_name, control_name
 from sagecraft.corpus.readers.latex_registers import table as registers
-from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, name_of, scan
+from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, PAR, name_of, scan
 
 Primitive = Callable[[Gullet, str], None]
-
-_COMPARISON = re.compile(r"\s*(-?\d+)\s*([<=>])\s*(-?\d+)\s?")
-
-
-def _control(gullet: Gullet) -> str:
-    """The control sequence that a definition names, with or without braces."""
-    tokens = [token for token in gullet.read_arg() if token != " "]
-    return tokens[0] if tokens else ""
 
 
 def _macro(spec: str, body: list[str], defaults: tuple[tuple[str, ...], ...] = ()) -> Macro:
@@ -37,7 +32,7 @@ def _signature(gullet: Gullet) -> tuple[str, tuple[tuple[str, ...], ...]]:
 
 def _newcommand(gullet: Gullet, name: str) -> None:
     gullet.read_star()
-    target = _control(gullet)
+    target = control_name(gullet)
     spec, defaults = _signature(gullet)
     gullet.define(target, _macro(spec, gullet.read_arg(), defaults), keep=name == "\\providecommand")
 
@@ -62,7 +57,7 @@ def _def(gullet: Gullet, _name: str) -> None:
 
 def _let(gullet: Gullet, _name: str) -> None:
     gullet.skip_space()
-    target = _control(gullet)
+    target = control_name(gullet)
     if gullet.peek().startswith("="):
         rest = gullet.stack.pop()[1:].lstrip(" ")
         if rest:
@@ -80,7 +75,7 @@ def _let(gullet: Gullet, _name: str) -> None:
 
 def _operator(gullet: Gullet, _name: str) -> None:
     star = ["*"] if gullet.read_star() else []
-    target = _control(gullet)
+    target = control_name(gullet)
     body = ["\\operatorname", *star, "{", *gullet.read_arg(), "}"]
     gullet.define(target, Macro("", body, has_params=False))
 
@@ -120,7 +115,7 @@ def _parse_spec(tokens: list[str]) -> tuple[str, tuple[tuple[str, ...], ...]]:
 
 
 def _document_command(gullet: Gullet, name: str) -> None:
-    target = _control(gullet)
+    target = control_name(gullet)
     spec, defaults = _parse_spec(gullet.read_arg())
     gullet.define(target, _macro(spec, gullet.read_arg(), defaults), keep=name.startswith("\\Provide"))
 
@@ -132,152 +127,29 @@ def _document_environment(gullet: Gullet, _name: str) -> None:
     _store_environment(gullet, target, _macro(spec, begin, defaults), end)
 
 
-def _newif(gullet: Gullet, _name: str) -> None:
-    target = _control(gullet)
-    if not target.startswith("\\if") or target in PRIMITIVES:
-        return
-    gullet.conditionals.add(target)
-    base = target[3:]
-    gullet.macros[target] = Macro("", ["\\" + BUILTIN + "ifflag", "{", base, "}"], has_params=False)
-    for value in ("true", "false"):
-        body = ["\\" + BUILTIN + "setflag", "{", f"{value[0]}{base}", "}"]
-        gullet.macros[f"\\{base}{value}"] = Macro("", body, has_params=False)
+def _futurelet(gullet: Gullet, _name: str) -> None:
+    r"""`\futurelet\next\do`: looks at what follows `\do`, then does it."""
+    target, action = _next(gullet), _next(gullet)
+    following = gullet.stack[-1] if gullet.stack else END
+    seen = following[:1] if following[0] not in "\\{}$" and following != PAR else following
+    gullet.define(target, Macro("", [] if seen == END else [seen], has_params=False))
+    if action:
+        gullet.push_expansion([action], "\\futurelet")
 
 
-def _setflag(gullet: Gullet, _name: str) -> None:
-    value = argument_name(gullet)
-    gullet.flags["\\if" + value[1:]] = value[:1] == "t"
+def _gobble(gullet: Gullet, name: str) -> None:
+    gullet.read_arg()
+    if name == "\\@gobbletwo":
+        gullet.read_arg()
 
 
-def choose(gullet: Gullet, holds: bool) -> None:
-    r"""Goes on with the branch that a condition selects; its `\else` part is skipped later, by `_else`."""
-    if not holds:
-        gullet.skip_branch(to_else=True)
+def _one_of_two(gullet: Gullet, name: str) -> None:
+    first, second = gullet.read_arg(), gullet.read_arg()
+    gullet.push_expansion(first if name == "\\@firstoftwo" else second, name)
 
 
-def _else(gullet: Gullet, _name: str) -> None:
-    gullet.skip_branch(to_else=False)
-
-
-def _ifx(gullet: Gullet, _name: str) -> None:
-    choose(gullet, _meaning(gullet, _next(gullet)) == _meaning(gullet, _next(gullet)))
-
-
-def _meaning(gullet: Gullet, token: str) -> Macro | str:
-    r"""What `\ifx` compares: two names that mean nothing mean the same."""
-    macro = gullet.macros.get(token)
-    if macro is not None:
-        return macro
-    return token if token[:1] != "\\" or is_known(gullet, token) else ""
-
-
-def _next(gullet: Gullet) -> str:
-    if gullet.peek() == END:
-        return ""
-    token = gullet.stack[-1]
-    return gullet.stack.pop() if token[0] in "\\{}" else (gullet.read_arg() or [""])[0]
-
-
-def _ifnum(gullet: Gullet, _name: str) -> None:
-    match = _COMPARISON.match(gullet.peek())
-    if match is None:  # a register: its value is not known here
-        for _ in range(4):
-            token = gullet.peek()
-            if token == END or token in ("\\else", "\\fi"):
-                break
-            gullet.stack.pop()
-            if re.search(r"[<=>]\s*-?[\d.]*", token):
-                break
-        choose(gullet, False)
-        return
-    rest = gullet.stack.pop()[match.end() :]
-    if rest:
-        gullet.stack.append(rest)
-    left, relation, right = int(match[1][:9]), match[2], int(match[3][:9])
-    choose(gullet, {"<": left < right, "=": left == right, ">": left > right}[relation])
-
-
-def _ifcase(gullet: Gullet, _name: str) -> None:
-    match = re.match(r"\s*(\d{1,4})\s?", gullet.peek())
-    if match is None:
-        _next(gullet)
-        return
-    rest = gullet.stack.pop()[match.end() :]
-    if rest:
-        gullet.stack.append(rest)
-    for _ in range(int(match[1])):
-        if gullet.skip_branch(to_else=True) != "\\or":
-            return
-
-
-def _iftoken(gullet: Gullet, _name: str) -> None:
-    choose(gullet, _next(gullet) == _next(gullet))
-
-
-def _ifdefined(gullet: Gullet, _name: str) -> None:
-    choose(gullet, is_known(gullet, _next(gullet)))
-
-
-def is_known(gullet: Gullet, name: str) -> bool:
-    """Whether a control sequence means anything here."""
-    return name in gullet.macros or name in gullet.protected or name in gullet.data.text or name in gullet.data.symbols
-
-
-def _ifflag(gullet: Gullet, _name: str) -> None:
-    choose(gullet, gullet.flags.get("\\if" + argument_name(gullet), False))
-
-
-def _iffalse(gullet: Gullet, _name: str) -> None:
-    choose(gullet, False)
-
-
-def _two_ways(gullet: Gullet, holds: bool) -> None:
-    """`{yes}{no}`: one of the two arguments goes on."""
-    yes, no = gullet.read_arg(), gullet.read_arg()
-    gullet.push_expansion(yes if holds else no, "\\ifthenelse")
-
-
-def _ifthenelse(gullet: Gullet, _name: str) -> None:
-    condition = gullet.read_arg()
-    holds = False
-    if "\\equal" in condition:
-        parts = "".join(condition).partition("\\equal")[2].split("}")
-        holds = len(parts) > 1 and parts[0].strip("{ ") == parts[1].strip("{ ")
-    elif condition[:1] == ["\\boolean"]:
-        holds = gullet.flags.get("\\if" + name_of(condition[1:]), False)
-    _two_ways(gullet, holds)
-
-
-def _ifempty(gullet: Gullet, _name: str) -> None:
-    _two_ways(gullet, not name_of(gullet.read_arg()))
-
-
-def _ifvalue(gullet: Gullet, name: str) -> None:
-    empty = not gullet.read_arg()
-    _two_ways(gullet, empty if "NoValue" in name else not empty)
-
-
-def _ifboolean(gullet: Gullet, _name: str) -> None:
-    _two_ways(gullet, gullet.read_arg() == ["\\BooleanTrue"])
-
-
-def _ifundefined(gullet: Gullet, _name: str) -> None:
-    _two_ways(gullet, not is_known(gullet, "\\" + argument_name(gullet)))
-
-
-def _ifnextchar(gullet: Gullet, _name: str) -> None:
-    wanted = _next(gullet)
-    wanted = {"\\bgroup": "{", "\\egroup": "}"}.get(wanted, wanted)
-    yes, no = gullet.read_arg(), gullet.read_arg()
-    found = gullet.peek()
-    gullet.push_expansion(
-        yes if found == wanted or (wanted.isalnum() and found.startswith(wanted)) else no, "\\@ifnextchar"
-    )
-
-
-def _ifstar(gullet: Gullet, _name: str) -> None:
-    yes, no = gullet.read_arg(), gullet.read_arg()
-    gullet.push_expansion(yes if gullet.read_star() else no, "\\@ifstar")
+def _excludecomment(gullet: Gullet, _name: str) -> None:
+    gullet.excluded.add(argument_name(gullet))
 
 
 def _expandafter(gullet: Gullet, _name: str) -> None:
@@ -432,26 +304,11 @@ def _table() -> dict[str, Primitive]:
         ("newenvironment renewenvironment", _newenvironment),
         ("NewDocumentCommand RenewDocumentCommand ProvideDocumentCommand DeclareDocumentCommand", _document_command),
         ("NewDocumentEnvironment RenewDocumentEnvironment DeclareDocumentEnvironment", _document_environment),
-        ("newif", _newif),
-        (BUILTIN + "setflag", _setflag),
         (BUILTIN + "closefile", _close),
-        ("ifx", _ifx),
-        ("ifnum ifdim ifodd", _ifnum),
-        ("ifcase", _ifcase),
-        ("if ifcat", _iftoken),
-        ("ifdefined", _ifdefined),
-        ("iftrue", lambda gullet, _name: choose(gullet, True)),
-        ("ifmmode", lambda gullet, _name: choose(gullet, gullet.math_depth > 0)),
-        (BUILTIN + "ifflag", _ifflag),
-        ("iffalse ifhmode ifvmode ifinner ifpdf ifxetex ifluatex ifPDFTeX ifXeTeX ifLuaTeX if@twocolumn", _iffalse),
-        ("else or", _else),
-        ("ifthenelse", _ifthenelse),
-        ("ifstrempty ifblank", _ifempty),
-        ("IfNoValueTF IfValueTF", _ifvalue),
-        ("IfBooleanTF", _ifboolean),
-        ("@ifundefined", _ifundefined),
-        ("@ifnextchar kernel@ifnextchar", _ifnextchar),
-        ("@ifstar", _ifstar),
+        ("futurelet", _futurelet),
+        ("@gobble @gobbletwo", _gobble),
+        ("@firstoftwo @secondoftwo", _one_of_two),
+        ("excludecomment", _excludecomment),
         ("expandafter", _expandafter),
         ("csname", _csname),
         ("input include subfile subfileinclude @input", _input),
@@ -471,4 +328,4 @@ def _table() -> dict[str, Primitive]:
     return {f"\\{name}": function for names, function in rows for name in names.split()}
 
 
-PRIMITIVES: dict[str, Primitive] = {**registers(), **_table()}
+PRIMITIVES: dict[str, Primitive] = {**registers(), **conditions(), **_table()}

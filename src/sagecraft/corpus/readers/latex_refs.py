@@ -9,8 +9,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sagecraft.corpus.readers.result import ReaderError
+
 #: What stands in the text for something that is known only at the end: NUL cannot come from a file.
 _MARK = re.compile("\0(\\d+)\0")
+
+#: Characters that references, citations and code may come to.
+MAX_LATE_CHARS = 48_000_000
+#: Counters that count within others; a document has a dozen.
+MAX_WITHIN = 200
 
 SECTION_LEVELS = {
     "part": -1,
@@ -39,6 +46,7 @@ class Late:
 
     def __init__(self) -> None:
         self._pieces: list[Callable[[], str]] = []
+        self._left = MAX_LATE_CHARS
 
     def mark(self, piece: Callable[[], str]) -> str:
         """A mark for the text; `piece` is asked for its replacement at the end."""
@@ -51,7 +59,11 @@ class Late:
             return text
 
         def fill(match: re.Match[str]) -> str:
-            return self.resolve(self._pieces[int(match[1])](), depth + 1)
+            text = self.resolve(self._pieces[int(match[1])](), depth + 1)
+            self._left -= len(text)
+            if self._left < 0:
+                raise ReaderError("too-large", f"its references stand for more than {MAX_LATE_CHARS:,} characters")
+            return text
 
         return _MARK.sub(fill, text)
 
@@ -116,6 +128,7 @@ class Numbering:
         self._custom = custom
         self.values: dict[str, int] = {}
         self.within = {"subsection": "section", "subsubsection": "subsection", "paragraph": "subsubsection"}
+        self._children: dict[str, list[str]] | None = None
         self.styles: dict[str, Callable[[int], str]] = {}
         self.chapters = False
         self.appendix = False
@@ -123,12 +136,19 @@ class Numbering:
         self.labels: dict[str, Target] = {}
         self.current = Target("", "section")
 
+    def tie(self, counter: str, parent: str) -> None:
+        """From here a counter begins anew whenever another steps."""
+        if counter != parent and len(self.within) < MAX_WITHIN:
+            self.within[counter] = parent
+            self._children = None
+
     def use_chapters(self) -> None:
         """The document is a book: sections, equations and floats count within chapters."""
         if not self.chapters:
             self.chapters = True
             for counter in ("section", "equation", "figure", "table"):
-                self.within.setdefault(counter, "chapter")
+                if counter not in self.within:
+                    self.tie(counter, "chapter")
 
     def start_appendix(self) -> None:
         """From here the highest headings are letters."""
@@ -163,9 +183,13 @@ class Numbering:
         return number
 
     def _reset(self, parent: str, depth: int) -> None:
-        for child, above in self.within.items():
-            if above == parent and depth < 10:
-                self.values[child] = 0
+        if self._children is None:
+            self._children = {}
+            for child, above in self.within.items():
+                self._children.setdefault(above, []).append(child)
+        for child in self._children.get(parent, ()):
+            self.values[child] = 0
+            if depth < 10:
                 self._reset(child, depth + 1)
 
     def number(self, counter: str, depth: int = 0) -> str:

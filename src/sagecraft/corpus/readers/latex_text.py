@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MAX_NESTING = 60
 MAX_STYLES = 8
 MAX_GROUPS = 20_000
+#: Characters that a document may set; twice what its source may have. Macros multiply: this is what keeps the memory bounded.
+MAX_OUTPUT_CHARS = 48_000_000
 #: The style of a group that Markdown has no mark for: only Roman figures, which are written small, become capitals.
 SMALL_CAPITALS = "sc"
 
@@ -66,6 +68,13 @@ class Meta:
     keywords: str = ""
     date: str = ""
     doi: str = ""
+
+
+def joined(parts: list[str]) -> str:
+    """Pieces of output as one text, unless that is more than any document sets."""
+    if sum(map(len, parts)) > MAX_OUTPUT_CHARS:
+        raise ReaderError("too-large", f"its macros expand to more than {MAX_OUTPUT_CHARS:,} characters")
+    return "".join(parts)
 
 
 class Typesetter:
@@ -233,7 +242,7 @@ class Typesetter:
         """Ends a group: what it switched on is applied to what it set."""
         if frame.style:
             self._num_styles -= 1
-            text = "".join(self.out[frame.start :])
+            text = joined(self.out[frame.start :])
             del self.out[frame.start :]
             self.out.append(roman_capitals(text) if frame.style == SMALL_CAPITALS else emphasise(text, frame.style))
         if frame.close:
@@ -249,6 +258,12 @@ class Typesetter:
             self._num_styles += 1
 
     # ---- pieces ----
+
+    joined = staticmethod(joined)
+
+    def spend_text(self, text: str) -> None:
+        """Takes from the budget for text that is set more than once: what is long must not be set often."""
+        self.gullet.spend(len(text) // 16)
 
     def render(self, tokens: list[str]) -> str:
         """Sets tokens on their own and returns their Markdown."""
@@ -266,7 +281,7 @@ class Typesetter:
         self.leave(num_environments)
         while len(self.frames) > num_frames:
             self.close_frame(self.frames.pop())
-        text = "".join(self.out)
+        text = joined(self.out)
         self.out, self._first_frame, self._first_environment, self.indent, self._num_styles = saved
         self.depth -= 1
         self.gullet.math_depth = math_depth
@@ -327,10 +342,13 @@ class Typesetter:
         if formula:
             self.counts["equations_inline"] += 1
             formula = formula.replace("\n", " ")
-            if self.out and self.out[-1][-1:] == "$" and self.out[-1][-2:] != "\\$":
-                self.out[-1] = f"{self.out[-1][:-1]} {formula}$"
+            last = self.out[-1] if self.out else ""
+            if last[-1:] == "$" and last[-2:] != "\\$":
+                # The mark is a piece of its own: many formulas in a row must not be copied again and again.
+                self.out[-1] = last[:-1]
+                self.out += [f" {formula}", "$"]
             else:
-                self.out.append(f"${formula}$")
+                self.out += [f"${formula}", "$"]
         self._flush_notes()
 
     def display(self, formula: str) -> None:
@@ -406,7 +424,7 @@ class Typesetter:
 
     def end_cell(self, table: Table) -> None:
         """Moves what was set since the last `&` into the table."""
-        text = "".join(self.out[table.start :])
+        text = joined(self.out[table.start :])
         del self.out[table.start :]
         for frame in reversed(self.frames):
             if frame.environment:
@@ -423,13 +441,19 @@ class Typesetter:
     def word_for(self, kind: str) -> str | None:
         r"""The document's own word for a kind of thing (`\sectionautorefname`), if it has one."""
         macro = self.gullet.macros.get(f"\\{kind}autorefname")
-        return name_of(macro.body) if macro is not None and not macro.spec else None
+        if macro is None or macro.spec:
+            return None
+        self.gullet.spend(len(macro.body))
+        return name_of(macro.body[:20])
 
     def _custom_number(self, name: str) -> str | None:
         macro = self.gullet.macros.get(name)
         if macro is None or macro.spec or self.depth > 10:
             return None
-        return self.plain(macro.body)
+        self.gullet.spend(len(macro.body))
+        text = self.plain(macro.body)
+        self.spend_text(text)
+        return text
 
     def counter_text(self, style: str) -> str:
         r"""`\arabic{section}` and its kin."""

@@ -24,7 +24,8 @@ BUILTIN = "\x03"
 #: Control characters are ours (see above), so none may come from a file.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 
-_REST = r"|[^\\{}$%&~#^_\[\]\s][^\\{}$%&~#^_\[\]\n]*|[ \t\n]+|%[^\n]*(?:\n[ \t]*)?|\$\$?|#+[1-9]?|[{}&~^_\[\]]|."
+#: Runs are cut at a thousand characters, so that a macro of few tokens cannot stand for much text.
+_REST = r"|[^\\{}$%&~#^_\[\]\s][^\\{}$%&~#^_\[\]\n]{0,999}|[ \t\n]+|%[^\n]*(?:\n[ \t]*)?|\$\$?|#+[1-9]?|[{}&~^_\[\]]|."
 _TOKENS = re.compile(r"\\(?:[A-Za-z]+|.|\Z)" + _REST, re.DOTALL)
 _TOKENS_AT = re.compile(r"\\(?:[A-Za-z@]+|.|\Z)" + _REST, re.DOTALL)
 
@@ -194,4 +195,7 @@ def is_word(token: str) -> bool:
 
 def name_of(tokens: Sequence[str]) -> str:
     """The plain characters of an argument that is a name (environment, label, key, file)."""
-    return "".join(token if token != PAR else " " for token in tokens if token[0] not in "{}").strip()
+    plain = (
+        token[2:] if token[0] == RAW else token if token != PAR else " " for token in tokens if token[0] not in "{}"
+    )
+    return "".join(plain).strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sagecraft.corpus.readers.latex_macros import Gullet, argument_name
-from sagecraft.corpus.readers.latex_tokens import name_of, source_of
+from sagecraft.corpus.readers.latex_tokens import RAW, name_of, source_of
 
 _NUMBER = re.compile(r"^([+-]?[\d.,]*)((?:\(\d+\))?)(?:[eEdD]([+-]?\d+))?$")
 
@@ -36,6 +36,7 @@ def unit(gullet: Gullet, tokens: list[str]) -> str:
     table = {**gullet.data.units, **gullet.units} if gullet.units else gullet.data.units
     if not any(token in table or token in ("\\per", "\\squared") for token in tokens):
         return source_of(tokens).replace(".", "\\,").strip()
+    tokens = [token[2:] if token[0] == RAW else token for token in tokens]
     out: list[str] = []
     prefix, per, power = "", False, ""
     for token in tokens:
@@ -47,7 +48,7 @@ def unit(gullet: Gullet, tokens: list[str]) -> str:
             out[-1] = _power(out[-1], "2" if token == "\\squared" else "3")
         elif token in table and table[token].endswith("-"):
             prefix = table[token][:-1]
-        elif token[0] not in " {}~":
+        elif token[:1] not in ("", " ", "{", "}", "~"):
             symbol = prefix + table.get(token, token.lstrip("\\"))
             exponent = ("-" if per else "") + (power or ("1" if per else ""))
             out.append(f"{symbol}^{{{exponent}}}" if exponent else symbol)
@@ -69,11 +70,17 @@ def quantity(gullet: Gullet, name: str) -> str:
         degrees, *rest = [*argument_name(gullet).split(";"), ""]
         marks = [f"{part}{mark}" for part, mark in zip(rest, ("'", "''"), strict=False) if part]
         return f"{number(degrees)}^{{\\circ}}" + "".join(marks)
-    values = [number(name_of(gullet.read_arg()))]
-    if "range" in name:
-        values.append(number(name_of(gullet.read_arg())))
-    joined = "\\text{ to }".join(values)
-    if name in ("\\num", "\\numrange"):
+    argument = name_of(gullet.read_arg())
+    if name.endswith("list"):
+        values = [number(part.strip()) for part in argument.split(";")]
+        joined = ", ".join(values[:-1]) + "\\text{ and }" + values[-1] if len(values) > 1 else values[0]
+    elif name.endswith("product"):
+        joined = " \\times ".join(number(part.strip()) for part in re.split("x|\\\\times", argument))
+    elif "range" in name:
+        joined = f"{number(argument)}\\text{{ to }}{number(name_of(gullet.read_arg()))}"
+    else:
+        joined = number(argument)
+    if name in ("\\num", "\\numrange", "\\numlist", "\\numproduct"):
         return joined
     symbol = unit(gullet, gullet.read_arg())
     return f"{joined}\\,\\mathrm{{{symbol}}}" if symbol else joined
