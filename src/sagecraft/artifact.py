@@ -191,6 +191,11 @@ def is_artifact(path: Path) -> bool:
     return isinstance(value, dict) and {"format_version", "kind", "stage", "fingerprint"} <= value.keys()
 
 
+def is_work(path: Path) -> bool:
+    """True if `path` is an artifact in the making, or what an interrupted stage left of one."""
+    return path.suffix == ".work" and (path / _CLAIM).is_file()
+
+
 def is_finished(path: Path, fingerprint: str) -> bool:
     """True if `path` is a whole artifact made for this fingerprint.
 

@@ -171,7 +171,7 @@ def test_bombs_end_at_the_budget(tmp_path, monkeypatch):
 def test_archives_in_archives_share_one_budget_and_end_at_a_depth(tmp_path, monkeypatch):
     inner = zip_bytes({"deepest.txt": b"at the bottom"})
     for level in range(4):
-        inner = zip_bytes({f"level{level}.zip": inner, f"text{level}.txt": b"some words"})
+        inner = zip_bytes({f"level{level}.zip": inner, f"text{level}.txt": f"words of level {level}".encode()})
     found, dropped = ingest(tmp_path, {"top.zip": inner})
     assert len(found) == 3
     assert {row.reason for row in dropped.values()} == {"archive-too-deep"}

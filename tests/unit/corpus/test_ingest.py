@@ -235,3 +235,15 @@ def test_a_harvest_is_one_more_source(tmp_path, corpus):
     assert [row.id for row in read_documents(tmp_path / "alone")] == ["2401.00001v1"]
     with pytest.raises(UserError, match=r"corpus\.paths: names nothing to read"):
         run(IngestConfig(), {}, tmp_path / "nothing")
+
+
+def test_artifacts_among_the_literature_are_not_read_by_accident(tmp_path, corpus):
+    ingest(tmp_path, corpus, name="lit/made")
+    _, found = ingest(tmp_path, corpus, name="again")
+    assert len(found) == 6
+    assert drops(tmp_path, "again")["lit/made"] == "artifact"
+    (corpus / "deep/short.md").write_text("Too short.")
+    ingest(tmp_path, corpus, name="with-drops")
+    _, found = ingest(tmp_path, tmp_path / "with-drops", name="from-artifact", min_words=1)
+    assert len(found) == 6
+    assert not drops(tmp_path, "from-artifact")

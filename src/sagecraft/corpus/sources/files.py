@@ -17,7 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sagecraft.corpus.documents import UNKNOWN_LICENSE, Document, Dropped
+from sagecraft.artifact import is_artifact, is_work
+from sagecraft.corpus.documents import DOCUMENTS, UNKNOWN_LICENSE, Document, Dropped
 from sagecraft.corpus.licenses import normalize_license
 from sagecraft.corpus.readers.cnxml import read_collection
 from sagecraft.corpus.readers.found import Found
@@ -31,7 +32,7 @@ from sagecraft.errors import UserError
 #: Files that accompany documents and are none themselves.
 _NOT_DOCUMENTS = (
     "metadata.jsonl", "questions.jsonl", "instructions.jsonl", "readme*", "license*", "licence*", "refs.bib", "*.bbl",
-    "*.bib", ".*", "*.collection.xml", "manifest.json", "timing.json",
+    "*.bib", ".*", "*.collection.xml", "manifest.json", "timing.json", "*.lock",
 )  # fmt: skip
 _DOCUMENT_CLASS = re.compile(rb"^[^%\n]*\\document(?:class|style)\b", re.MULTILINE)
 _HEAD_BYTES = 1 << 16
@@ -206,7 +207,7 @@ def _walk(
         overrides.update(read_sidecar(source.path.parent))
         yield _item(source, source.path) or _no_reader(source, source.path)
         return
-    folders = [source.path]
+    folders = [_start(source)]
     while folders:
         folder = folders.pop()
         overrides.update(read_sidecar(folder))
@@ -223,11 +224,27 @@ def _walk(
                     "a link out of the source's folder, not followed",
                 )
             elif path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
-                folders.append(path)
+                if is_artifact(path):
+                    name = _join(source.label, _relative(source, path))
+                    yield Dropped(
+                        name, source.location(path), "artifact", "made by sagecraft; name it in paths to read it"
+                    )
+                elif not is_work(path):
+                    folders.append(path)
             elif fnmatch.fnmatch(path.name, _COLLECTION) and path.is_file():
                 yield from _collect(source, path, defaults)
             elif path.is_file() and not _is_companion(path):
                 yield _item(source, path) or _no_reader(source, path)
+
+
+def _start(source: Source) -> Path:
+    """Where to begin: of an artifact its documents, and not what it has kept aside."""
+    if not is_artifact(source.path):
+        return source.path
+    inner = source.path / DOCUMENTS
+    if not inner.is_dir():
+        raise UserError(f"{source.written}: an artifact without documents of its own; name a folder inside it")
+    return inner
 
 
 def _main_file(folder: Path) -> Path | None:
@@ -305,7 +322,8 @@ def _document(source: Source, item: Item, found: Found, defaults: dict[str, dict
     result = found.result
     default = defaults.get(result.identifier or "", {})
     extra = {**found.extra, **({"counts": result.counts} if result.counts else {})}
-    own_id = result.identifier if item.format in ("jsonl", "cnxml") else None
+    kind = found.format or item.format
+    own_id = result.identifier if kind in ("jsonl", "parquet", "cnxml") else None
     if result.identifier and own_id is None:
         extra["identifier"] = result.identifier
     fallback = _join(source.label, item.name) + (f"#{found.row}" if found.row is not None else "")
@@ -328,7 +346,7 @@ def _document(source: Source, item: Item, found: Found, defaults: dict[str, dict
     return Document(
         text=result.text,
         source=source.location(item.path),
-        format=item.format,
+        format=kind,
         extra=json.dumps(extra, ensure_ascii=False, sort_keys=True, default=str),
         **values,
     )
