@@ -24,7 +24,10 @@ def commands(page: Path) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("name", ["docs/tutorial.md", "README.md"])
+PAGES = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("docs/*.md"), ROOT / "README.md"])
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if BLOCK.search((ROOT / name).read_text(encoding="utf-8"))])
 def test_code_blocks_run(name: str, tmp_path: Path) -> None:
     for folder in ("examples", "recipes"):
         (tmp_path / folder).symlink_to(ROOT / folder)
