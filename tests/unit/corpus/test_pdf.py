@@ -232,7 +232,8 @@ def test_headings_by_their_looks_and_numbers(tmp_path):
     page = [
         Text(72, 740, "3. Results", 14, BOLD),
         *column(72, 715, 70, prose(1, 30)),
-        Text(72, 640, "3.1 A first result", 10, ITALIC),
+        Text(72, 652, "3.1 A first result", 10, ITALIC),
+        Text(72, 640, "3.1.1 The first part of it", 10, ITALIC),
         *column(72, 620, 70, prose(2, 30)),
         Text(72, 560, "DISCUSSION"),
         *column(72, 540, 70, prose(3, 30)),
@@ -240,7 +241,19 @@ def test_headings_by_their_looks_and_numbers(tmp_path):
         Text(72 + 48, 480, "words begin this paragraph, which is no heading at all."),
     ]
     headings = re.findall(r"^#+ .*$", read(tmp_path, [page]).text, re.MULTILINE)
-    assert headings == ["# 3. Results", "### 3.1 A first result", "## DISCUSSION"]
+    assert headings == ["# 3. Results", "### 3.1 A first result", "#### 3.1.1 The first part of it", "## DISCUSSION"]
+
+
+def test_levels_of_headings_without_numbers_go_by_size(tmp_path):
+    page = [Text(100, 750, "A Title That Is Large", 20, BOLD)]
+    for n, (size, heading) in enumerate(
+        [(14, "First part"), (12, "A piece of it"), (12, "Another piece"), (14, "Second part")]
+    ):
+        page += [Text(72, 700 - 100 * n, heading, size, BOLD), *column(72, 680 - 100 * n, 70, prose(n, 30))]
+    headings = re.findall(r"^#+ .*$", read(tmp_path, [page]).text, re.MULTILINE)
+    assert headings == [
+        "# A Title That Is Large", "## First part", "### A piece of it", "### Another piece", "## Second part"
+    ]  # fmt: skip
 
 
 def test_what_a_page_states_of_itself(tmp_path):

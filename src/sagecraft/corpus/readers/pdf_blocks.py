@@ -14,7 +14,11 @@ _CAPTION = re.compile(
     r"(?:Extended Data |Supplementary )?(?:Fig(?:ure|\.)?|FIG(?:URE|\.)?|Tab(?:le|\.)|TABLE|Plate|Scheme|Algorithm|Listing|Box)"
     r"\s*[A-Z]?\d+(?:\.\d+)*[a-z]?\b"
 )
-_NUMBERING = re.compile(r"(?:Appendix\s+)?((?:\d{1,2}|[A-Z])(?:\.\d{1,2}){0,3})[.:]?\s+(?=\S)|([IVX]{1,5})\.\s+(?=\S)")
+# `A` without a sign behind it is an article more often than a number.
+_NUMBERING = re.compile(
+    r"(?:Appendix\s+)?((?:\d{1,2}|[B-Z]|A(?=[.:])|(?<=Appendix )A)(?:\.\d{1,2}){0,3})[.:]?\s+(?=\S)|([IVX]{1,5})\.\s+(?=\S)"
+)
+_SUBSECTION = re.compile(r"(?:\d{1,2}|[A-Z])(?:\.\d{1,2}){1,3}\.?\s+[^\W\d_]")
 _KNOWN_HEADINGS = re.compile(
     r"(?:abstract|summary|introduction|background|methods?|results|discussions?|conclusions?|references|bibliography|"
     r"literature cited|acknowledge?ments?|appendix|appendices|keywords)\W*",
@@ -120,7 +124,6 @@ def make_blocks(lines: Sequence[Line], usual: Measures) -> list[Block]:
             blocks.append(_judge(current, usual))
     _complete_captions(blocks)
     _notes(blocks, usual)
-    _levels(blocks)
     return blocks
 
 
@@ -216,6 +219,8 @@ def _begins(current: list[Line], line: Line, usual: Measures) -> bool:
         return True
     if (line.share("bold") > 0.8) != (last.share("bold") > 0.8) and (len(current) > 1 or not _run_in(last)):
         return True
+    if (line.share("italic") > 0.55) != (last.share("italic") > 0.55) and _ends_sentence(last):
+        return True
     step = last.y - line.y
     widest = usual.lead(line.size)
     if 0 < step < 2.0 * widest and _in_mid_sentence(last, line):
@@ -233,6 +238,8 @@ def _begins(current: list[Line], line: Line, usual: Measures) -> bool:
     if 0.6 * line.size < offset < 5 * line.size and before < 0.4 * line.size and _ends_sentence(last):
         return True
     text = line.plain()
+    if _SUBSECTION.match(text) and len(current) < 3 and _NUMBERING.match(current[0].plain()):
+        return True  # a heading under a heading
     if _BRACKETED.match(text) and (_BRACKETED.match(current[0].plain()) or _ends_sentence(last)):
         return True
     if _BULLET.match(text) and (_ends_sentence(last) or offset > 0.6 * line.size):
@@ -329,8 +336,8 @@ def note_of(block: Block) -> tuple[str, str]:
     return (found[1] or found[2]).strip(), text[found.end() :]
 
 
-def _levels(blocks: list[Block]) -> None:
-    """Levels of headings: by their numbers; without one, that of numbered headings of the same looks, else by size."""
+def set_levels(blocks: list[Block]) -> None:
+    """Sets the levels of headings, the title aside: by their numbers; without one, that of numbered headings of the same looks, else by size."""
     headings = [block for block in blocks if block.kind == "heading"]
     by_looks: dict[tuple[object, ...], Counter[int]] = {}
     for block in headings:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from sagecraft.corpus.readers.pdf_blocks import Block, make_blocks, measure, numbering_depth, table_text
+from sagecraft.corpus.readers.pdf_blocks import Block, make_blocks, measure, numbering_depth, set_levels, table_text
 from sagecraft.corpus.readers.pdf_chars import Page
 from sagecraft.corpus.readers.pdf_front import Front, identify, read_front
 from sagecraft.corpus.readers.pdf_lines import (
@@ -69,6 +69,7 @@ def compose(pages: list[Page], meta_title: str, meta_author: str) -> dict[str, A
     used = set(map(id, front.used))
     blocks = _without_list([block for block in blocks if id(block) not in used], counts)
     blocks = _cut(blocks, usual.size, counts)
+    set_levels(blocks)
     text = Paragraphs(blocks, usual, counts)
     counts["paragraphs_rejoined"] = rejoin(blocks, usual)
     body = _render(blocks, text, front, counts)
