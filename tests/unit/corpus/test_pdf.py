@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pdf_pages import ACUTE, BOLD, BULLET, FF, FI, ITALIC, ROMAN, SYMBOL, Text, column, write
+from pdf_pages import ACUTE, BOLD, BULLET, FF, FI, ITALIC, ROMAN, SYMBOL, Text, assemble, column, write
 from sagecraft.corpus.readers import pdf_chars
 from sagecraft.corpus.readers.pdf import read_pdf
 
@@ -372,7 +372,7 @@ def test_running_heads_alternate_and_change_with_chapters(tmp_path):
 @pytest.mark.parametrize(("first", "ligatures"), [(11, "ff fi fl ffi ffl"), (27, "ff fi fl ffi ffl")])
 def test_ligatures_without_a_name_are_read_by_their_places(first, ligatures):
     """Fonts that are pictures, as TeX made them for years, say nothing of their letters."""
-    style = pdf_chars._Style(10.0, 0, False, False, False, False, 1)
+    style = pdf_chars._Style(10.0, 0, False, False, False, False, False, 1)
     text = "".join(f"w{chr(first + n)}e" for n in range(5))
     glyphs = [
         pdf_chars._Glyph(letter, 10.0 + 6 * n, 16.0 + 6 * n, 700.0, style, False) for n, letter in enumerate(text)
@@ -387,3 +387,28 @@ def test_ligatures_without_a_name_are_read_by_their_places(first, ligatures):
     found = "".join(glyph.text for glyph in pdf_chars._with_ligatures(glyphs, page))
     assert found == "".join(f"w{ligature}e" for ligature in ligatures.split()) + "H"
     assert page.counts["chars_unmapped"] == 2
+
+
+def with_form(path, inside: list[Text], outside: list[Text]):
+    """A page with an embedded drawing."""
+    drawn, content = (b"".join(piece.operators() for piece in pieces) for pieces in (inside, [*outside]))
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
+        b"/Resources << /Font << /F0 5 0 R >> /XObject << /X0 6 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%sq /X0 Do Q\nendstream" % (len(content) + 11, content),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Courier >>",
+        b"<< /Type /XObject /Subtype /Form /BBox [0 0 612 792] /Resources << /Font << /F0 5 0 R >> >> "
+        b"/Length %d >>\nstream\n%s\nendstream" % (len(drawn), drawn),
+    ]
+    path.write_bytes(assemble(objects, "/Root 1 0 R"))
+    return read_pdf(path, path.parent)
+
+
+def test_labels_of_drawings_go_and_a_page_in_a_wrapper_stays(tmp_path):
+    labels = [Text(100 + 40 * n, 300, f"{n}.5 mm", 8) for n in range(6)]
+    result = with_form(tmp_path / "a.pdf", labels, column(72, 740, 70, prose(1, 60)))
+    assert squeeze(result.text) == prose(1, 60)
+    assert result.counts["chars_of_pictures"] == 6 * 5
+    assert squeeze(with_form(tmp_path / "b.pdf", column(72, 740, 70, prose(1, 60)), []).text) == prose(1, 60)

@@ -99,6 +99,7 @@ class _Style:
     math: bool
     italic: bool
     figure: bool
+    icon: bool
     font: int
 
 
@@ -187,7 +188,7 @@ def _glyphs(library: Library, page: Any, text_page: Any, max_chars: int, result:
     total = raw.FPDFText_CountChars(text_page)
     if total > max_chars:
         result.counts["chars_over_limit"] += total - max_chars
-    figures = _figure_objects(library, page, total)
+    figures = _figure_objects(library, page)
     styles: dict[int, _Style] = {}
     letters: dict[int, str] = {}
     box, x, y = raw.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
@@ -212,9 +213,9 @@ def _glyphs(library: Library, page: Any, text_page: Any, max_chars: int, result:
         text = letters.get(code)
         if text is None:
             text = letters[code] = _HYPHENS.get(code) or _letter(code)
-        if not text and (11 <= code <= 15 or 27 <= code <= 31) and not style.figure:
+        if not text and (11 <= code <= 15 or 27 <= code <= 31):
             text = chr(code)
-        if not text or style.figure:
+        if not text or style.icon:
             result.counts["chars_of_pictures" if text else "chars_unmapped"] += 1
             continue
         get_box(text_page, index, box)
@@ -224,7 +225,7 @@ def _glyphs(library: Library, page: Any, text_page: Any, max_chars: int, result:
             left, right = min(ends), max(ends)
         glyphs.append(_Glyph(text, left, right, base, style, spaced))
         spaced = False
-    return _with_ligatures(glyphs, result)
+    return _without_figures(_with_ligatures(glyphs, result), result)
 
 
 def _with_ligatures(glyphs: list[_Glyph], result: Page) -> list[_Glyph]:
@@ -290,32 +291,27 @@ def _style(library: Library, text_page: Any, index: int, figure: bool) -> _Style
     # Slanted labels of diagrams are no running text; they go with the nearest quarter turn.
     quarter = round(angle / 90.0) % 4 if math.isfinite(angle) else 0
     seen = abs(size.value) * scale
-    return _Style(
-        round(seen, 1) if 0.1 < seen < 1000 else 10.0, quarter, bold, maths, italic, figure or icon, font or 0
-    )
+    return _Style(round(seen, 1) if 0.1 < seen < 1000 else 10.0, quarter, bold, maths, italic, figure, icon, font or 0)
 
 
-def _figure_objects(library: Library, page: Any, num_chars: int) -> set[int]:
-    """Addresses of the text objects inside embedded drawings.
-
-    A form that holds most of the page's text is the page itself, wrapped by whoever printed it.
-    """
+def _figure_objects(library: Library, page: Any) -> set[int]:
+    """Addresses of the text objects inside embedded drawings."""
     raw = library.raw
     found: set[int] = set()
-    total = raw.FPDFPage_CountObjects(page)
-    texts, forms = 0, []
-    for index in range(min(total, num_chars + 100_000)):
+    for index in range(max(raw.FPDFPage_CountObjects(page), 0)):
         address = raw.FPDFPage_GetObject(page, index)
-        kind = raw.FPDFPageObj_GetType(address)
-        texts += kind == _TEXT
-        if kind == _FORM:
-            forms.append(address)
-    inside = [_texts_of_form(library, form, 0) for form in forms]
-    everything = texts + sum(map(len, inside))
-    for addresses in inside:
-        if len(addresses) <= 0.5 * everything:
-            found.update(addresses)
+        if raw.FPDFPageObj_GetType(address) == _FORM:
+            found.update(_texts_of_form(library, address, 0))
     return found
+
+
+def _without_figures(glyphs: list[_Glyph], result: Page) -> list[_Glyph]:
+    """Leaves out the letters of drawings. A form that holds most of the page is the page, wrapped by whoever printed it."""
+    kept = [glyph for glyph in glyphs if not glyph.style.figure]
+    if len(kept) == len(glyphs) or len(kept) < 0.5 * len(glyphs):
+        return glyphs
+    result.counts["chars_of_pictures"] += len(glyphs) - len(kept)
+    return kept
 
 
 def _texts_of_form(library: Library, form: int, depth: int) -> list[int]:
