@@ -184,7 +184,7 @@ class _Walker:
             self._formula(formula)
             return
         name = self._tag_of(child)
-        if not name or self._page.is_dropped(child):
+        if not name or self._page.is_dropped(child) or self._notes.is_told(child):
             return
         if name in _HEADINGS:
             self._heading(child, _HEADINGS[name], depth)

@@ -125,6 +125,9 @@ class Bibliography:
         self.num_cited += len(labels)
         self.num_resolved += sum(map(bool, labels))
         known = list(dict.fromkeys(filter(None, labels)))
+        if known and text[:1] not in "[(" and len(known) == 1:
+            authors, _, year = known[0].rpartition(" ")
+            return f"{authors} ({year})"  # the work itself is spoken of
         return f"({'; '.join(known)})" if known else None
 
     def _label(self, key: str) -> str:

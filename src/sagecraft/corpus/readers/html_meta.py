@@ -89,7 +89,9 @@ class Metadata:
         names = names or [collapse(node.text_content()) for node in self._root.xpath("//a[@rel='author']")][:20]
         turned = [" ".join(reversed(author.split(", ", 1))) if author.count(",") == 1 else author for author in names]
         return [
-            collapse(author) for author in dict.fromkeys(turned) if author.strip() and not author.startswith("http")
+            " ".join(author.split())
+            for author in dict.fromkeys(turned)
+            if author.strip() and not author.startswith("http")
         ]
 
     @property
@@ -148,7 +150,7 @@ def latexml_authors(main: Any) -> list[str]:
     for person in main.iter():
         if local_name(person) and "ltx_personname" in classes_of(person):
             for part in re.split(r"[,;\n]|\band\b|&", _person(person)):
-                name = collapse(part).strip(" .*†‡§¶")
+                name = " ".join(part.split()).strip(" .*†‡§¶")
                 if 1 < len(name.split()) <= 6 and not _NOT_A_NAME.search(name):
                     names.append(name)
     return list(dict.fromkeys(names))
@@ -191,8 +193,9 @@ def _schema_articles(root: Any) -> Iterator[dict[str, Any]]:
 
 
 def _without_marks(heading: Any) -> str:
-    """A heading's text without the sign that links to it."""
-    return collapse(heading.text_content()).rstrip("¶§#").strip()
+    """A heading's text without buttons and the sign that links to it."""
+    words = heading.xpath(".//text()[not(ancestor::button or ancestor::style or ancestor::script)]")
+    return collapse("".join(words)).rstrip("¶§#").strip()
 
 
 def _without_site(title: str, site: str | None) -> str:

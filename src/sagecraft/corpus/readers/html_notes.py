@@ -32,6 +32,7 @@ class Notes:
             {node.get("id"): node for node in root.iter() if "#" + (node.get("id") or "") in calls} if calls else {}
         )
         self._told: set[str] = set()
+        self._told_elements: set[Any] = set()
 
     def target_of(self, element: Any) -> Any:
         """The note that a link, or a raised link, calls for the first time; None otherwise."""
@@ -51,7 +52,14 @@ class Notes:
         ):
             return None
         self._told.add(key)
-        return note if sum(len(text) for text in note.itertext()) <= _MAX_NOTE_CHARS else None
+        if sum(len(text) for text in note.itertext()) > _MAX_NOTE_CHARS:
+            return None
+        self._told_elements.add(note)
+        return note
+
+    def is_told(self, element: Any) -> bool:
+        """True for a note that stands where it was called."""
+        return element in self._told_elements
 
     def is_mark(self, link: Any) -> bool:
         """True for a link that only leads to a note or back from it."""

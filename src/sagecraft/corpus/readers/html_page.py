@@ -144,6 +144,7 @@ class Page:
         self.root = root
         self.dialect, self.main = "plain", root
         self._prose: dict[Any, int] = {}
+        self._around_math = _around_math(root)
         self._total = 0
         marks = (
             ("latexml", "//article[contains(concat(' ', @class, ' '), ' ltx_document ')]"),
@@ -156,10 +157,12 @@ class Page:
                 self.dialect, self.main = dialect, max(found, key=_size)
                 return
         elements = [element for element in root.iter() if local_name(element)]
-        self._prose = _weigh(elements, _is_out)
+        self._prose = _weigh(elements, lambda node: _is_out(node, self._around_math))
         limit = _MAX_FURNITURE_SHARE * self._prose[root]
         first = self._prose
-        self._prose = _weigh(elements, lambda node: _is_out(node) or (first[node] <= limit and _is_furniture(node)))
+        self._prose = _weigh(
+            elements, lambda node: _is_out(node, self._around_math) or (first[node] <= limit and _is_furniture(node))
+        )
         self._total = self._prose[root]
         self.main = self._main()
 
@@ -182,7 +185,7 @@ class Page:
 
     def is_dropped(self, element: Any) -> bool:
         """True for navigation, page furniture and the second copies of formulas."""
-        if _is_out(element):
+        if _is_out(element, self._around_math):
             return True
         classes = classes_of(element)
         if self.dialect == "latexml":
@@ -217,7 +220,18 @@ def _run(text: str | None) -> int:
     return length if length >= _MIN_RUN_CHARS else 0
 
 
-def _is_out(element: Any) -> bool:
+def _around_math(root: Any) -> set[Any]:
+    """The elements with a formula in them: the source of one is often in an element that is not shown."""
+    found: set[Any] = set()
+    for math in root.iter("math"):
+        node = math
+        while node is not None and node not in found:
+            found.add(node)
+            node = node.getparent()
+    return found
+
+
+def _is_out(element: Any, around_math: set[Any]) -> bool:
     """True for what no dialect counts as text."""
     name = local_name(element)
     if name in _DROPPED_TAGS:
@@ -225,7 +239,7 @@ def _is_out(element: Any) -> bool:
     if element.get("role") in _DROPPED_ROLES:
         return True
     if element.get("hidden") is not None or "display:none" in (element.get("style") or "").replace(" ", "").lower():
-        return not any(local_name(node) == "math" for node in element.iter())
+        return element not in around_math
     return False
 
 

@@ -225,7 +225,9 @@ class _Article:
             tag = rf" \tag{{{label}}}" if re.fullmatch(r"[\w.\-′']{1,10}", label) and r"\tag" not in latex else ""
             self.out.display(latex + tag)
         else:
-            self.out.block(self.line(element, skip=("label",)))
+            words = self.line(element, skip=("label",))
+            self.counts["formulas_lost"] = self.counts.get("formulas_lost", 0) + (not words)
+            self.out.block(words)
 
     def _latex(self, element: Any) -> str:
         """LaTeX of a formula: the author's TeX, else its MathML; empty if it is only text or a picture."""
@@ -321,7 +323,9 @@ class _Article:
                 element.getparent() if name in ("tex-math", "math") and element.getparent() is not None else element
             )
             latex = self._latex(element if name != "tex-math" else holder)
-            return inline_math(latex) if latex else self.inline(element, skip=("label", "alternatives"))
+            words = "" if latex else self.inline(element, skip=("label", "alternatives"))
+            self.counts["formulas_lost"] = self.counts.get("formulas_lost", 0) + (not latex and not words.strip())
+            return inline_math(latex) if latex else words
         if name == "alternatives":
             return next((text for node in element if (text := self._inline_of(node))), "")
         if name == "break":

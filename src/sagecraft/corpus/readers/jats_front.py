@@ -30,6 +30,11 @@ _ARTICLE_KIND = re.compile(
     re.IGNORECASE,
 )
 _CREATIVE_COMMONS = re.compile(r"https?://creativecommons\.org/(?:licenses|publicdomain)/[\w./\-]+", re.IGNORECASE)
+_ATTRIBUTION = re.compile(
+    r"Creative Commons Attribution((?:[- ](?:Non-?Commercial|No-?Deriv\w*|Share-?Alike|Unported|International))*)"
+    r"(?:[- ](\d\.\d))?",
+    re.IGNORECASE,
+)
 _CITATIONS = ("element-citation", "mixed-citation", "nlm-citation", "citation")
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _MAX_ENTRY_CHARS = 2000
@@ -92,7 +97,7 @@ class Front:
             for contrib in group:
                 if local_name(contrib) == "contrib" and contrib.get("contrib-type", "author") == "author":
                     names += [name] if (name := _contributor(contrib)) else []
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys(" ".join(name.split()) for name in names))
 
     @property
     def year(self) -> int | None:
@@ -123,9 +128,7 @@ class Front:
             )
             if link:
                 return str(link).strip()
-            if found := _CREATIVE_COMMONS.search(plain(node)):
-                return found.group()
-        return None
+        return _license_in_words(plain(permissions) or plain(child(self._meta, "copyright-statement")))
 
     @property
     def identifier(self) -> str | None:
@@ -145,6 +148,20 @@ class Front:
                     else number
                 )
         return None
+
+
+def _license_in_words(text: str) -> str | None:
+    """URL or name of a Creative Commons licence that a sentence names."""
+    if found := _CREATIVE_COMMONS.search(text):
+        return found.group()
+    found = _ATTRIBUTION.search(text[:5000])
+    if not found:
+        return None
+    kinds = found.group(1).lower().replace("-", "").replace(" ", "")
+    parts = [
+        short for name, short in (("noncommercial", "NC"), ("noderiv", "ND"), ("sharealike", "SA")) if name in kinds
+    ]
+    return " ".join(filter(None, ["CC", "-".join(["BY", *parts]), found.group(2)]))
 
 
 def _contributor(contrib: Any) -> str:
