@@ -372,13 +372,13 @@ def test_running_heads_alternate_and_change_with_chapters(tmp_path):
 @pytest.mark.parametrize(("first", "ligatures"), [(11, "ff fi fl ffi ffl"), (27, "ff fi fl ffi ffl")])
 def test_ligatures_without_a_name_are_read_by_their_places(first, ligatures):
     """Fonts that are pictures, as TeX made them for years, say nothing of their letters."""
-    style = pdf_chars._Style(10.0, 0, False, False, False, False, False, 1)
+    style = pdf_chars._Style(10.0, 0, False, pdf_chars._Font(), 1)
     text = "".join(f"w{chr(first + n)}e" for n in range(5))
     glyphs = [
         pdf_chars._Glyph(letter, 10.0 + 6 * n, 16.0 + 6 * n, 700.0, style, False) for n, letter in enumerate(text)
     ]
     glyphs.append(pdf_chars._Glyph(chr(first), 300.0, 306.0, 700.0, style, False))  # a bracket, far from any letter
-    greek = dataclasses.replace(style, font=2)  # alpha behind an H
+    greek = dataclasses.replace(style, address=2)  # alpha behind an H
     glyphs += [
         pdf_chars._Glyph("H", 400, 406, 700, style, False),
         pdf_chars._Glyph(chr(first), 406, 412, 700, greek, False),

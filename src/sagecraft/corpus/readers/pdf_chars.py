@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Gap between two letters, in units of the font size, from which it is a space between words. TeX's smallest space between
 #: words is 0.22 em, kerning stays under 0.1 em.
@@ -28,6 +28,9 @@ _BOLD_FONT = re.compile(r"bold|black|heavy|demi|medi(?!um)|cmbx|cmssbx|sfbx|\bcm
 _ITALIC_FONT = re.compile(r"ital|obli|cmti|cmsl|sfti|slanted", re.IGNORECASE)
 #: Their letters are pictures.
 _ICON_FONT = re.compile(r"awesome|dingbat|wingding|webding|marvosym|academicon|icons?\b|emoji", re.IGNORECASE)
+#: Fonts of large operators, and what stands in them at the places of letters.
+_OPERATOR_FONT = re.compile(r"CMEX|MathExt|LMEX|\b[tp]xex|MTEX", re.IGNORECASE)
+_OPERATORS = dict(zip("PXQYRZHIpqrst", "∑∑∏∏∫∫∮∮√√√√√", strict=True))
 _FORCE_BOLD = 1 << 18
 _ITALIC_FLAG = 1 << 6
 _TEXT, _FORM = 1, 5
@@ -91,16 +94,23 @@ class Page:
     counts: Counter[str] = field(default_factory=Counter)
 
 
+class _Font(NamedTuple):
+    bold: bool = False
+    math: bool = False
+    italic: bool = False
+    icon: bool = False
+    operators: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class _Style:
+    """What letters of one text object share: font with its address, size, direction, whether it is in a drawing."""
+
     size: float
     quarter: int
-    bold: bool
-    math: bool
-    italic: bool
     figure: bool
-    icon: bool
-    font: int
+    font: _Font
+    address: int
 
 
 @dataclass(slots=True)
@@ -130,21 +140,23 @@ class Library:
             raw.FPDFFormObj_CountObjects, raw.FPDFFormObj_GetObject, raw.FPDFFont_GetBaseFontName, raw.FPDFFont_GetFlags,
         ):  # fmt: skip
             function.argtypes = (ctypes.c_void_p, *function.argtypes[1:])
-        self.fonts: dict[int, tuple[bool, bool, bool, bool]] = {}
+        self.fonts: dict[int, _Font] = {}
 
-    def font(self, address: int) -> tuple[bool, bool, bool, bool]:
-        """Whether a font is bold, made for formulas, italic, made of pictures."""
+    def font(self, address: int) -> _Font:
+        """What the name and the flags of a font say."""
         if address not in self.fonts:
             buffer = ctypes.create_string_buffer(128)
             self.raw.FPDFFont_GetBaseFontName(address, buffer, 128)
             name = buffer.value.decode("utf-8", errors="replace").partition("+")
             flags = self.raw.FPDFFont_GetFlags(address)
             known = name[2] or name[0]
-            self.fonts[address] = (
-                bool(_BOLD_FONT.search(known)) or bool(flags > 0 and flags & _FORCE_BOLD),
+            flags = max(flags, 0)
+            self.fonts[address] = _Font(
+                bool(_BOLD_FONT.search(known)) or bool(flags & _FORCE_BOLD),
                 bool(_MATH_FONT.search(known)),
-                bool(_ITALIC_FONT.search(known)) or bool(flags > 0 and flags & _ITALIC_FLAG),
+                bool(_ITALIC_FONT.search(known)) or bool(flags & _ITALIC_FLAG),
                 bool(_ICON_FONT.search(known)),
+                bool(_OPERATOR_FONT.search(known)),
             )
         return self.fonts[address]
 
@@ -213,9 +225,11 @@ def _glyphs(library: Library, page: Any, text_page: Any, max_chars: int, result:
         text = letters.get(code)
         if text is None:
             text = letters[code] = _HYPHENS.get(code) or _letter(code)
+        if style.font.operators:
+            text = _OPERATORS.get(text, text)
         if not text and (11 <= code <= 15 or 27 <= code <= 31):
             text = chr(code)
-        if not text or style.icon:
+        if not text or style.font.icon:
             result.counts["chars_of_pictures" if text else "chars_unmapped"] += 1
             continue
         get_box(text_page, index, box)
@@ -252,7 +266,7 @@ def _is_neighbour(glyph: _Glyph, other: _Glyph | None) -> bool:
     if (
         other is None
         or not other.text[0].isalpha()
-        or other.style.font != glyph.style.font
+        or other.style.address != glyph.style.address
         or abs(other.y - glyph.y) > 0.05 * glyph.style.size
     ):
         return False
@@ -285,13 +299,13 @@ def _style(library: Library, text_page: Any, index: int, figure: bool) -> _Style
     raw.FPDFText_GetMatrix(text_page, index, matrix)  # that of the object lacks what the form around it does
     raw.FPDFTextObj_GetFontSize(address, size)
     font = raw.FPDFTextObj_GetFont(address)
-    bold, maths, italic, icon = library.font(font) if font else (False, False, False, False)
     scale = math.hypot(matrix.c, matrix.d) or 1.0
     angle = math.degrees(math.atan2(matrix.b, matrix.a))
     # Slanted labels of diagrams are no running text; they go with the nearest quarter turn.
     quarter = round(angle / 90.0) % 4 if math.isfinite(angle) else 0
     seen = abs(size.value) * scale
-    return _Style(round(seen, 1) if 0.1 < seen < 1000 else 10.0, quarter, bold, maths, italic, figure, icon, font or 0)
+    size_seen = round(seen, 1) if 0.1 < seen < 1000 else 10.0
+    return _Style(size_seen, quarter, figure, library.font(font) if font else _Font(), font or 0)
 
 
 def _figure_objects(library: Library, page: Any) -> set[int]:
@@ -389,13 +403,11 @@ def _add(words: list[Word], word: Word | None, glyph: _Glyph) -> Word:
             same
             and -1.2 * size < gap < WORD_GAP * size
             and glyph.x1 >= word.x1 - 0.1 * size
-            and style.math == word.math
+            and style.font.math == word.math
         ):
             word.text += glyph.text
             word.x1 = glyph.x1 if glyph.x1 > word.x1 else word.x1
             word.size = size
             return word
-    words.append(
-        Word(glyph.text, glyph.x0, glyph.x1, glyph.y, style.size, style.bold, style.math, style.italic, glyph.spaced)
-    )
+    words.append(Word(glyph.text, glyph.x0, glyph.x1, glyph.y, style.size, *style.font[:3], glyph.spaced))
     return words[-1]
