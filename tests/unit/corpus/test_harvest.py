@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -314,17 +315,24 @@ def test_every_kind_of_bad_answer_is_one_row_of_the_log(server: FaultyServer, ti
     assert list(sidecar(tmp_path / "out")) == ["arxiv/2101/2101.00006.tar.gz"]
 
 
-def test_records_become_documents(server: FaultyServer, time: FakeTime, tmp_path: Path) -> None:
+def test_a_harvest_becomes_documents(server: FaultyServer, time: FakeTime, tmp_path: Path) -> None:
     serve(server, {PAPERS[0]: ARXIV_LICENSE})
-    run(config(server, eprints=None), {}, tmp_path / "out", clock=time.clock)
-    settings = IngestConfig.model_validate({"paths": ["files"], "filters": {"min_words": 1}, "workers": 1})
-    ingest(settings, {"path0": tmp_path / "out" / FILES}, tmp_path / "docs")
-    documents = list(read_documents(tmp_path / "docs"))
-    assert len(documents) == 6
-    assert documents[0].id == "arXiv:2101.00001"
-    assert documents[0].license == "CC0-1.0"
-    assert "$x^2 < 1$" in documents[0].text
-    assert json.loads(documents[0].extra)["text_license"] == "arXiv-nonexclusive-1.0"
+    server.routes["/e-print/2101.00004"] = lambda request: request.reply("", 404)
+    run(config(server), {}, tmp_path / "out", clock=time.clock)
+    settings = IngestConfig.model_validate({"paths": [], "filters": {"min_words": 1}, "workers": 1})
+    ingest(settings, {"harvest": tmp_path / "out"}, tmp_path / "docs")
+    documents = {document.id: document for document in read_documents(tmp_path / "docs")}
+    assert sorted(documents) == [f"arXiv:{name}" for name in PAPERS]
+    abstract, paper, single = (documents[f"arXiv:{name}"] for name in PAPERS[:3])
+    assert abstract.license == "CC0-1.0"
+    assert "$x^2 < 1$" in abstract.text
+    assert json.loads(abstract.extra)["text_license"] == "arXiv-nonexclusive-1.0"
+    assert paper.license == "CC-BY-4.0"
+    assert "Words, $x$." in paper.text
+    assert json.loads(paper.extra)["republish"] is True
+    assert json.loads(paper.extra)["provenance"]["protocol"] == "e-print"
+    assert "Words, $x$." in single.text
+    assert single.title == "Paper 3", "the sidecar's word over the file's"
 
 
 @pytest.mark.parametrize(
@@ -404,3 +412,12 @@ eprints:
     assert isinstance(fault.exception, UserError)
     assert "contact: " in str(fault.exception)
     assert "eprint: unknown key; did you mean 'eprints'?" in str(fault.exception)
+
+
+def test_the_examples_of_the_documentation_are_valid() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/harvest.md").read_text(), re.DOTALL)
+    sections = [
+        HarvestConfig.model_validate(yaml.safe_load(block)).model_dump(exclude_defaults=True) for block in blocks
+    ]
+    shown = {name for section in sections for name in section}
+    assert shown >= {"arxiv", "eprints", "bulk", "wikipedia", "dump", "dataset"}

@@ -69,7 +69,10 @@ class Dataset:
                 config.repository, revision=config.revision, files_metadata=True
             )
         stated = config.license or (info.card_data or {}).get("license")
-        license_name = stated[0] if isinstance(stated, list) and len(stated) == 1 else stated
+        license_name = stated
+        if isinstance(stated, list):
+            # A list may mean a choice or a mixture; no pattern of an allow-list is to take it for either.
+            license_name = stated[0] if len(stated) == 1 else f"several: {', '.join(map(str, stated))}"
         rows = []
         for file in info.siblings or []:
             name = file.rfilename
