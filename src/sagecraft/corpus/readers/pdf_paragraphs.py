@@ -19,7 +19,7 @@ _MARK_PLACE = re.compile(r"(?:[^\W\d_]{4,}|[.,;:!?)\]”’])$")
 _NOTE_PLACE = re.compile(r"(?:[^\W\d_]{3,}|[.,;:!?)\]”’])$")
 #: So many letters of the second half of a compound tell it apart.
 _STEM = 4
-_MARK = re.compile(r"[\d,;–\- ]{1,12}|[a-z]|[*†‡§¶∗]{1,3}")
+_MARK = re.compile(r"\d[\d,;–\- ]{0,11}|[a-z]|[*†‡§¶∗]{1,3}")
 _OPEN_END = re.compile(r"[.!?:][\"'”’)\]]*$")
 #: Blocks between two parts of a paragraph that is broken by a column or a page.
 _PASSED_OVER = frozenset({"caption", "note", "table", "contents", "fragment"})

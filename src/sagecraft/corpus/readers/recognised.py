@@ -41,6 +41,8 @@ _PAGE_IMAGE = re.compile(r"_page_\d{1,6}_[A-Za-z]{2,20}_\d{1,6}\.(?:jpe?g|png|we
 _GLYPH = re.compile(r"(?:GLYPH|glyph)(?:<|&lt;)[^<>&\n]{0,80}(?:>|&gt;)")
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|nbsp|#\d{2,6}|#x[0-9A-Fa-f]{2,6});")
 _SCRIPT = re.compile(r"<(sup|sub)>([^<>\n]{0,80})</\1>")
+#: A raised mark behind nothing: an exponent has its base in the formula.
+_RAISED = re.compile(r"\$(?:\{\})?\^(?:\{([^{}$\n]{1,12})\}|([\d*†‡§]))\$")
 _BREAK = re.compile(r"[ ]*<br ?/?>[ ]*")
 _HEADING = re.compile(r"^(#{1,6})[ \t]+([^\n]{1,300}?)[ \t]*#*[ \t]*$")
 _BOLD_HEADING = re.compile(r"^\*\*([^*\n]{1,80})\*\*:?$")
@@ -158,9 +160,20 @@ def convert_scripts(text: str) -> tuple[str, int]:
             return ""
         return collapse(raise_or_lower(inner, found[1] == "sup")) if inner else ""
 
+    num_marks = 0
+
+    def drop(found: re.Match[str]) -> str:
+        nonlocal num_marks
+        before = found.string[max(0, found.start() - 8) : found.start()]
+        if not is_note_mark(before, (found[1] or found[2]).strip()):
+            return found[0]
+        num_marks += 1
+        return ""
+
     text, count = _SCRIPT.subn(convert, text)
+    text = _RAISED.sub(drop, text)
     text, num_breaks = _BREAK.subn(" ", text)
-    return text, count + num_breaks
+    return text, count + num_marks + num_breaks
 
 
 # ---- faults of reading ----
