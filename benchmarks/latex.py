@@ -203,6 +203,7 @@ def _print(
         rates = row["papers_per_cpu_second"]
         cells = "".join(f"{rates[reader]:17.2f}" if reader in rates else f"{'fails':>17}" for reader in READERS)
         print(f"{row['case']:34}{cells}" + (f"{row['ratio']:9.2f}" if row["ratio"] else f"{'-':>9}"))
+    failed = {row["case"]: row["errors"] for row in speed}
     print("\nfidelity\n")
     print(f"{'count':52}{'case':34}" + "".join(f"{reader:>17}" for reader in READERS))
     for name, (words, _more) in COUNTS.items():
@@ -214,6 +215,12 @@ def _print(
             for reader in READERS:
                 count = counts[reader]
                 shown = f"{count['kept'] / count['total']:.2%}" if count["total"] else "-"
+                if reader in failed[case]:  # on one paper of the case at least; what came out of the others is counted
+                    shown = (
+                        "fails"
+                        if not count["kept"] or name in ("left_over_commands", "macros_expanded")
+                        else f"({shown})"
+                    )
                 cells += f"{shown:>17}"
             print(f"{words:52}{case:34}{cells}")
     print(

@@ -7,6 +7,7 @@ as strings, so that a fault of the one is not hidden by the other.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -323,6 +324,7 @@ def cells(text: str) -> list[str]:
     return [cell for cell in found if cell]
 
 
+_ACCENT = re.compile(r"\\[\"'`^~=.]|[\u0300-\u036f]")
 _COMMAND = re.compile(
     r"\\(?:multicolumn\s*\{[^{}]*\}\s*\{(?:[^{}]|\{[^{}]*\})*\}|multirow\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}|c(?:mid)?(?:line|rule)(?:\([^)]*\))?\s*\{[^{}]*\}"
     r"|(?:vspace|hspace|rule|label)\*?\s*\{[^{}]*\}|begin\s*\{[^{}]*\}(?:\{[^{}]*\})?|end\s*\{[^{}]*\}|[A-Za-z]+\*?|.)"
@@ -331,4 +333,5 @@ _COMMAND = re.compile(
 
 def signature(cell: str) -> str:
     """Letters and figures of a cell, commands taken out."""
-    return "".join(re.findall(r"[A-Za-z0-9]+", _COMMAND.sub(" ", cell))).lower()
+    text = unicodedata.normalize("NFKD", _COMMAND.sub(" ", _ACCENT.sub("", cell)))
+    return "".join(re.findall(r"[A-Za-z0-9]+", text)).lower()

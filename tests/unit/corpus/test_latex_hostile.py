@@ -116,6 +116,50 @@ def test_exponential_macros_stop(read: Reader) -> None:
         read(laughs)
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\\def\\a{" + "x" * 100_000 + "}" + "\\a" * 20_000,
+        "\\defcitealias{k}{" + "z " * 100_000 + "}" + "\\citetalias{k}" * 20_000,
+        "\\newacronym{k}{A}{" + "z $x$ " * 5_000 + "}" + "\\acrlong{k}" * 20_000,
+        "\\renewcommand{\\theequation}{" + "z {} " * 20_000 + "}" + "\\begin{equation}x\\end{equation}" * 5_000,
+        "\\newtheorem{t}{" + "z" * 100_000 + "}" + "\\begin{t}\\end{t}" * 20_000,
+    ],
+    ids=["macro", "alias", "acronym", "number", "theorem"],
+)
+def test_text_that_is_repeated_is_bounded(read: Reader, body: str) -> None:
+    """Each would set gigabytes out of a source of a few hundred kilobytes."""
+    with pytest.raises(ReaderError) as caught:
+        read(body)
+    assert caught.value.reason in ("macro-recursion", "too-large")
+
+
+@pytest.mark.timeout(120)  # quadratic would take minutes
+@pytest.mark.parametrize(
+    "body",
+    [
+        "$a$" * 200_000,
+        "".join(f"\\newcounter{{c{n}}}[c{n // 2}]" for n in range(1, 1500)) + "\\stepcounter{c1}" * 20_000,
+        "\\begin{tabular}{ll}" + "a&b\\\\" * 50_000 + "\\end{tabular}",
+        "\\begin{eqn}a\\end{eqn}" * 700,  # each is an environment that must end: 500 may be open
+    ],
+    ids=["formulas", "counters", "rows", "environments"],
+)
+def test_much_of_one_thing_is_read_in_linear_time(read: Reader, body: str) -> None:
+    assert read("x " + body, "\\newenvironment{eqn}{\\begin{equation}}{\\end{equation}}").text.startswith("x")
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["$\\verb||$", "\\H\\verb|a|", '\\"\\ref{x}', "\\SI{1}{\\verb|m|}", "\\label{\\verb|m|}\\cite{\\verb|k|}"],
+)
+def test_code_in_odd_places_leaves_no_control_characters(read: Reader, body: str) -> None:
+    text = read("start " + body).text
+    assert text.startswith("start")
+    assert not any(ord(char) < 32 and char != "\n" for char in text)
+
+
 @pytest.mark.parametrize(
     "body",
     [

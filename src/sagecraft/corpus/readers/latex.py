@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from sagecraft.corpus.readers.latex_commands import OVERRIDABLE, end_muted
@@ -27,6 +28,7 @@ _MAX_CANDIDATES = 500
 _LEFT_OVER = re.compile(r"\\[A-Za-z]{2,}")
 
 
+@lru_cache(maxsize=1)
 def _protected() -> frozenset[str]:
     """Names whose meaning a document cannot change here: commands and environments that carry its structure."""
     names = (set(HANDLERS) | set(PRIMITIVES)) - OVERRIDABLE
@@ -152,6 +154,8 @@ def _from_readme(folder: Path) -> Path | None:
     return None
 
 
+#: How a document in plain TeX ends, or what only its main file sets.
+_PLAIN = re.compile(r"\\bye(?![A-Za-z])|\\magnification|^\\end\s*\Z", re.MULTILINE)
 _GOOD_NAMES = ("main", "ms", "paper", "article", "manuscript", "thesis", "book")
 _BAD_NAMES = (
     "supp",
@@ -183,7 +187,7 @@ def _score(path: Path, folder: Path) -> float:
     has_class = "\\documentclass" in text or "\\documentstyle" in text
     has_begin = "\\begin{document}" in text
     if not has_begin and not has_class:
-        return 0
+        return 0.01 if _PLAIN.search(text) else 0
     score = (10.0 if has_class and has_begin else 1.0) - 2 * (len(path.relative_to(folder).parts) - 1)
     stem = path.stem.lower()
     score += 4 if stem in _GOOD_NAMES else 0

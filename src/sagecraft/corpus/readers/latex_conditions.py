@@ -145,11 +145,21 @@ def _ifempty(gullet: Gullet, _name: str) -> None:
 
 def _ifvalue(gullet: Gullet, name: str) -> None:
     empty = not gullet.read_arg()
-    _two_ways(gullet, empty if "NoValue" in name else not empty)
+    _branch(gullet, empty if "NoValue" in name or "Blank" in name else not empty, name)
 
 
-def _ifboolean(gullet: Gullet, _name: str) -> None:
-    _two_ways(gullet, gullet.read_arg() == ["\\BooleanTrue"])
+def _ifboolean(gullet: Gullet, name: str) -> None:
+    _branch(gullet, gullet.read_arg() == ["\\BooleanTrue"], name)
+
+
+def _branch(gullet: Gullet, holds: bool, name: str) -> None:
+    """`…TF{yes}{no}`, `…T{yes}` or `…F{no}`."""
+    if name.endswith("TF"):
+        _two_ways(gullet, holds)
+        return
+    tokens = gullet.read_arg()
+    if holds == name.endswith("T"):
+        gullet.push_expansion(tokens, name)
 
 
 def _ifundefined(gullet: Gullet, _name: str) -> None:
@@ -206,8 +216,8 @@ def table() -> dict[str, Callable[[Gullet, str], None]]:
         ("else or", _else),
         ("ifthenelse", _ifthenelse),
         ("ifstrempty ifblank", _ifempty),
-        ("IfNoValueTF IfValueTF", _ifvalue),
-        ("IfBooleanTF", _ifboolean),
+        ("IfNoValueTF IfNoValueT IfNoValueF IfValueTF IfValueT IfValueF IfBlankTF IfBlankT IfBlankF", _ifvalue),
+        ("IfBooleanTF IfBooleanT IfBooleanF", _ifboolean),
         ("@ifundefined ifcsundef", _ifundefined),
         ("ifstrequal", _ifequal),
         ("iftoggle", _iftoggle),

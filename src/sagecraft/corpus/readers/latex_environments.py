@@ -314,8 +314,16 @@ KINDS: dict[str, Opener] = {
     "appendices": _appendices,
 }
 
+
+def _display(setter: Typesetter, token: str) -> None:
+    r"""`\align … \endalign`, as environments of an author's own are made of it."""
+    name = token[1:]
+    setter.display(setter.maths.display(f"\\end{name}", name, name == "displaymath"))
+
+
 HANDLERS: dict[str, Handler] = {
     **COMMANDS,
+    **{f"\\{name}": _display for name in DISPLAY},
     "\\begin": _begin,
     "\\end": _end,
     "\\item": _item,

@@ -236,6 +236,8 @@ class Gullet:
                 found.append(["\\BooleanTrue"] if self.read_star() else ["\\BooleanFalse"])
             elif letter == "b":
                 found.append(self.read_arg() if self.peek() == "{" else [])
+            elif letter == "n":  # an argument that stays where it is
+                found.append([])
             else:  # `(`: an argument in round brackets, as beamer and booktabs have
                 found.append(self._round())
         return found
@@ -346,10 +348,12 @@ class Gullet:
             elif token == "\\fi":
                 if not depth:
                     self.spend(len(skipped))
+                    self.skip_space()
                     return token
                 depth -= 1
             elif not depth and to_else and token in ("\\else", "\\or"):
                 self.spend(len(skipped))
+                self.skip_space()
                 return token
         self.spend(len(skipped))
         self.push(skipped)

@@ -94,7 +94,7 @@ def mark_citations(setter: Typesetter, token: str) -> str:
     gullet.read_star()
     outer = [setter.line(note) for note in gullet.read_spec("((")]
     parts: list[tuple[str, str, list[str]]] = []
-    while len(parts) < 100 and gullet.peek() in ("[", "{"):
+    while len(parts) < 100 and gullet.stack and gullet.stack[-1] in ("[", "{"):
         before, after = _notes(setter)
         if gullet.peek() != "{":
             break

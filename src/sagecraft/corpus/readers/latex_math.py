@@ -108,7 +108,7 @@ class Maths:
             if macro is not None:
                 gullet.expand(token, macro, wrap=formula.after_script())
                 continue
-            if token[1:2] == BUILTIN and token not in PRIMITIVES:
+            if token[1:2] == BUILTIN and token not in PRIMITIVES and token not in hooks:
                 token = "\\" + token[2:]
             hook = hooks.get(token)
             if hook is not None:
@@ -283,7 +283,7 @@ def _end(maths: Maths, formula: Formula, _token: str) -> None:
     elif name == formula.closer:
         formula.done = True
     elif f"\\end{name}" in gullet.macros:
-        gullet.push(["\\end" + name])
+        gullet.push(["\\end" + name, "\\" + BUILTIN + "leave", "{", name, "}"])
     elif name == "subequations":
         maths.end_sub()
     elif formula.closer in ("$", "\\)"):
@@ -382,6 +382,7 @@ def _intertext(maths: Maths, formula: Formula, _token: str) -> None:
 
 
 HOOKS: dict[str, Hook] = {
+    "\\" + BUILTIN + "leave": lambda maths, _formula, _token: void(maths._gullet.read_arg()),
     "\\\\": _newline,
     "\\cr": _newline,
     "\\begin": _begin,

@@ -11,7 +11,7 @@ from sagecraft.corpus.readers.latex_conditions import table as conditions
 from sagecraft.corpus.readers.latex_data import Macro
 from sagecraft.corpus.readers.latex_macros import Gullet, argument_name, control_name
 from sagecraft.corpus.readers.latex_registers import table as registers
-from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, PAR, name_of, scan
+from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, PAR, name_of, scan, source_of
 
 Primitive = Callable[[Gullet, str], None]
 
@@ -97,20 +97,28 @@ def _store_environment(gullet: Gullet, target: str, begin: Macro, end: list[str]
     gullet.environment_args[target] = begin
 
 
+#: An argument of `\\NewDocumentCommand`: its letter, then delimiters (`d()`), a default (`O{x}`) or marks (`e{_^}`).
+_ARGUMENT = re.compile(
+    r"[+!]*(?:>\s*\{[^{}]*\}\s*)?(?:([dr])(\S)(\S)|([DR])(\S)(\S)\s*(\{(?:[^{}]|\{[^{}]*\})*\})|([OG])\s*(\{(?:[^{}]|\{[^{}]*\})*\})|(e)\s*\{([^{}]*)\}|(t)(\S)|([mosvbg]))"
+)
+
+
 def _parse_spec(tokens: list[str]) -> tuple[str, tuple[tuple[str, ...], ...]]:
-    """A specification of `\\NewDocumentCommand`: `s m o O{default}`."""
+    """A specification of `\\NewDocumentCommand`: `s m o O{default} d() g`."""
     spec = ""
     defaults: list[tuple[str, ...]] = []
-    letters = re.findall(r"\{[^{}]*\}|\S", "".join(tokens))
-    for index, letter in enumerate(letters):
-        if letter[0] == "{":
-            continue
-        if letter in "oO":
-            following = letters[index + 1] if letter == "O" and index + 1 < len(letters) else "{}"
-            defaults.append(tuple(scan(following[1:-1])))
+    for match in _ARGUMENT.finditer(source_of(tokens)):
+        letter = next(match[group] for group in (1, 4, 8, 10, 12, 14) if match[group])
+        if letter in "oO" or (letter in "dDrR" and (match[2] or match[5]) == "["):
+            default = match[9] or match[7] or "{}"
+            defaults.append(tuple(scan(default[1:-1])))
             spec += "o"
-        elif letter in "ms":
-            spec += letter
+        elif letter in "dDrR":
+            spec += "("
+        elif letter == "e":  # what follows keeps its `_` and `^`, which then stand where the author put them
+            spec += "n" * len(match[11])
+        else:
+            spec += {"v": "m", "g": "b", "G": "b", "t": "s"}.get(letter, letter)
     return spec, tuple(defaults)
 
 

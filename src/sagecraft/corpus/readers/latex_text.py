@@ -229,8 +229,17 @@ class Typesetter:
             self.display(self.maths.display("$$"))
         elif token == "$":
             self.inline(self.maths.inline("$"))
-        else:
+        elif self._closes_in_cell():
             self.inline(self.maths.inline("$$"))
+
+    def _closes_in_cell(self) -> bool:
+        """Whether another `$$` comes before the cell or the line ends; else this one is an empty formula."""
+        for token in reversed(self.gullet.stack[-200:]):
+            if token in ("&", "\\\\", "\\end", "\\tabularnewline", PAR, END):
+                return False
+            if token == "$$":
+                return True
+        return False
 
     def _close_group(self) -> None:
         if len(self.frames) <= self._first_frame or self.frames[-1].environment:
