@@ -14,7 +14,7 @@ from pathlib import Path
 from sagecraft.corpus.clean import Rule, drop_repetitions, normalize_layout
 from sagecraft.corpus.readers.blocks import collapse, raise_or_lower
 from sagecraft.corpus.readers.files import read_text
-from sagecraft.corpus.readers.markdown import parse_markdown
+from sagecraft.corpus.readers.markdown import parse_markdown, read_markdown
 from sagecraft.corpus.readers.pdf_front import identify
 from sagecraft.corpus.readers.pdf_paragraphs import Vocabulary, is_note_mark
 from sagecraft.corpus.readers.recognised_math import (
@@ -70,7 +70,7 @@ def is_recognised(text: str) -> bool:
     return any(mark.search(head) for mark in _MARKS)
 
 
-def read_recognised(path: Path, root: Path) -> ReadResult:  # noqa: ARG001 - the signature of every reader
+def read_recognised(path: Path, root: Path) -> ReadResult:
     """Reads a Markdown file that may have been made by a recogniser: `.mmd` always is, `.md` if it bears a mark.
 
     Raises:
@@ -78,7 +78,7 @@ def read_recognised(path: Path, root: Path) -> ReadResult:  # noqa: ARG001 - the
     """
     text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     if path.suffix.lower() != ".mmd" and not is_recognised(text):
-        return parse_markdown(text)
+        return read_markdown(path, root)
     repaired, counts = repair(text)
     if not repaired.strip():
         raise ReaderError("no-text", "nothing is left of it after its repair")
