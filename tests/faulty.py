@@ -30,9 +30,9 @@ class Request:
         if self._handler.command != "HEAD":
             self._handler.wfile.write(data)
 
-    def truncated(self, body: bytes, at: int, **headers: str) -> None:
+    def truncated(self, body: bytes, at: int, status: int = 200, **headers: str) -> None:
         """Announces all of the body, sends `at` bytes and hangs up."""
-        self._begin(200, {"Content-Length": str(len(body)), **_dashed(headers)})
+        self._begin(status, {"Content-Length": str(len(body)), **_dashed(headers)})
         self._handler.wfile.write(body[:at])
         self._hang_up()
 

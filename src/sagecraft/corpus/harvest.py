@@ -277,6 +277,7 @@ def _fetch_all(source: Harvester, context: Context) -> None:
             try:
                 for result in source.fetch(key, spec):
                     state.put_result(source.name, key, result, context.clock.now())
+                    tick.advance(0, detail=result.key)  # one item may be hours of a dump
             except ItemError as error:
                 failure = error
                 state.put_result(source.name, key, of_error(key, error), context.clock.now())

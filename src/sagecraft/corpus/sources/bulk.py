@@ -30,7 +30,7 @@ from sagecraft.errors import UserError
 
 NAME = "bulk"
 #: Archives are cut at about 500 MB.
-_MAX_ARCHIVE_BYTES = 8 * 2**30
+_MAX_ARCHIVE_BYTES = 2 * 2**30
 
 
 def is_address(written: str) -> bool:
@@ -142,7 +142,7 @@ class Bulk:
         archive, is_ours = self._locate(spec)
         try:
             with tarfile.open(archive, "r:") as tar:
-                for member in tar:
+                for member in _members(tar):
                     yield from self._member(key, spec["name"], tar, member)
         except tarfile.TarError as error:
             raise ItemError("bad-tar", f"{spec['name']}: {error}") from error
@@ -220,6 +220,15 @@ class Bulk:
         name = keep_paper(came, sniff(came, limit), self._context.files, f"arxiv/{file_stem(identifier)}")
         metadata = paper_metadata(identifier, record, {"protocol": "bulk", "url": f"{archive}#{member.name}"})
         return Result(key, "kept", path=name, metadata=metadata)
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members in their order; headers that tarfile stumbles over make a bad archive, not a traceback."""
+    try:
+        while (member := tar.next()) is not None:
+            yield member
+    except (ValueError, OverflowError, EOFError) as error:
+        raise tarfile.ReadError(str(error)) from error
 
 
 def _identifier(member: tarfile.TarInfo) -> str:

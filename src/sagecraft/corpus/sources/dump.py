@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sagecraft import artifact, console
+from sagecraft import artifact
 from sagecraft.corpus.licenses import may_republish, normalize_license
 from sagecraft.corpus.readers.mathml import local_name
 from sagecraft.corpus.readers.wikitext import WikiPage, read_wikitext
@@ -82,16 +82,14 @@ class Dump:
         # Pages read so far, counted from the beginning: a packed file has no better place to go on from.
         seen = max((int(result.metadata["_pages_read"]) for result in finished), default=0)
         number, rows, read, site = len(finished), [], 0, _Site()
-        with console.progress("pages") as tick:
-            for read, page in enumerate(_pages(file, site), start=1):
-                if read <= seen:
-                    continue
-                tick.advance(detail=page.title)
-                row = self._row(site, page)
-                rows += [row] if row is not None else []
-                if len(rows) == self._config.shard_pages:
-                    yield self._shard(key, site, number, rows, read)
-                    number, rows = number + 1, []
+        for read, page in enumerate(_pages(file, site), start=1):
+            row = self._row(site, page) if read > seen else None
+            if row is None:
+                continue
+            rows.append(row)
+            if len(rows) == self._config.shard_pages:
+                yield self._shard(key, site, number, rows, read)
+                number, rows = number + 1, []
         if rows:
             yield self._shard(key, site, number, rows, read)
         if not read:

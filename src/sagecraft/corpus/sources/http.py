@@ -43,6 +43,8 @@ _MAX_BACKOFF_SECONDS = 300.0
 MAX_PAGE_BYTES = 64 * 2**20
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _BLOCK_BYTES = 1 << 20
+#: What a cut download must have brought for the attempt not to count.
+_PROGRESS_BYTES = 1 << 20
 
 
 def check_address(address: str) -> str:
@@ -83,13 +85,21 @@ class HttpConfig(BaseModel):
 
 
 class PassingError(Exception):
-    """A fault that may pass; `wait_seconds` is what the server asked for."""
+    """A fault that may pass.
+
+    Attributes:
+        reason: short and countable.
+        detail: one line for the person who looks.
+        wait_seconds: what the server asked for.
+        has_progressed: more of a file has arrived than ever before, so the server is not to be given up.
+    """
 
     def __init__(self, reason: str, detail: str = "", wait_seconds: float | None = None) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
         self.wait_seconds = wait_seconds
+        self.has_progressed = False
 
 
 @dataclass(frozen=True)
@@ -196,7 +206,19 @@ class PoliteClient:
             MachineError: the server asks for a longer wait than allowed.
         """
         part = scratch / f"{digest_of(url)[:32]}.part"
-        reply = self._patiently(url, lambda: self._piece(url, part, expected))
+        most = 0
+
+        def once() -> Reply:
+            nonlocal most
+            try:
+                return self._piece(url, part, expected)
+            except PassingError as fault:
+                size, _ = _begun(part)
+                fault.has_progressed = size >= most + _PROGRESS_BYTES
+                most = max(most, size)
+                raise
+
+        reply = self._patiently(url, once)
         target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("rb") as file:
             os.fsync(file.fileno())
@@ -295,14 +317,15 @@ class PoliteClient:
         return target
 
     def _patiently(self, url: str, once: Callable[[], _T]) -> _T:
-        for attempt in range(1, self._config.max_attempts + 1):
+        attempt = 0
+        while True:
             try:
                 return once()
             except PassingError as fault:
-                if attempt == self._config.max_attempts:
+                attempt = 1 if fault.has_progressed else attempt + 1
+                if attempt >= self._config.max_attempts:
                     raise ItemError(fault.reason, f"{fault.detail} (tried {attempt} times)".strip()) from fault
                 self._clock.sleep(self._wait(url, attempt, fault))
-        raise AssertionError("the loop returns or raises")
 
     def _wait(self, url: str, attempt: int, fault: PassingError) -> float:
         host = urlsplit(url).hostname

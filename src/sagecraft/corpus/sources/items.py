@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 #: failed: may be there and did not arrive; it is tried again by the next run.
 Outcome = Literal["kept", "skipped", "absent", "failed"]
 
-_SAFE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,150}")
+_SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=-]{0,150}")
 
 
 class ItemError(Exception):

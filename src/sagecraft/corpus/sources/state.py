@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from sagecraft.artifact import canonical_json
 from sagecraft.corpus.sources.items import Result
+from sagecraft.errors import MachineError
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -37,6 +38,7 @@ class State:
 
     def __init__(self, path: Path) -> None:
         """Opens or begins the file. The artifact's lock keeps other harvests away."""
+        self._path = path
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         # A kill loses nothing; a power cut loses the last steps at most, which are done again. Waiting for the disk at
@@ -48,8 +50,12 @@ class State:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._db.close()
+        if isinstance(error, sqlite3.Error):
+            raise MachineError(
+                f"{self._path}: {error}; look at the disk and run the same command again, what has arrived is kept"
+            ) from error
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -148,6 +148,21 @@ def test_archives_are_checked_before_they_are_opened(
         harvest(manifest=str(folder / "manifest.xml"))
 
 
+@pytest.mark.parametrize("damage", ["checksum", "sparse"])
+def test_archives_whose_headers_are_nonsense(damage: str, harvest: Harvest, folder: Path) -> None:
+    """The manifest agrees with the bytes, so only the archive itself is wrong."""
+    strange = tarfile.TarInfo("2101/2101.00002.pdf")
+    strange.pax_headers = {"GNU.sparse.map": "no,numbers"}
+    body = bytearray(tar({"2101/2101.00001.pdf": PDF}, [strange]))
+    if damage == "checksum":
+        body[124:132] = b"\xff" * 8
+    name = "src/arXiv_src_2101_001.tar"
+    (folder / name).write_bytes(body)
+    (folder / "manifest.xml").write_text(manifest({name: bytes(body)}))
+    with pytest.raises(MachineError, match=r"bad-tar \(1\)"):
+        harvest(manifest=str(folder / "manifest.xml"))
+
+
 def test_from_a_mirror(
     harvest: Harvest, archives: dict[str, bytes], server: FaultyServer, folder: Path, tmp_path: Path
 ) -> None:

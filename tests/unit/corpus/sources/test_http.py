@@ -121,6 +121,24 @@ def test_a_later_run_goes_on_with_the_part(make: Make, server: FaultyServer, tmp
     assert server.requests[1].headers["Range"] == "bytes=3000-"
 
 
+def test_a_long_download_over_a_poor_line_arrives(make: Make, server: FaultyServer, tmp_path: Path) -> None:
+    """Each attempt brings a megabyte: ten are needed, and three in vain would be too many."""
+    body = BODY * 1000
+
+    def answer(request: Request) -> None:
+        start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        end = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        status, headers = (206, {"Content_Range": end}) if start else (200, {})
+        request.truncated(body[start:], 1 << 20, status, ETag='"long"', **headers)
+
+    server.routes["/file"] = answer
+    assert fetch(make(max_attempts=3), server, tmp_path, max_bytes=1 << 25) == body
+    assert len(server.requests) == 10
+    server.routes["/file"] = lambda request: request.truncated(body, 1 << 20)
+    with pytest.raises(ItemError, match="tried 3 times"):
+        fetch(make(max_attempts=3), server, tmp_path, max_bytes=1 << 25)
+
+
 @pytest.mark.parametrize("mark", [{}, {"ETag": 'W/"weak"'}])
 def test_without_proof_of_sameness_it_starts_over(
     mark: dict[str, str], make: Make, server: FaultyServer, tmp_path: Path
