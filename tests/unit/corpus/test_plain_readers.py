@@ -39,6 +39,11 @@ def test_mathematics_is_kept_and_pictures_and_comments_go(tmp_path):
     assert markdown(tmp_path, text).text == "Let $x$ and $y$.  a plot\n\n$$\nE = mc^2\n$$\n\n$$a$$"
 
 
+def test_a_line_end_in_a_formula_is_no_delimiter(tmp_path):
+    text = "$$\n\\begin{aligned} a \\\\[2pt] b \\\\(c) d \\end{aligned}\n$$ and \\(x\\)"
+    assert markdown(tmp_path, text).text == text.replace("\\(x\\)", "$x$")
+
+
 def test_a_rule_at_the_top_is_no_front_matter(tmp_path):
     text = "---\nJust text.\n\n---\n\nMore"
     assert markdown(tmp_path, text).text == text

@@ -83,14 +83,16 @@ def _plain_markdown(body: str) -> str:
     body = _FENCED_MATH.sub(lambda found: f"$$\n{found.group(1).strip()}\n$$", body)
     body = _CODE_MATH.sub(lambda found: f"${found.group(1).strip()}$", body)
     body, code = _masked(_CODE, body, 0)
+    # In a formula `\\[2pt]` ends a line: only outside is it an escaped delimiter.
+    body, formulas = _masked(PROTECTED, body, len(code))
     body = _ESCAPED_DELIMITER.sub(r"\\\1", body)
     body = TEX_INLINE.sub(lambda found: f"${found.group(1).strip()}$", body)
     body = TEX_DISPLAY.sub(lambda found: f"$${found.group(1).strip()}$$", body)
-    body, formulas = _masked(PROTECTED, body, len(code))
-    kept = [*code, *formulas]
+    body, converted = _masked(PROTECTED, body, len(code) + len(formulas))
+    kept = [*code, *formulas, *converted]
     body = _without_html(_without_links(body))
-    # Two rounds: code may stand in a formula that was set aside after it.
-    for _ in range(2):
+    # Three rounds: what was set aside may stand in what was set aside after it.
+    for _ in range(3):
         body = _MASK.sub(lambda found: kept[int(found.group(1))] if int(found.group(1)) < len(kept) else "", body)
     return body
 
