@@ -42,7 +42,7 @@ _WHOLE = 0.5
 #: Documents of one source that state one identifier and agree in less than this are parts of a work, not copies of it.
 _ALIKE = 0.05
 #: Documents of one title that were read from two formats and agree in this are one work. The PDF and the LaTeX of a
-#: paper full of formulas, captions and tables agree in 0.58, so the threshold of near-duplicates would keep both.
+#: paper full of formulas, captions and tables agreed in 0.58, so the threshold of near-duplicates would keep both.
 _ONE_WORK = 0.3
 #: In a group of equal band keys each document is compared with so many before it and so many of the best; groups of more
 #: come from boilerplate, and comparing all pairs of them would be quadratic.
@@ -145,6 +145,7 @@ class _Table:
             paths = [scratch / f"band-{number:03d}" for number in range(num_bands)] if scratch else []
             files = [stack.enter_context(path.open("wb")) for path in paths]
             for part in parts:
+                assert part.signatures.shape[1] == num_bands * num_rows, "marked with another configuration"
                 # A copy: a view of nothing would keep all signatures alive.
                 plain.append(dataclasses.replace(part, signatures=part.signatures[:, :0].copy()))
                 for number in range(num_bands):

@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from sagecraft.artifact import load
 from sagecraft.cli import app
-from sagecraft.corpus.dedup import DedupConfig, run
+from sagecraft.corpus.dedup import DedupConfig, dropped, run
 from sagecraft.corpus.documents import Document, read_documents, read_dropped, write_documents
+from sagecraft.corpus.duplicates import Duplicate
 from sagecraft.corpus.stored import StoredDocuments
 from sagecraft.errors import UserError
 
@@ -39,22 +40,27 @@ def corpus(tmp_path: Path) -> tuple[Path, Path]:
 def test_duplicates_go_aside_with_the_name_of_what_stays(corpus: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     manifest = run(DedupConfig(), {"documents0": corpus[0], "documents1": corpus[1]}, out)
-    dropped = {row.id: row for row in read_dropped(out)}
-    assert {name: row.reason for name, row in dropped.items()} == {
+    gone = {row.id: row for row in read_dropped(out)}
+    assert {name: row.reason for name, row in gone.items()} == {
         "2404.00007v1": "older-version",
         "reprint": "duplicate-text",
         "preprint": "near-duplicate",
     }
-    assert dropped["reprint"].detail == "repeats j3"
-    assert dropped["preprint"].detail.startswith("repeats j5; Jaccard 0.9")
-    assert dropped["2404.00007v1"].detail == "repeats 2404.00007v2; version 1, of which 2 is there"
-    assert dropped["reprint"].source == "preprints"
+    assert gone["reprint"].detail == "repeats j3"
+    assert gone["preprint"].detail.startswith("repeats j5; Jaccard 0.9")
+    assert gone["2404.00007v1"].detail == "repeats 2404.00007v2; version 1, of which 2 is there"
+    assert gone["reprint"].source == "preprints"
     kept = list(read_documents(out))
     assert [document.id for document in kept[-2:]] == ["2404.00007v2", "own"]
     assert len(kept) == manifest.stats["num_documents"] == 601
     assert manifest.stats["num_dropped"] == manifest.stats["num_groups"] == manifest.stats["across_sources"] == 3
     assert manifest.stats["dropped"] == {"duplicate-text": 1, "older-version": 1, "near-duplicate": 1}
     assert kept[3] == list(read_documents(corpus[0]))[3], "a document that stays is not changed"
+
+
+def test_a_copy_of_a_copy_is_told_what_stays() -> None:
+    row = dropped(Document("c", "text"), Duplicate("duplicate-text", twin=1, kept=2, detail=""), {1: "b", 2: "a"})
+    assert (row.id, row.reason, row.detail) == ("c", "duplicate-text", "repeats b; kept is a")
 
 
 def test_the_order_of_the_sources_says_what_stays(corpus: tuple[Path, Path], tmp_path: Path) -> None:

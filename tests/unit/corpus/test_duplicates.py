@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sagecraft.corpus import duplicates
@@ -213,6 +215,20 @@ def test_boilerplate_leaves_one_document_of_each_kind_in_less_than_quadratic_tim
     documents = [Document(f"d{n}", prose("form", 300) + f" number{n}") for n in range(300)]
     assert decided(documents) == dict.fromkeys(range(1, 300), ("near-duplicate", 0))
     assert sum(looked_at) < 300 * 299 / 2
+
+
+def test_what_is_left_of_a_large_group_is_looked_at_again() -> None:
+    """In a group of 23 the documents x and y are neither near each other nor to the best; between them stand 11 copies."""
+    config = DedupConfig(near=0.7, num_hashes=8, rows=4)
+    copies = [f"copy{n}" for n in range(20)]
+    names = ["a", *copies[:9], "x", *copies[9:], "y"]
+    marks = mark([Document(name, prose(name, 100 - place)) for place, name in enumerate(names)], config)
+    # All agree in the first band. In the second the copies agree with a, and y with x, in three of four hashes.
+    second = {"a": [1, 1, 1, 1], "x": [2, 2, 2, 2], "y": [2, 2, 2, 3]}
+    rows = [[7, 7, 7, 7, *second.get(name, [1, 1, 1, 10 + place])] for place, name in enumerate(names)]
+    decisions = decide([dataclasses.replace(marks, signatures=np.array(rows, dtype=np.uint16))], config)
+    assert {name for place, name in enumerate(names) if place not in decisions} == {"a", "x"}
+    assert decisions.twins[names.index("y")] == names.index("x")
 
 
 def test_near_says_which_of_one_side_repeat_something_of_the_other() -> None:
