@@ -140,3 +140,83 @@ def test_neighbouring_formulas_are_joined(tmp_path):
         "<p>x<sub>a</sub><sup>2</sup> costs $<math><mn>5</mn></math> <math><mi>y</mi></math><math><mi>z</mi></math></p>"
     )
     assert text(tmp_path, body) == "x$_{a} ^{2}$ costs \\$ $5$ $y z$"
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        (
+            '<mjx-container class="MathJax" jax="CHTML" display="true"><mjx-math><mjx-c></mjx-c></mjx-math>'
+            '<mjx-assistive-mml display="block"><math display="block"><mi>v</mi></math></mjx-assistive-mml></mjx-container>',
+            "a\n\n$$v$$\n\nb",
+        ),
+        ('<mjx-container jax="SVG"><mjx-math data-latex="w_1"></mjx-math></mjx-container>', "a $w_1$ b"),
+        (
+            '<span class="MathJax_Preview">x</span><span class="MathJax" id="e"><nobr>x</nobr></span><script type="math/tex">x_2</script>',
+            "a $x_2$ b",
+        ),
+        ('<span class="MathJax" data-mathml="&lt;math&gt;&lt;mi&gt;y&lt;/mi&gt;&lt;/math&gt;">y</span>', "a $y$ b"),
+        ('<script type="math/mml"><math><mi>z</mi></math></script>', "a $z$ b"),
+        (
+            '<span class="katex-display"><span class="katex"><span class="katex-mathml"><math display="block"><semantics><mi>k</mi>'
+            '<annotation encoding="application/x-tex">k_3</annotation></semantics></math></span><span class="katex-html">k3</span></span></span>',
+            "a\n\n$$k_3$$\n\nb",
+        ),
+        ('<span class="katex"><span class="katex-html">E=mc</span></span>', r"a $\text{E=mc}$ b"),
+        ('<img class="latex" src="https://s0.wp.com/latex.php?latex=x%5E2&bg=ffffff" alt="x^2">', "a $x^2$ b"),
+        (r'<img src="https://latex.codecogs.com/svg.latex?\frac{a}{b}">', r"a $\frac{a}{b}$ b"),
+        ('<img src="photo.png" alt="A photo">', "a b"),
+        (r'<span class="math inline">\(\alpha\)</span>', r"a $\alpha$ b"),
+        (r'<div class="math notranslate nohighlight">\[\beta\]</div>', "a\n\n$$\\beta$$\n\nb"),
+        ('<span class="texhtml"><var>x</var><sub>0</sub>&nbsp;≤ sin <i>θ</i></span>', r"a $x_{0} \leq \sin \theta$ b"),
+        (
+            '<span class="mwe-math-element"><img class="mwe-math-fallback-image-inline" alt="{\\displaystyle m}"></span>',
+            "a $m$ b",
+        ),
+    ],
+)
+def test_formulas_in_every_form(tmp_path, markup, expected):
+    assert text(tmp_path, f"<div>a {markup} b</div>") == expected
+
+
+def test_headings_in_headers_and_notes_in_asides_are_kept(tmp_path):
+    body = """<article><header><h1>Stars</h1><p>By A, 3 May</p></header><section><header><h2>Gas</h2></header><p>Cold.</p></section>
+    <aside class="admonition note"><p>Careful.</p></aside><aside><p>Buy!</p></aside></article>"""
+    assert text(tmp_path, body) == "# Stars\n\n## Gas\n\nCold.\n\nCareful."
+
+
+def test_a_page_without_marks_is_cut_by_its_prose(tmp_path):
+    long = "This sentence is part of the text, and it is long enough to be taken for prose. " * 3
+    body = f"""<form id="aspnetForm"><table><tr><td width="20%"><a href="/">Home</a><br><a href="/a">About us and our long history</a></td>
+    <td><font><b>Title of it</b><br><br>{long}<br><br>{long}</font></td></tr></table><div>Copyright by us, all of it, for ever and a day.</div></form>"""
+    found = text(tmp_path, body)
+    assert found.startswith("**Title of it**")
+    assert found.count("part of the text") == 6
+    assert "Home" not in found
+    assert "Copyright" not in found
+
+
+def test_lists_of_links_and_sections_of_references_go(tmp_path):
+    prose = "<p>A sentence of prose that is long enough to be counted as such.</p>" * 3
+    body = f"""{prose}<ul><li><a href="/1">One</a></li><li><a href="/2">Two</a></li><li><a href="/3">Three</a></li></ul>
+    <h2>References</h2><p>Doe 2001</p><h3>Web</h3><p>x</p><h2>After</h2><p>kept</p><ul><li><a href="/1">a</a> and more</li></ul>"""
+    found = text(tmp_path, body)
+    assert "Two" not in found
+    assert "Doe" not in found
+    assert found.endswith("## After\n\nkept\n\n- a and more")
+
+
+def test_json_ld_and_time(tmp_path):
+    head = """<script type="application/ld+json">{"@type": "ScholarlyArticle", "headline": "H", "author": {"name": "A B"},
+    "license": {"@id": "https://creativecommons.org/licenses/by/4.0/"}}</script><script type="application/ld+json">{broken</script>"""
+    result = read(tmp_path, "<p>x <time datetime='2014-02-03'>then</time></p>", head)
+    assert (result.title, result.authors, result.year) == ("H", ["A B"], 2014)
+    assert result.license == "https://creativecommons.org/licenses/by/4.0/"
+
+
+def test_spans_of_a_table(tmp_path):
+    body = """<table><thead><tr><th rowspan=2>A</th><th colspan=2>B</th></tr><tr><th>c</th><th>d</th></tr></thead>
+    <tr><td rowspan=2>x</td><td colspan=2>1</td></tr><tr><td>2</td><td>3</td></tr><tr><td rowspan=zero>y</td></tr></table>"""
+    assert text(tmp_path, body).split("\n") == [
+        "| A | B c | B d |", "| --- | --- | --- |", "| x | 1 |  |", "| x | 2 | 3 |", "| y |  |  |",
+    ]  # fmt: skip

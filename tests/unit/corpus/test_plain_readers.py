@@ -57,6 +57,34 @@ def test_bad_front_matter_is_refused(tmp_path, matter):
         markdown(tmp_path, f"---\n{matter}\n---\ntext")
 
 
+def test_toml_front_matter(tmp_path):
+    result = markdown(tmp_path, '+++\ntitle = "Gas"\ndate = 2011-05-06\n[extra]\na = 1\n+++\nText')
+    assert (result.title, result.year, result.text) == ("Gas", 2011, "Text")
+    with pytest.raises(ReaderError, match="bad-front-matter"):
+        markdown(tmp_path, "+++\ntitle = \n+++\ntext")
+
+
+def test_nothing_is_changed_inside_code_and_formulas(tmp_path):
+    text = "`[a](b) <b>` $[x](y)$\n\n```\n[^1] <i> \\(z\\)\n```\n\n$$\n<b>[c](d)\n$$"
+    assert markdown(tmp_path, text).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("See [the *law*](x.html){.ext} and [a]", "See the *law* and [a]"),
+        ("[one][1], [two][], [three][no]\n\n[1]: a\n[two]: b", "one, two, [three][no]"),
+        ("a[^n] b[^n] c[^m]\n\n[^n]: Note.", "a (Note) b c[^m]"),
+        ("x<br>y <span class=z>s</span> 1 < 2 and <x>", "x\ny s 1 < 2 and <x>"),
+        ("![a plot](p.png) ![](q.png)", "a plot "),
+        ("<script>x()</script>a&nbsp;b &lt;c&gt;", "a\u00a0b <c>"),
+        ("| a | b |\n| - | - |\n| [x](y) | 1 |", "| a | b |\n| - | - |\n| x | 1 |"),
+    ],
+)
+def test_links_notes_and_html_leave_their_words(tmp_path, text, expected):
+    assert markdown(tmp_path, text).text == expected
+
+
 def test_names_lists_years():
     assert names_of("Ada Lovelace and Max Born; Emmy Noether") == ["Ada Lovelace", "Max Born", "Emmy Noether"]
     assert names_of([{"name": "A"}, "B", 3]) == ["A", "B"]
