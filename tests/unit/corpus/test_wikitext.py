@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sagecraft.corpus.readers.wikitext import MAX_CHARACTERS, read_wikitext
+from sagecraft.corpus.readers.wikitext import MAX_CHARACTERS, categories_of, read_wikitext
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,24 @@ def test_categories_in_any_language_and_templates_counted() -> None:
     assert page.text == "Text"
     assert page.categories == ["Licht und Ton", "Waves"]
     assert page.num_templates_cut == 2
+    assert (
+        categories_of("x [[Kategorie:Licht_und Ton|!]] [[ category : Waves]] [[File:y]]", ["Kategorie"])
+        == page.categories
+    )
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "markdown"),
+    [
+        ("a<ref>b</ref>c<ref name=x />d<REF group='n'>{{e|<b>f</b>}}</REF >g", "acdg"),
+        ("a<ref>b", "a<ref>b"),
+        ("a<ref>b<ref>c</ref>d", "ad"),
+        ("a<references><ref>b</ref></references>c", "ac"),
+        ("a<reference>b", "a<reference>b"),
+    ],
+)
+def test_notes_go(wikitext: str, markdown: str) -> None:
+    assert read_wikitext(wikitext).text == markdown
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ MAX_CHARACTERS = 2**20
 #: The parser looks for the end of each element to the end of the page: 10,000 without one take it 4 s, twice as many 16.
 _MAX_UNCLOSED = 2000
 _OPENING = re.compile(r"<(?!(?:br|hr|li|p|td|tr|th)\b)[a-z][^<>]*(?<!/)>", re.IGNORECASE)
+_NOTE = re.compile(r"<ref\b[^<>]*>", re.IGNORECASE)
+_NOTE_END = re.compile(r"</ref\s*>", re.IGNORECASE)
 _MAX_DEPTH = 40
 _CATEGORY = ("category",)
 _NOT_TEXT = ("file", "image", "media", "category")
@@ -67,7 +69,7 @@ def read_wikitext(source: str, category_names: Iterable[str] = (), file_names: I
     if len(source) > MAX_CHARACTERS or len(_OPENING.findall(source)) - source.count("</") > _MAX_UNCLOSED:
         return WikiPage("")
     try:
-        code = mwparserfromhell.parse(source)
+        code = mwparserfromhell.parse(_without_notes(source))
     except (ParserError, RecursionError):
         return WikiPage("")
     categories = {*_CATEGORY, *(name.lower() for name in category_names)}
@@ -77,6 +79,27 @@ def read_wikitext(source: str, category_names: Iterable[str] = (), file_names: I
     walker.end_list()
     walker.out.drop_sections(_DROPPED_WIKI_SECTIONS)
     return WikiPage(walker.out.render(), list(dict.fromkeys(walker.categories)), walker.num_cut)
+
+
+def categories_of(source: str, category_names: Iterable[str] = ()) -> list[str]:
+    """Categories that a page names, without parsing it: a thousandth of the time."""
+    names = "|".join(re.escape(name) for name in (*_CATEGORY, *category_names))
+    found = re.findall(rf"\[\[\s*(?:{names})\s*:([^\[\]|]{{1,300}})", source, re.IGNORECASE)
+    return list(dict.fromkeys(_SPACES.sub(" ", name.replace("_", " ")).strip() for name in found))
+
+
+def _without_notes(source: str) -> str:
+    """The page without `<ref>`, whose templates would be parsed for nothing: a fifth of the time of an article with 40."""
+    pieces, position, is_open = [], 0, False
+    for begin in _NOTE.finditer(source):
+        if begin.start() < position or is_open:
+            continue
+        end = begin if begin.group().endswith("/>") else _NOTE_END.search(source, begin.end())
+        is_open = end is None  # then none of the rest is closed either, and is not looked for again
+        if end is not None:
+            pieces.append(source[position : begin.start()])
+            position = end.end()
+    return "".join([*pieces, source[position:]])
 
 
 class _Walker:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sagecraft import artifact
 from sagecraft.corpus.licenses import may_republish, normalize_license
 from sagecraft.corpus.readers.mathml import local_name
-from sagecraft.corpus.readers.wikitext import WikiPage, read_wikitext
+from sagecraft.corpus.readers.wikitext import categories_of, read_wikitext
 from sagecraft.corpus.sources.bulk import is_address
 from sagecraft.corpus.sources.context import Context
 from sagecraft.corpus.sources.http import Expected, check_address
@@ -107,8 +107,10 @@ class Dump:
         """One line of a file; None for a page that is not wanted."""
         if page.namespace not in self._config.namespaces or page.is_redirect:
             return None
+        if not self._is_wanted(categories_of(page.text, site.category_names)):
+            return None
         wiki = read_wikitext(page.text, site.category_names, site.file_names)
-        if not wiki.text or not self._is_wanted(wiki):
+        if not wiki.text:
             return None
         slug = page.title.replace(" ", "_")
         return {
@@ -122,11 +124,9 @@ class Dump:
             "templates_cut": wiki.num_templates_cut,
         }
 
-    def _is_wanted(self, wiki: WikiPage) -> bool:
+    def _is_wanted(self, categories: list[str]) -> bool:
         patterns = self._config.categories
-        return not patterns or any(
-            fnmatch.fnmatchcase(name, pattern) for name in wiki.categories for pattern in patterns
-        )
+        return not patterns or any(fnmatch.fnmatchcase(name, pattern) for name in categories for pattern in patterns)
 
     def _shard(self, key: str, site: _Site, number: int, rows: list[dict[str, Any]], read: int) -> Result:
         folder = _PLAIN_NAME.sub("_", site.host).strip("._-") or "wiki"
