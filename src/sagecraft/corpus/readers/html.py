@@ -69,11 +69,13 @@ def read_html(path: Path, root: Path) -> ReadResult:  # noqa: ARG001 - the signa
     page = Page(parse_html(path))
     metadata = Metadata(page)
     walker = _Walker(page)
+    if page.dialect == "mediawiki" and metadata.title:
+        walker.out.heading(1, escape_text(metadata.title))  # it stands outside of the text
     walker.blocks(page.main, 0, outermost=True)
     sections = _DROPPED_WIKI_SECTIONS if page.dialect == "mediawiki" else _DROPPED_SECTIONS
     num_dropped = walker.out.drop_sections(sections)
     text = walker.out.render()
-    if not text.strip():
+    if len(walker.out.done) <= len(walker.out.headings):
         raise ReaderError("no-text", f"<{local_name(page.main)}> holds no text")
     title, authors = metadata.title, metadata.authors
     if page.dialect == "latexml":
