@@ -1,8 +1,9 @@
 """Duplicates: which documents of a corpus repeat another one, decided from their marks.
 
 In this order: documents of the same text; documents of one identifier, of which the newest version stays; one work in
-several formats; documents that nearly repeat another one. Of copies the one stays that stands first in this order: with mathematics before without; of
-an earlier source; longer; earlier in its source. So a journal's version goes before its preprint if its source is named first.
+several formats; documents that nearly repeat another one. Of copies the one stays that stands first in this order:
+withheld by somebody before not (else its copy would be trained on); with mathematics before without; of an earlier
+source; longer; earlier in its source. So a journal's version goes before its preprint if its source is named first.
 
 What is decided about near-duplicates holds without chains: whatever is dropped nearly repeats a document that is
 kept, and no two kept documents were found to repeat each other. (Connected components would drop C for A because both
@@ -161,7 +162,9 @@ class _Table:
             self.bands += [np.memmap(path, np.uint16, "r", shape=shape) for path in paths]
             self.bands += [np.concatenate(block) for block in blocks if block]
         positions = np.arange(len(self.marks))
-        self.order = np.lexsort((positions, -self.marks.words, self.marks.sources, ~self.marks.formulas))
+        marks = self.marks
+        # The last key counts most.
+        self.order = np.lexsort((positions, -marks.words, marks.sources, ~marks.formulas, ~marks.withheld))
         self.rank = np.empty(len(positions), dtype=np.int32)
         self.rank[self.order] = positions
 
@@ -299,13 +302,15 @@ def _same_title(table: _Table, decisions: Decisions) -> None:
 
 def _gone(table: _Table, decisions: Decisions, works: _Groups) -> Iterator[tuple[int, int]]:
     """For every document of a work but the one that stays: that one, and it."""
-    words = table.marks.words
+    words, withheld = table.marks.words, table.marks.withheld
     for work in works.groups():
         longest = max(int(words[row]) for row in work)
-        place = {
-            row: (words[row] < _WHOLE * longest, -int(decisions.versions[row]), int(table.rank[row])) for row in work
-        }
-        kept = min(work, key=place.__getitem__)
+
+        def place(row: int, longest: int = longest) -> tuple[bool, bool, int, int]:
+            is_part = bool(words[row] < _WHOLE * longest)
+            return not withheld[row], is_part, -int(decisions.versions[row]), int(table.rank[row])
+
+        kept = min(work, key=place)
         yield from ((kept, row) for row in sorted(work) if row != kept)
 
 

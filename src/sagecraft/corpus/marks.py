@@ -56,6 +56,7 @@ class Marks:
         kinds: (m,) `OWN`, the document's own identifier; `STATED`, by it or by the folder it lies in; `TITLE`.
         versions: (m,) its version, `UNSTATED` if it has none.
         words: (n,) number of words, as `overlap.words_of` counts.
+        withheld: (n,) whether somebody withheld it from training.
         formulas: (n,) whether it holds mathematics.
         formats: (n,) hash of the format it was read from.
         sources: (n,) number of its source in the order of preference.
@@ -68,6 +69,7 @@ class Marks:
     kinds: npt.NDArray[np.int8]
     versions: npt.NDArray[np.int32]
     words: npt.NDArray[np.int32]
+    withheld: npt.NDArray[np.bool_]
     formulas: npt.NDArray[np.bool_]
     formats: minhash.UInt32
     sources: npt.NDArray[np.int32]
@@ -104,7 +106,8 @@ def join(parts: Sequence[Marks]) -> Marks:
 def as_guests(marks: Marks) -> Marks:
     """The same documents ranked behind all others, so that none of them is ever kept in the place of another."""
     last = np.full(len(marks), np.iinfo(np.int32).max, dtype=np.int32)
-    return dataclasses.replace(marks, sources=last, formulas=np.zeros(len(marks), dtype=np.bool_))
+    no = np.zeros(len(marks), dtype=np.bool_)
+    return dataclasses.replace(marks, sources=last, formulas=no, withheld=no)
 
 
 def text_hash(text: str) -> bytes:
@@ -207,6 +210,7 @@ def mark(documents: Sequence[Document], config: DedupConfig, source: int = 0) ->
         kinds=np.array([kind for *_, kind in named], dtype=np.int8),
         versions=np.array([version for _, _, version, _ in named], dtype=np.int32),
         words=np.diff(bounds).astype(np.int32),
+        withheld=np.array([document.withheld is True for document in documents], dtype=np.bool_),
         formulas=np.array([bool(_FORMULA.search(text)) for text in texts], dtype=np.bool_),
         formats=np.array([zlib.crc32(document.format.encode()) for document in documents], dtype=np.uint32),
         sources=np.full(len(texts), source, dtype=np.int32),

@@ -162,6 +162,17 @@ def test_which_copy_stays() -> None:
     assert {0, 2} - set(decided([documents[0], documents[0], documents[2]], [1, 1, 0])) == {2}
 
 
+def test_what_somebody_withheld_stays_so_that_its_copy_is_not_trained_on() -> None:
+    base = prose("base", 300)
+    free, held = Document("2404.12345v2", base + " $x$ longer"), Document("2404.12345v1", base, withheld=True)
+    assert decided([free, held]) == {0: ("duplicate-id", 1)}
+    assert decided([dataclasses.replace(free, id="a"), dataclasses.replace(held, id="b")], [0, 1]) == {
+        0: ("near-duplicate", 1)
+    }
+    assert decided([Document("a", base), dataclasses.replace(held, id="b")]) == {0: ("duplicate-text", 1)}
+    assert decided([free, dataclasses.replace(held, withheld=False)]) == {1: ("older-version", 0)}
+
+
 def test_a_copy_of_a_copy_names_what_stays() -> None:
     base = prose("base", 300)
     nearly = base + " end"
@@ -246,7 +257,7 @@ def test_near_says_which_of_one_side_repeat_something_of_the_other() -> None:
 
 def test_guests_never_displace_a_document() -> None:
     base = prose("base", 300)
-    hosts, guests = [Document("a", base)], [Document("g", base + " $x$ longer")]
+    hosts, guests = [Document("a", base)], [Document("g", base + " $x$ longer", withheld=True)]
     decisions = decide([mark(hosts, CONFIG), as_guests(mark(guests, CONFIG))], CONFIG)
     assert list(decisions) == [1]
     assert len(decisions.of_first(1)) == 0
