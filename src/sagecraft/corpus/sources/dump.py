@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sagecraft import artifact
 from sagecraft.corpus.licenses import may_republish, normalize_license
 from sagecraft.corpus.readers.mathml import local_name
-from sagecraft.corpus.readers.wikitext import categories_of, read_wikitext
 from sagecraft.corpus.sources.bulk import is_address
 from sagecraft.corpus.sources.context import Context
 from sagecraft.corpus.sources.http import Expected, check_address
@@ -105,6 +104,8 @@ class Dump:
 
     def _row(self, site: _Site, page: _Page) -> dict[str, Any] | None:
         """One line of a file; None for a page that is not wanted."""
+        from sagecraft.corpus.readers.wikitext import categories_of, read_wikitext
+
         if page.namespace not in self._config.namespaces or page.is_redirect:
             return None
         if not self._is_wanted(categories_of(page.text, site.category_names)):

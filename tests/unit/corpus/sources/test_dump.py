@@ -13,6 +13,7 @@ import pytest
 from faulty import FakeTime, FaultyServer
 from sagecraft.artifact import Manifest, read_jsonl
 from sagecraft.corpus.harvest import FILES, HarvestConfig, run
+from sagecraft.corpus.readers import wikitext
 from sagecraft.corpus.sources import dump as dump_source
 from sagecraft.errors import MachineError, UserError
 
@@ -113,7 +114,7 @@ def test_killed_it_goes_on_behind_the_last_whole_file(
     first = harvest(file, shard_pages=1)
     straight = {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.jsonl")}
     (tmp_path / "out").rename(tmp_path / "straight")
-    read, seen = dump_source.read_wikitext, []
+    read, seen = wikitext.read_wikitext, []
 
     def dying(text: str, *names: Any) -> Any:
         seen.append(text)
@@ -121,7 +122,7 @@ def test_killed_it_goes_on_behind_the_last_whole_file(
             raise Killed
         return read(text, *names)
 
-    monkeypatch.setattr(dump_source, "read_wikitext", dying)
+    monkeypatch.setattr(wikitext, "read_wikitext", dying)
     with pytest.raises(Killed):
         harvest(file, shard_pages=1)
     seen[:] = []
