@@ -29,7 +29,7 @@ _DEFINITION = re.compile(
     r"|\\def\s*(\\[A-Za-z]+)((?:#\d)*)\s*(?=\{)|\\(DeclareMathOperator)\*?\s*\{?\s*(\\[A-Za-z]+)\s*\}?\s*(?=\{)"
 )
 _CITE = re.compile(
-    r"\\(?!citeauthor|citeyear|citetalias|citepalias)[A-Za-z]*cite[a-zA-Z]*\*?\s*(?:\[[^\]]*\]\s*){0,2}\{([^{}]+)\}"
+    r"\\(?!citeauthor|citeyear|citetalias|citepalias|nocite|defcite)[A-Za-z]*cite[a-zA-Z]*\*?\s*(?:\[[^\]]*\]\s*){0,2}\{([^{}]+)\}"
 )
 _TABLE = re.compile(r"\\begin\{(tabular[xy*]?|longtable|deluxetable\*?|supertabular|tblr)\}(.+?)\\end\{\1\}", re.DOTALL)
 _ACKNOWLEDGEMENT = re.compile(

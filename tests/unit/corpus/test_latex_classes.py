@@ -371,6 +371,14 @@ def test_displays_of_packages(body: Callable[..., str], latex: str, markdown: st
     assert body(latex) == markdown
 
 
+def test_a_class_beside_the_document_is_asked_last(body: Callable[..., str]) -> None:
+    own = (
+        "\\newcommand{\\mission}[1]{the #1 mission}\\newcommand{\\emph}[1]{!}\\newcommand{\\apj}{!}\\def\\odd{\\@inner}"
+    )
+    text = "\\mission{X} \\emph{a} \\apj \\odd \\mission{Y}"
+    assert body(text, document_class="my", my__cls=own) == "the X mission *a* ApJ\\odd the Y mission"
+
+
 def test_what_stands_after_the_thanks_is_kept(body: Callable[..., str]) -> None:
     text = "A.\\acknowledgments We thank.\\begin{figure}\\caption{Kept.}\\end{figure} gone too.\\begin{tabular}{c}kept\\end{tabular}\\section*{References} Smith 1990, ApJ"
     assert body(text) == "A.\n\nFigure 1: Kept.\n\nkept"

@@ -212,7 +212,9 @@ def _newline(setter: Typesetter, token: str) -> None:
         if gullet.stack and gullet.stack[-1] == "[":
             gullet.read_optional()
     table = setter.table()
-    if table is not None and token != "\\newline":
+    if table is not None and setter.in_group():
+        setter.space()  # a line within a cell: `\makecell{a\\b}`
+    elif table is not None and token != "\\newline":
         setter.end_cell(table)
         table.end_row()
     else:
@@ -411,7 +413,7 @@ _ROWS: list[tuple[str, Handler]] = [
     ("texorpdfstring", _texorpdf),
     ("label", _label),
     (
-        "ref eqref autoref cref Cref nameref vref Vref subref Autoref fullref zcref labelcref titleref crefrange Crefrange",
+        "ref eqref autoref cref Cref nameref vref Vref subref Autoref fullref zcref labelcref titleref crefrange Crefrange namecref nameCref namecrefs nameCrefs",
         _reference,
     ),
     ("pageref cpageref autopageref", _page_reference),

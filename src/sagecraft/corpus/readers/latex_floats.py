@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sagecraft.corpus.readers.latex_macros import argument_name
 from sagecraft.corpus.readers.latex_refs import Target, letter
 from sagecraft.corpus.readers.latex_text import Environment, Typesetter
+from sagecraft.corpus.readers.latex_tokens import BUILTIN
 
 
 def _caption(setter: Typesetter, token: str) -> None:
@@ -76,11 +77,7 @@ def _sub_float(setter: Typesetter, _token: str) -> None:
     gullet = setter.gullet
     notes = [note for note in (gullet.read_optional(), gullet.read_optional()) if note is not None]
     body = gullet.read_arg()
-    text = setter.render(body).strip()
-    if text:
-        setter.block(text)
-    if notes:
-        _sub_caption(setter, notes[-1], None)
+    _push_part(setter, body, notes[-1] if notes else None)
 
 
 def _sub_caption_box(setter: Typesetter, _token: str) -> None:
@@ -91,10 +88,17 @@ def _sub_caption_box(setter: Typesetter, _token: str) -> None:
     caption = gullet.read_arg()
     gullet.read_optional()
     gullet.read_optional()
-    text = setter.render(gullet.read_arg()).strip()
-    if text:
-        setter.block(text)
-    _sub_caption(setter, caption, None)
+    _push_part(setter, gullet.read_arg(), caption)
+
+
+def _push_part(setter: Typesetter, body: list[str], caption: list[str] | None) -> None:
+    """The body is set where it stands, since a table within it needs lines of its own."""
+    after = ["\\" + BUILTIN + "subcaption", "{", *caption, "}"] if caption is not None else []
+    setter.gullet.push_expansion(["\\par", *body, *after, "\\par"], "\\subfloat")
+
+
+def _caption_of_part(setter: Typesetter, _token: str) -> None:
+    _sub_caption(setter, setter.gullet.read_arg(), None)
 
 
 def _part_of_table(setter: Typesetter, token: str) -> None:
@@ -150,6 +154,7 @@ _TABLE_ROWS: list[tuple[str, Callable[[Typesetter, str], None]]] = [
     ("caption captionof tablecaption subcaption topcaption bottomcaption", _caption),
     ("subfloat subfigure subtable", _sub_float),
     ("subcaptionbox", _sub_caption_box),
+    (BUILTIN + "subcaption", _caption_of_part),
     ("endfirsthead endhead endfoot endlastfoot", _part_of_table),
     ("multicolumn", _multicolumn),
     ("tablehead", _tablehead),

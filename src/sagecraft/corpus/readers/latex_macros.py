@@ -423,17 +423,18 @@ class Gullet:
         if len(self._open) > 1:
             self._open.pop()
 
-    def own_package(self, name: str) -> list[str] | None:
+    def own_package(self, name: str, suffix: str = ".sty", max_bytes: int = 60_000) -> list[str] | None:
         """Tokens of a package that lies beside the document, or None; only small ones are the author's own."""
-        if not name or len(name) > 100 or "/" in name:
+        if not name or len(name) > 100:
             return None
-        path = self.root / f"{name}.sty"
-        try:
-            if not path.is_file() or path.is_symlink() or path.stat().st_size > 60_000:
-                return None
-        except (OSError, ValueError):  # a name no file system takes
-            return None
-        return self._scan(read_source(path), at_letter=True)
+        for folder in {self.root, self._open[0].parent if self._open else self.root}:
+            try:
+                path = (folder / f"{name}{suffix}").resolve()
+                if path.is_relative_to(self.root) and path.is_file() and path.stat().st_size <= max_bytes:
+                    return self._scan(read_source(path), at_letter=True)
+            except (OSError, ValueError, RuntimeError):  # a name no file system takes
+                continue
+        return None
 
 
 def substitute(body: Sequence[str], arguments: Sequence[Sequence[str]]) -> list[str]:

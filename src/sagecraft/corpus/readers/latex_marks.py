@@ -29,7 +29,9 @@ MULTIPLE_CITATIONS = {
     **dict.fromkeys(["parencites", "Parencites", "autocites", "Autocites", "smartcites", "supercites", "footcites"], "parenthetical"),
     "cites": "bare",
 }  # fmt: skip
-_SEVERAL = frozenset(["\\cref", "\\Cref", "\\labelcref", "\\zcref", "\\namecref", "\\Namecref", "\\labelcref"])
+_SEVERAL = frozenset(
+    ["\\cref", "\\Cref", "\\labelcref", "\\zcref", "\\namecref", "\\nameCref", "\\namecrefs", "\\nameCrefs"]
+)
 _RANGES = frozenset(["\\crefrange", "\\Crefrange", "\\cpagerefrange"])
 _KEY_NOTES = re.compile(r"\*?(?:\[[^\]]*\])*")
 

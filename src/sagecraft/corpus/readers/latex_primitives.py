@@ -247,6 +247,23 @@ def _harvest(gullet: Gullet, tokens: list[str]) -> None:
                 del gullet.macros[name]
 
 
+def harvest_beside(gullet: Gullet) -> None:
+    """Takes what the document class and the larger packages beside the document define and nothing else here knows."""
+    before = dict(gullet.macros)
+    for package in list(gullet.packages):
+        name, suffix = (package[6:], ".cls") if package.startswith("class:") else (package, ".sty")
+        tokens = gullet.own_package(name, suffix, max_bytes=600_000)
+        if tokens:
+            _harvest(gullet, tokens)
+    for name in [name for name in gullet.macros if name not in before and _is_data(gullet, name)]:
+        del gullet.macros[name]
+    gullet.macros.update(before)
+
+
+def _is_data(gullet: Gullet, name: str) -> bool:
+    return name in gullet.data.text or name in gullet.data.symbols
+
+
 _DEFINERS = frozenset(
     f"\\{name}"
     for name in (
@@ -258,7 +275,7 @@ _DEFINERS = frozenset(
 
 def _is_inner(token: str) -> bool:
     """Whether a token belongs to TeX's machinery rather than to what an author writes."""
-    return token[0] == "\\" and ("@" in token[2:] or token.startswith("\\if") or token in _INNER)
+    return token[0] == "\\" and (("@" in token and len(token) > 2) or token.startswith("\\if") or token in _INNER)
 
 
 _INNER = frozenset(

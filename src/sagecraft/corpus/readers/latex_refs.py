@@ -219,6 +219,10 @@ def reference(command: str, targets: list[Target | None], words: Callable[[str],
     """
     if command in ("pageref", "cpageref"):
         return "??"
+    if command.lower().startswith("namecref"):
+        word = _word(targets[0].kind, words) if targets and targets[0] is not None else "??"
+        word += "s" if command.endswith("s") else ""
+        return word if command[4] == "C" else word.lower()
     groups: list[tuple[str, list[str]]] = []
     with_words = command in _WITH_WORDS
     for target in targets:

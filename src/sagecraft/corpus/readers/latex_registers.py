@@ -144,6 +144,16 @@ def skip_size(gullet: Gullet) -> None:
         gullet.skip_space()
 
 
+def _write(gullet: Gullet, name: str) -> None:
+    r"""`\write18{…}`, `\openout\file=name`."""
+    if gullet.peek() != "{":
+        _skip_name_only(gullet)
+    if name == "\\write":
+        gullet.read_arg()
+    elif gullet.peek()[0] == "=":
+        gullet.stack[-1] = gullet.stack[-1].partition(" ")[2] or " "
+
+
 def _font(gullet: Gullet, _name: str) -> None:
     r"""`\font\big=cmr10 scaled \magstep1`: the name then sets nothing."""
     token = gullet.peek()
@@ -225,6 +235,7 @@ def table() -> dict[str, Callable[[Gullet, str], None]]:
             _skip_name,
         ),
         ("setbox", _set_box),
+        ("write openout openin", _write),
         ("font", _font),
         ("magstep", _magstep),
         ("DeclarePairedDelimiter DeclarePairedDelimiterX DeclarePairedDelimiterXPP", _paired),

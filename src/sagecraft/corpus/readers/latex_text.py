@@ -15,7 +15,7 @@ from sagecraft.corpus.readers.latex_cite import Citations
 from sagecraft.corpus.readers.latex_macros import Gullet
 from sagecraft.corpus.readers.latex_markdown import emphasise, typography
 from sagecraft.corpus.readers.latex_math import Maths
-from sagecraft.corpus.readers.latex_primitives import PRIMITIVES
+from sagecraft.corpus.readers.latex_primitives import PRIMITIVES, harvest_beside
 from sagecraft.corpus.readers.latex_refs import STYLES, Late, Numbering, roman_capitals
 from sagecraft.corpus.readers.latex_tables import Table
 from sagecraft.corpus.readers.latex_tokens import BUILTIN, END, PAR, RAW, is_word, name_of
@@ -112,6 +112,7 @@ class Typesetter:
         self._first_environment = 0
         self._first_frame = 0
         self._num_styles = 0
+        self._looked_beside = False
 
     # ---- the loop ----
 
@@ -192,6 +193,12 @@ class Typesetter:
         ):
             self.counts["internals_dropped"] += 1  # TeX's inner machinery and icons: never words of the author's
             return
+        if not self._looked_beside:  # only now: most papers never need their class, which is large
+            self._looked_beside = True
+            harvest_beside(self.gullet)
+            if token in self.gullet.macros:
+                self.gullet.stack.append(token)
+                return
         self.counts["kept_verbatim"] += 1
         self.out.append(token)
         if self.gullet.stack and self.gullet.stack[-1] == "{" and len(self.frames) < 1000:
@@ -219,6 +226,8 @@ class Typesetter:
             if table is None:
                 self.out.append("&")
             else:
+                while self.in_group():  # a brace that was never closed must not swallow the rows below
+                    self.close_frame(self.frames.pop())
                 self.end_cell(table)
         else:
             self.out.append(token)
@@ -430,6 +439,10 @@ class Typesetter:
             if environment.kind not in ("pass", "user"):
                 return None
         return None
+
+    def in_group(self) -> bool:
+        """Whether braces are open within the cell that is being set."""
+        return len(self.frames) > self._first_frame and not self.frames[-1].environment
 
     def end_cell(self, table: Table) -> None:
         """Moves what was set since the last `&` into the table."""

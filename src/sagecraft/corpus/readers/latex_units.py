@@ -63,7 +63,9 @@ def _power(piece: str, power: str) -> str:
 
 def quantity(gullet: Gullet, name: str) -> str:
     r"""The LaTeX of one siunitx command, whose name was just read."""
-    gullet.read_optional()
+    options = gullet.read_optional()
+    if name == "\\unit" and options and "siunitx" not in gullet.packages:  # the package units: `\unit[5]{km}`
+        return f"{number(name_of(options))}\\,\\mathrm{{{unit(gullet, gullet.read_arg())}}}"
     if name in ("\\si", "\\unit"):
         return f"\\mathrm{{{unit(gullet, gullet.read_arg())}}}"
     if name == "\\ang":
