@@ -23,11 +23,11 @@ from sagecraft import artifact, console
 from sagecraft.artifact import Build, Manifest
 from sagecraft.corpus.licenses import is_arxiv_default
 from sagecraft.corpus.sidecar import SIDECAR
-from sagecraft.corpus.sources.bulk import Bulk, BulkConfig, is_address
+from sagecraft.corpus.sources.bulk import Bulk, BulkConfig
 from sagecraft.corpus.sources.context import Context, Rules
 from sagecraft.corpus.sources.dump import Dump, DumpConfig
 from sagecraft.corpus.sources.eprints import Eprints, EprintsConfig
-from sagecraft.corpus.sources.http import HttpConfig
+from sagecraft.corpus.sources.http import HttpConfig, is_address
 from sagecraft.corpus.sources.hub import Dataset, DatasetConfig
 from sagecraft.corpus.sources.items import Clock, Harvester, ItemError, Result, of_error
 from sagecraft.corpus.sources.oai import ArxivConfig, list_records

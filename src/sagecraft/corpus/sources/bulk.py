@@ -24,18 +24,13 @@ from sagecraft.corpus.readers.xml import parse_xml, parse_xml_bytes
 from sagecraft.corpus.sources.arxiv_ids import MONTH, file_stem, from_member, month_of, month_of_yymm
 from sagecraft.corpus.sources.arxiv_papers import keep_paper, paper_metadata, sniff
 from sagecraft.corpus.sources.context import Context
-from sagecraft.corpus.sources.http import Expected, PassingError, Reply, check_address, verify_digest
+from sagecraft.corpus.sources.http import Expected, PassingError, Reply, check_address, is_address, verify_digest
 from sagecraft.corpus.sources.items import ItemError, Result, of_error, safe_path
 from sagecraft.errors import UserError
 
 NAME = "bulk"
 #: Archives are cut at about 500 MB.
 _MAX_ARCHIVE_BYTES = 2 * 2**30
-
-
-def is_address(written: str) -> bool:
-    """True for a web address, False for a path."""
-    return written.startswith(("http://", "https://"))
 
 
 class BulkConfig(BaseModel):

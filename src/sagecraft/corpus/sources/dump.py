@@ -17,9 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sagecraft import artifact
 from sagecraft.corpus.licenses import may_republish, normalize_license
 from sagecraft.corpus.readers.mathml import local_name
-from sagecraft.corpus.sources.bulk import is_address
 from sagecraft.corpus.sources.context import Context
-from sagecraft.corpus.sources.http import Expected, check_address
+from sagecraft.corpus.sources.http import Expected, check_address, is_address
 from sagecraft.corpus.sources.items import ItemError, Result, safe_path
 
 NAME = "dump"

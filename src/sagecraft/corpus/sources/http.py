@@ -47,6 +47,11 @@ _BLOCK_BYTES = 1 << 20
 _PROGRESS_BYTES = 1 << 20
 
 
+def is_address(written: str) -> bool:
+    """True for a web address, False for a path."""
+    return written.startswith(("http://", "https://"))
+
+
 def check_address(address: str) -> str:
     """A web address without a user name, a query or a fragment."""
     parts = urlsplit(address)
