@@ -269,6 +269,26 @@ def test_what_a_page_states_of_itself(tmp_path):
     assert "arXiv" not in result.text
 
 
+def test_an_abstract_without_a_heading_stays_and_affiliations_go(tmp_path):
+    page = [
+        Text(100, 740, "A Title of Some Length", 18, BOLD),
+        Text(200, 715, "Ada Byron and Emmy Noether", 11),
+        *column(150, 700, 50, "University of Somewhere, Old Street; Institute of Others, New Avenue; e-mail a@b.c", 9),
+        *column(110, 650, 65, prose(4, 60)),
+        Text(72, 560, "1 Introduction", 12, BOLD),
+        *column(72, 540, 70, prose(1, 60)),
+        Text(72, 103, "*", 5),
+        Text(76, 100, "Now at Elsewhere", 7.5),
+    ]
+    result = read(tmp_path, [page])
+    assert result.authors == ["Ada Byron", "Emmy Noether"]
+    assert [squeeze(block) for block in result.text.split("\n\n")[1:]] == [
+        prose(4, 60),
+        "## 1 Introduction",
+        prose(1, 60),
+    ]
+
+
 def test_a_title_of_the_file_that_the_page_does_not_have(tmp_path):
     page = [Text(100, 740, "The Printed Title", 18, BOLD), *column(72, 700, 70, prose(1, 100))]
     assert read(tmp_path, [page], title="Microsoft Word - draft3.doc").title == "The Printed Title"

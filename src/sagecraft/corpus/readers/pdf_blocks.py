@@ -149,6 +149,7 @@ def _runs(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
     """Lines of tables, of formulas and of contents pages are taken together; the rest is text."""
     kinds = ["contents" if _LEADERS.search(line.plain()) else "math" if is_math(line) else "text" for line in lines]
     _spread_math(kinds, lines)
+    _spread_contents(kinds, lines)
     start = 0
     while start < len(lines):
         end = start
@@ -183,6 +184,18 @@ def _spread_math(kinds: list[str], lines: Sequence[Line]) -> None:
                 beside = abs(near.y - line.y) < 1.5 * max(line.size, near.size)
                 if beside and len(text) < 30 and not re.search(r"[^\W\d_]{3,}", text):
                     kinds[index] = "math"
+
+
+def _spread_contents(kinds: list[str], lines: Sequence[Line]) -> None:
+    """Beside lines with leaders: titles that take two lines, and lines whose page number stands apart without leaders."""
+    for index in range(len(lines) - 2, 0, -1):
+        if kinds[index] == "contents":
+            continue
+        before, after = kinds[index - 1] == "contents", "contents" in kinds[index + 1 : index + 3]
+        cells = lines[index].cells()
+        numbered = len(cells) > 1 and "".join(word.text for word in cells[-1]).isdigit()
+        if (before and after) or (numbered and (before or after)):
+            kinds[index] = "contents"
 
 
 def _is_tabular(lines: Sequence[Line]) -> bool:
@@ -242,7 +255,8 @@ def _begins(current: list[Line], line: Line, usual: Measures) -> bool:
         return True  # a heading under a heading
     if _BRACKETED.match(text) and (_BRACKETED.match(current[0].plain()) or _ends_sentence(last)):
         return True
-    if _BULLET.match(text) and (_ends_sentence(last) or offset > 0.6 * line.size):
+    in_list = _BULLET.match(current[0].plain()) and abs(current[0].x0 - line.x0) < 0.3 * line.size
+    if _BULLET.match(text) and (in_list or _ends_sentence(last) or offset > 0.6 * line.size):
         return True
     short = last.x1 < last.right - 0.2 * (last.right - last.left)
     return short and _ends_sentence(last) and text[:1].isupper()

@@ -6,12 +6,20 @@ import re
 from collections import Counter
 from typing import Any
 
-from sagecraft.corpus.readers.pdf_blocks import Block, make_blocks, measure, numbering_depth, set_levels, table_text
+from sagecraft.corpus.readers.pdf_blocks import (
+    Block,
+    make_blocks,
+    measure,
+    note_of,
+    numbering_depth,
+    set_levels,
+    table_text,
+)
 from sagecraft.corpus.readers.pdf_chars import Page
+from sagecraft.corpus.readers.pdf_columns import in_reading_order
 from sagecraft.corpus.readers.pdf_front import Front, identify, read_front
 from sagecraft.corpus.readers.pdf_lines import (
     Line,
-    in_reading_order,
     join_drop_caps,
     segments,
     without_line_numbers,
@@ -168,8 +176,14 @@ def _render(blocks: list[Block], text: Paragraphs, front: Front, counts: Counter
                 pages_with_math.add(block.lines[0].page)
             parts.append(_block_text(block, text, counts))
     for place, block in waiting:
-        if block.kind == "note":  # its mark was not found: it stays where it stands
-            parts[place] = text.finish(text.raw(block.lines))
+        if block.kind != "note":
+            continue
+        # Its mark was not found: it stays where it stands. On the first page such are affiliations and addresses.
+        mark = note_of(block)[0]
+        if block.lines[0].page == 0 and not mark.isdigit():
+            counts["front_notes_dropped"] += 1
+        else:
+            parts[place] = text.finish(text.note(block))
     counts["math_pages"] = len(pages_with_math)
     return "\n\n".join(part for part in parts if part)
 

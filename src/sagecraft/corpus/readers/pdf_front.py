@@ -24,11 +24,14 @@ _JUNK_TITLE = re.compile(
 _NAME = re.compile(
     r"(?:[^\W\d_a-z][\w.’'‐-]*\s+|(?:de|da|di|del|della|van|von|der|den|la|le|el|al|ten|bin|dos)\s+){1,5}[^\W\d_][\w.’'-]+\.?"
 )
-_NO_NAME = re.compile(
-    r"universi|institut|department|school|cent(?:er|re)\b|laborator|observator|college|faculty|division|society|e-?mail|@|\d|"
-    r"academy|hospital|ministry|company|council|program|group\b|street|avenue|\babstract|journal|accepted|received|draft",
-    re.IGNORECASE,
+_PLACES = (
+    r"universi|institut|department|school|cent(?:er|re)\b|laborator|observator|college|faculty|division|society|e-?mail|@|"
+    r"academy|hospital|ministry|company|council|program|street|avenue"
 )
+_PLACE = re.compile(_PLACES, re.IGNORECASE)
+_NO_NAME = re.compile(rf"{_PLACES}|\d|group\b|\babstract|journal|accepted|received|draft", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[a-z)]{2}\.(?=\s|$)")
+_NO_TITLE = re.compile(r"(?:table of )?contents\W*|acknowledge?ments?|references|preface|foreword", re.IGNORECASE)
 _ABSTRACT = re.compile(r"(?:abstract|summary)\b\W*", re.IGNORECASE)
 _FIRST_SECTION = re.compile(r"(?:\d+\.?|I\.)?\s*(?:introduction|background)\W*$|(?:1|I)\.?\s+\S", re.IGNORECASE)
 _MAX_AUTHORS = 3000
@@ -66,7 +69,7 @@ def read_front(blocks: Sequence[Block], usual: Measures, meta_title: str, meta_a
         return front
     start = first.index(chosen[0])
     end = _end_of_front(first, first.index(chosen[-1]) + 1)
-    between = first[first.index(chosen[-1]) + 1 : end]
+    between = [block for block in first[first.index(chosen[-1]) + 1 : end] if block.kind != "contents"]
     before = [block for block in first[:start] if len(_text(block)) < 300]
     front.authors = names(meta_author) or _printed_names(between)
     front.used = [*before, *chosen, *between]
@@ -91,7 +94,12 @@ def _title_blocks(first: list[Block], usual: Measures) -> list[Block]:
         return []
     top = max(line.y for block in first for line in block.lines)
     upper = [
-        b for b in first if b.lines[0].y > 0.4 * top and len(_letters(_text(b))) >= 6 and b.kind in ("heading", "body")
+        block
+        for block in first
+        if block.lines[0].y > 0.4 * top
+        and block.kind in ("heading", "body")
+        and len(_letters(_text(block))) >= 6
+        and not _NO_TITLE.fullmatch(_text(block))
     ]
     if not upper:
         return []
@@ -109,15 +117,27 @@ def _title_blocks(first: list[Block], usual: Measures) -> list[Block]:
 
 
 def _end_of_front(first: list[Block], start: int) -> int:
-    """Where the abstract begins, or the first section, or the first long paragraph."""
-    for index in range(start, len(first)):
-        text = _text(first[index])
-        if _ABSTRACT.match(text) or (first[index].kind == "heading" and _FIRST_SECTION.match(text)):
+    """Where the abstract begins: its heading, else the first paragraph of sentences, else the first section."""
+    sections = [
+        index
+        for index in range(start, len(first))
+        if first[index].kind == "heading" and _FIRST_SECTION.match(_text(first[index]))
+    ]
+    last = sections[0] if sections else len(first)
+    for index in range(start, last):
+        if _ABSTRACT.match(_text(first[index])):
             return index
-    for index in range(start, len(first)):
-        if first[index].kind == "heading" or (len(first[index].lines) >= 3 and len(_text(first[index])) > 250):
+    for index in range(start, last):
+        if _is_prose(first[index]) or (not sections and first[index].kind == "heading"):
             return index
-    return start
+    return sections[0] if sections else start
+
+
+def _is_prose(block: Block) -> bool:
+    """True for a paragraph of sentences; lists of affiliations are as long, but made of other words."""
+    text = _text(block)
+    long = len(block.lines) >= 3 and len(text) > 200 and len(_SENTENCE_END.findall(text)) >= 2
+    return long and len(_PLACE.findall(text)) <= len(text) / 150
 
 
 def names(text: str) -> list[str]:

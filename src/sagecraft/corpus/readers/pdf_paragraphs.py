@@ -138,10 +138,13 @@ class Paragraphs:
         notes: dict[tuple[int, str], tuple[Block, str]] = {}
         for block in blocks:
             if block.kind == "note":
-                mark, first = note_of(block)
-                text = join_lines([first, *(line.text() for line in block.lines[1:])], self.vocabulary, self.counts)
-                notes.setdefault((block.lines[0].page, mark), (block, text))
+                notes.setdefault((block.lines[0].page, note_of(block)[0]), (block, self.note(block)))
         return notes
+
+    def note(self, block: Block) -> str:
+        """Text of a note without its mark."""
+        texts = [note_of(block)[1], *(line.text() for line in block.lines[1:])]
+        return join_lines(texts, self.vocabulary, self.counts)
 
     def raw(self, lines: Sequence[Line]) -> str:
         """Running text of lines, with footnotes in brackets where their marks stand."""
