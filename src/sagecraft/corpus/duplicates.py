@@ -204,33 +204,6 @@ def decide(
     return decisions
 
 
-def near(a: Marks, b: Marks, config: DedupConfig, texts: Texts | None = None) -> dict[int, tuple[int, float]]:
-    """Which documents of A nearly repeat one of B.
-
-    Args:
-        a: marks.
-        b: marks.
-        config: its `near` is the threshold and not None.
-        texts: as for `decide`; positions count A first, then B.
-
-    Returns:
-        position in A → (position in B of the most alike, similarity).
-    """
-    assert config.near is not None, "there is no threshold"
-    table = _Table([a, b], config, None)
-    with_shingles = table.marks.words >= config.shingle_words
-    positions = np.concatenate([np.arange(len(a), len(a) + len(b)), np.arange(len(a))])
-    positions = positions[with_shingles[positions]]
-    # Those of B come first: they are what each document of A is compared with.
-    pairs, _ = _candidates(table, positions, config.near, across=len(a))
-    pairs, similarity = _verified(table, pairs, config, config.near, texts)
-    found: dict[int, tuple[int, float]] = {}
-    for (other, position), value in zip(pairs.tolist(), similarity.tolist(), strict=True):
-        if value > found.get(position, (0, 0.0))[1]:
-            found[position] = (other - len(a), value)
-    return found
-
-
 def _shared(keys: UInt64) -> Int64:
     """Indices of all keys that occur more than once. In most corpora these are few, and all else is done with them."""
     order = np.argsort(keys)
@@ -368,14 +341,13 @@ def _near(table: _Table, decisions: Decisions, config: DedupConfig, threshold: f
             return
 
 
-def _candidates(table: _Table, positions: Int64, threshold: float, across: int | None = None) -> tuple[Int64, bool]:
+def _candidates(table: _Table, positions: Int64, threshold: float) -> tuple[Int64, bool]:
     """Pairs of documents that agree in a band and may reach the threshold.
 
     Args:
         table: the marks.
         positions: of the documents that take part, the best first.
         threshold: Jaccard.
-        across: take only pairs of a document from here on with one before.
 
     Returns:
         (num_pairs, 2) positions, the better first; and whether all pairs that agree in a band were looked at.
@@ -393,8 +365,6 @@ def _candidates(table: _Table, positions: Int64, threshold: float, across: int |
         new = np.setdiff1d(codes, seen)
         seen = np.union1d(seen, new)
         pairs = positions[np.stack([new >> np.uint64(32), new & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)]
-        if across is not None:
-            pairs = pairs[(pairs[:, 0] >= across) & (pairs[:, 1] < across)]
         close = table.agreement(pairs[:, 0], pairs[:, 1]) >= threshold - _margin(table, threshold)
         kept.append(pairs[close])
     return (np.concatenate(kept) if kept else np.zeros((0, 2), dtype=np.int64)), is_complete

@@ -12,7 +12,7 @@ import pytest
 from sagecraft.corpus import duplicates
 from sagecraft.corpus.dedup import DedupConfig
 from sagecraft.corpus.documents import Document
-from sagecraft.corpus.duplicates import Decisions, decide, near
+from sagecraft.corpus.duplicates import Decisions, decide
 from sagecraft.corpus.marks import Marks, as_guests, mark
 from sagecraft.corpus.planted import plant
 
@@ -240,19 +240,6 @@ def test_what_is_left_of_a_large_group_is_looked_at_again() -> None:
     decisions = decide([dataclasses.replace(marks, signatures=np.array(rows, dtype=np.uint16))], config)
     assert {name for place, name in enumerate(names) if place not in decisions} == {"a", "x"}
     assert decisions.twins[names.index("y")] == names.index("x")
-
-
-def test_near_says_which_of_one_side_repeat_something_of_the_other() -> None:
-    ours = [Document(f"a{n}", prose(f"a{n}x")) for n in range(5)]
-    theirs = [Document("b0", copy_of(ours[3].text, 0.8, 0.9)), Document("b1", prose("b")), Document("b2", ours[1].text)]
-    theirs += [Document("b3", copy_of(ours[1].text, 0.8, 0.9)), Document("b4", copy_of(ours[0].text, 0.4, 0.6))]
-    found = near(mark(ours, CONFIG), mark(theirs, CONFIG), CONFIG)
-    assert {a: b for a, (b, _) in found.items()} == {3: 0, 1: 2}
-    assert found[1][1] == 1.0
-    texts = [document.text for document in [*ours, *theirs]]
-    exact = near(mark(ours, CONFIG), mark(theirs, CONFIG), CONFIG, lambda positions: [texts[p] for p in positions])
-    assert exact.keys() == found.keys()
-    assert near(mark(ours, CONFIG), mark([], CONFIG), CONFIG) == {}
 
 
 def test_guests_never_displace_a_document() -> None:
