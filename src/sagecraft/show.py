@@ -36,7 +36,7 @@ def show(path: Path, count: int, as_json: bool) -> None:
     elif manifest.kind == "documents":
         _documents(path, count)
     else:
-        for name in ("conversations.jsonl", "items.jsonl"):
+        for name in ("conversations.jsonl", "items.jsonl", "files/metadata.jsonl", "log.jsonl"):
             if (path / name).is_file():
                 _rows(path / name, count)
 
