@@ -289,6 +289,12 @@ def test_an_abstract_without_a_heading_stays_and_affiliations_go(tmp_path):
     ]
 
 
+def test_a_year_of_acceptance_goes_before_that_of_a_draft(tmp_path):
+    page = [Text(72, 770, "Preprint 28 November 2026, compiled with care", 8), *column(72, 700, 70, prose(1, 100))]
+    assert read(tmp_path, [page]).year == 2026
+    assert read(tmp_path, [[*page, Text(72, 740, "Accepted 2015 March 3. Received 2014 May 1", 8)]]).year == 2015
+
+
 def test_a_title_of_the_file_that_the_page_does_not_have(tmp_path):
     page = [Text(100, 740, "The Printed Title", 18, BOLD), *column(72, 700, 70, prose(1, 100))]
     assert read(tmp_path, [page], title="Microsoft Word - draft3.doc").title == "The Printed Title"

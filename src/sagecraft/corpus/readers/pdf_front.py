@@ -12,9 +12,14 @@ from sagecraft.corpus.readers.pdf_lines import END, LOWERED, RAISED, text_of
 _ARXIV = re.compile(r"arXiv:\s*(\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?", re.IGNORECASE)
 _STAMP = re.compile(r"arXiv:\S+\s*\[([\w.-]+)\]\s*(?:\d{1,2}\s+\w{3,9}\s+(\d{4}))?")
 _DOI = re.compile(r"\b10\.\d{4,9}/[^\s\"<>{}|]+")
-_DATED = re.compile(
-    r"(?:accepted|received|published|submitted|revised|draft|version|©|\(c\)|copyright|dated?|preprint|vol(?:ume|\.)|issue)",
-    re.IGNORECASE,
+#: Words on lines that tell the year, surest first: drafts and compilations are of any day.
+_DATED = tuple(
+    re.compile(words, re.IGNORECASE)
+    for words in (
+        r"\baccepted|\bpublished|©|\(c\)\s|copyright",
+        r"\bvol(?:ume\b|\.)|\bissue\b|\brevised|\breceived|\bsubmitted",
+        r"\bdated?\b|\bdraft|\bversion|\bpreprint",
+    )
 )
 _YEAR = re.compile(r"(?<![\d.])((?:19|20)\d\d)(?![\d.]\d|\d)")
 _JUNK_TITLE = re.compile(
@@ -174,7 +179,10 @@ def identify(page: str, turned: Sequence[str]) -> tuple[str | None, int | None, 
     identifier = doi[0].rstrip(".,;)") if doi else arxiv[1] if arxiv else None
     year = int(marked[2]) if marked and marked[2] else None
     if year is None:
-        dated = [line for line in page.split("\n") if _DATED.search(line) and len(line) < 200]
-        years = [int(found) for line in dated for found in _YEAR.findall(line)]
-        year = max(years, default=None)
+        lines = [line for line in page.split("\n") if len(line) < 200]
+        for words in _DATED:
+            years = [int(found) for line in lines if words.search(line) for found in _YEAR.findall(line)]
+            if years:
+                year = max(years)
+                break
     return identifier, year, [marked[1]] if marked else []
