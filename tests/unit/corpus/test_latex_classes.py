@@ -313,6 +313,11 @@ def test_biblatex_with_several_citations(body: Callable[..., str]) -> None:
     )
 
 
+def test_harvard_items(body: Callable[..., str]) -> None:
+    items = "\\begin{thebibliography}{x}\\harvarditem[Ay et al.]{Ay, Bee \\harvardand\\ Cee}{1999}{k} Ay, A.\\end{thebibliography}"
+    assert body("\\citeasnoun{k} \\citeaffixed{k}{e.g.}" + items) == "Ay, Bee & Cee (1999) (e.g. Ay, Bee & Cee 1999)"
+
+
 @pytest.mark.parametrize(
     ("entry", "authors", "year"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -225,3 +227,47 @@ def test_no_input_raises_anything_else(tmp_path: Path, pieces: list[str], random
     )
     with contextlib.suppress(ReaderError):
         assert "\0" not in read_latex(tmp_path / "main.tex", tmp_path).text
+
+
+_WORDS = re.compile(r"\\[A-Za-z@]+|\\.|[{}$&#\[\]%]|\n\s*\n|\s+|[^\\{}$&#\[\]%\s]+", re.DOTALL)
+_SEEDS = [
+    *sorted((Path(__file__).parents[3] / "examples" / "astronomy").glob("*/*/*.tex")),
+    Path(__file__).parents[2] / "golden" / "latex" / "paper" / "main.tex",
+]
+
+
+def _mutated(seeds: list[list[str]], pool: list[str], rng: random.Random) -> str:
+    """A paper with some tokens taken out, doubled, moved or replaced by any command of any paper."""
+    tokens = list(rng.choice(seeds))
+    for _ in range(rng.randrange(1, 40)):
+        index, kind = rng.randrange(len(tokens)), rng.randrange(5)
+        if kind == 0:
+            del tokens[index : index + rng.randrange(1, 8)]
+        elif kind == 1:
+            tokens.insert(index, rng.choice(pool))
+        elif kind == 2:
+            start = rng.randrange(len(tokens))
+            tokens[index:index] = tokens[start : start + rng.randrange(1, 20)]
+        elif kind == 3:
+            tokens.insert(index, rng.choice(_PIECES).replace("%s", rng.choice(_NAMES)))
+        else:
+            tokens[index] = rng.choice(pool)
+        tokens = tokens or ["x"]
+    return "".join(tokens)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(10))
+def test_thousands_of_damaged_papers(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    seeds = [_WORDS.findall(path.read_text(encoding="utf-8")) for path in _SEEDS]
+    pool = sorted({token for tokens in seeds for token in tokens if token[0] == "\\"})
+    main = tmp_path / "main.tex"
+    for number in range(1000):
+        main.write_text(_mutated(seeds, pool, rng), encoding="utf-8", errors="replace")
+        start = time.process_time()
+        with contextlib.suppress(ReaderError):
+            text = read_latex(main, tmp_path).text
+            assert not any(mark in text for mark in "\0\x01\x02\x03"), number
+        assert time.process_time() - start < 10, number

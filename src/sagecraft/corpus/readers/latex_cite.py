@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sagecraft.corpus.readers.latex_bib import BibEntry, parse_bib, parse_biblatex
 from sagecraft.corpus.readers.latex_macros import Gullet, read_source
-from sagecraft.corpus.readers.latex_tokens import name_of, scan
+from sagecraft.corpus.readers.latex_tokens import PAR, name_of, scan
 from sagecraft.corpus.readers.result import ReaderError
 
 _YEAR_IN_LABEL = re.compile(r"\(([^()]*\d{4}[^()]*|in prep[^()]*|submitted[^()]*|n\.?\s?d\.?|in press[^()]*)\)")
@@ -58,6 +58,28 @@ def bibitems(tokens: list[str]) -> dict[str, BibItem]:
         key = name_of(tokens[index + 1 : stop])
         if key:
             items.setdefault(key, BibItem(label, tokens[stop + 1 : end]))
+    items.update({key: item for key, item in _harvard_items(tokens).items() if key not in items})
+    return items
+
+
+def _harvard_items(tokens: list[str]) -> dict[str, BibItem]:
+    r"""The package harvard's `\harvarditem[Short]{Long}{year}{key}`."""
+    items: dict[str, BibItem] = {}
+    for start in [index for index, token in enumerate(tokens) if token == "\\harvarditem"]:
+        _short, index = _bracket(tokens, start + 1, min(start + 400, len(tokens)))
+        arguments: list[list[str]] = []
+        while len(arguments) < 3:
+            while index < len(tokens) and tokens[index] in (" ", PAR):
+                index += 1
+            if index >= len(tokens) or tokens[index] != "{":
+                break
+            depth, stop = 0, index
+            while stop < len(tokens) and (depth := depth + (tokens[stop] == "{") - (tokens[stop] == "}")) > 0:
+                stop += 1
+            arguments.append(tokens[index + 1 : stop])
+            index = stop + 1
+        if len(arguments) == 3 and name_of(arguments[2]):
+            items.setdefault(name_of(arguments[2]), BibItem([*arguments[0], "(", *arguments[1], ")"], []))
     return items
 
 
