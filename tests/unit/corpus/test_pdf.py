@@ -117,6 +117,27 @@ def test_a_paragraph_goes_on_over_pages(tmp_path):
     assert "Notes are small" in result.text
 
 
+@pytest.mark.parametrize("indent", [0, 2])
+def test_the_indent_tells_whether_a_paragraph_goes_on_after_a_full_stop(tmp_path, indent):
+    """The last line of the first page is full and ends a sentence: only the next line's place says more."""
+
+    def paragraphs(y: float) -> list[Text]:
+        return [piece for n in range(4) for piece in column(72, y - 60 * n, 70, prose(20 + n, 22), indent=2)]
+
+    lines = [
+        "A line that is as long as the column is wide and goes on with another",
+        "one of the same length that ends with a full stop at the right edges.",
+    ]
+    assert {len(line) for line in lines} == {69}
+    last = [Text(84, 400, lines[0][2:]), Text(72, 388, lines[0]), Text(72, 376, lines[1])]
+    first = [*paragraphs(740), *last]
+    second = [*column(72, 740, 70, prose(31, 30), indent=indent), *paragraphs(600)]
+    blocks = [squeeze(block) for block in read(tmp_path, [first, second]).text.split("\n\n")]
+    begin = f"{lines[0][2:]} {lines[0]} {lines[1]}"
+    assert (f"{begin} {prose(31, 30)}" in blocks) == (indent == 0)
+    assert (begin in blocks) == (indent == 2)
+
+
 def test_a_footnote_stands_where_its_mark_was(tmp_path):
     body = column(72, 740, 70, prose(3, 40))
     last = body[-1]

@@ -70,6 +70,9 @@ def test_a_truncated_file(tmp_path):
     whole = good(tmp_path).read_bytes()
     (tmp_path / "cut.pdf").write_bytes(whole[: len(whole) * 2 // 3])
     assert fault(tmp_path / "cut.pdf") == "pdf-damaged"
+    # What lacks nothing but its end could be read; nobody knows what else is missing.
+    (tmp_path / "cut.pdf").write_bytes(whole.replace(b"%%EOF", b""))
+    assert fault(tmp_path / "cut.pdf") == "pdf-damaged"
 
 
 def test_a_file_with_a_password(tmp_path):
@@ -97,7 +100,7 @@ def test_a_stream_that_unpacks_to_much_more_than_memory(tmp_path):
     read_pdf(good(tmp_path), tmp_path)
     server, before = pdf._SERVERS[0].process.pid, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     reason = fault(one_page(tmp_path, stream), memory_bytes=192 * 2**20)
-    assert reason in ("pdf-too-large", "pdf-damaged", "no-text")
+    assert reason in ("pdf-too-large", "pdf-damaged")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes
     # It took nothing with it but the copy that read it.
     assert read_pdf(good(tmp_path), tmp_path).text
@@ -110,7 +113,7 @@ def test_a_page_that_takes_for_ever_ends_by_processor_time(tmp_path):
     piece = b"BT /F0 9 Tf 1 0 0 1 72 700 Tm (words of text) Tj ET\n" * 1000
     stream = b"".join(packer.compress(piece) for _ in range(800)) + packer.flush()
     start = time.monotonic()
-    assert fault(one_page(tmp_path, stream), cpu_seconds=1) in ("pdf-timeout", "pdf-too-large")
+    assert fault(one_page(tmp_path, stream), cpu_seconds=1, wall_factor=100) == "pdf-timeout"
     assert time.monotonic() - start < 30
 
 
