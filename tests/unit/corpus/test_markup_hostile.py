@@ -99,6 +99,25 @@ def test_bad_articles_are_refused_with_a_reason(tmp_path, text):
     assert found.reason in ("xml-entities", "bad-xml", "no-text")
 
 
+@pytest.mark.timeout(30)  # each level of nesting doubled the work once: sixty took for ever
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (read_html, "<p>text</p>" + "<header><h2>a" * 40),
+        (read_cnxml, cnxml("<table><tgroup><tbody><row><entry>a" * 40 + "</entry></row></tbody></tgroup></table>" * 40)),
+        (read_cnxml, "<document><content><para>text</para></content><glossary>" + "<definition><term>a</term><meaning>b" * 40
+            + "</meaning></definition>" * 40 + "</glossary></document>"),
+        (read_jats, jats("<table-wrap><table><tr><td>a" * 40 + "</td></tr></table></table-wrap>" * 40)),
+        (read_jats, jats("<table-wrap><table-wrap-foot><fn><p>a" * 40 + "</p></fn></table-wrap-foot></table-wrap>" * 40)),
+    ],
+    ids=["headers", "cnxml tables", "definitions", "jats tables", "feet"],
+)  # fmt: skip
+def test_nesting_is_read_once(tmp_path, read, text):
+    path = tmp_path / "a.x"
+    path.write_text(text)
+    assert "text" in read(path, tmp_path).text
+
+
 def test_a_note_that_calls_itself_ends(tmp_path):
     path = tmp_path / "a.html"
     path.write_text(

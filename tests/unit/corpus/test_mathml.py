@@ -142,6 +142,8 @@ BVAR = f"<bvar>{X}</bvar>"
         (apply("limit", BVAR, "<lowlimit><cn>0</cn></lowlimit>", Y), r"\lim_{x \to 0} y"),
         (apply("diff", BVAR, Y), r"\frac{dy}{dx}"),
         (apply("partialdiff", f"<bvar>{X}<degree>{TWO}</degree></bvar>", Y), r"\frac{\partial^{2}y}{\partial x^{2}}"),
+        (apply("partialdiff", BVAR, f"<bvar>{Y}</bvar>", "<ci>f</ci>"), r"\frac{\partial^{2}f}{\partial x\partial y}"),
+        (apply("in", X, "<interval><cn>0</cn><cn>1</cn></interval>"), r"x \in [0, 1]"),
         (apply("abs", X), r"\left|x\right|"),
         (apply("factorial", apply("plus", X, TWO)), r"\left( x+2 \right)!"),
         ("<vector><cn>1</cn><cn>2</cn></vector>", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),

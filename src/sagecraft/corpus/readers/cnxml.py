@@ -28,7 +28,7 @@ from sagecraft.corpus.readers.blocks import (
 )
 from sagecraft.corpus.readers.mathml import local_name, to_latex
 from sagecraft.corpus.readers.result import ReaderError, ReadResult
-from sagecraft.corpus.readers.tables import Cell, cals_cell, cals_columns, spanned_table
+from sagecraft.corpus.readers.tables import Cell, cals_cell, cals_columns, own_rows, spanned_table
 from sagecraft.corpus.readers.xml import parse_xml
 
 _NUMBERED = {"figure": "Figure", "table": "Table", "example": "Example", "exercise": "Exercise", "equation": "Equation"}
@@ -264,7 +264,7 @@ class _Module:
     def _table(self, element: Any) -> None:
         rows: list[list[Cell]] = []
         num_header_rows = 0
-        for row in _named(element, "row"):
+        for row in own_rows(element):
             columns = cals_columns(row)
             entries = [node for node in row if local_name(node) == "entry"]
             cells = [cals_cell(entry, self._nested(entry), columns) for entry in entries]
@@ -350,8 +350,9 @@ class _Module:
         if element is None or _child(element, "definition") is None:
             return
         self.out.heading(2, "Glossary")
-        for definition in _named(element, "definition"):
-            self._definition(definition)
+        for definition in element:
+            if local_name(definition) == "definition":
+                self._definition(definition)
 
     def _definition(self, element: Any) -> None:
         term = collapse(self.inline(_child(element, "term"))).strip("*")

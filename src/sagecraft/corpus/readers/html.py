@@ -204,7 +204,7 @@ class _Walker:
         classes = classes_of(element)
         if name == "header":
             # The headings of an article stand in its header, beside a date and buttons.
-            for heading in element.iter(*_HEADINGS):
+            for heading in self._headings(element):
                 self._heading(heading, _HEADINGS[local_name(heading)], depth)
             return True
         if "ltx_note" in classes or (name == "mark" and "ltx_role_footnote" in classes):
@@ -214,6 +214,18 @@ class _Walker:
             self.out.block(f"Keywords: {self._nested_line(element, depth)}")
             return True
         return False
+
+    def _headings(self, element: Any) -> list[Any]:
+        """Headings of a header, not those inside another heading: each level of nesting would double the work."""
+        found: list[Any] = []
+        pending = list(reversed(element))
+        while pending:
+            node = pending.pop()
+            if local_name(node) in _HEADINGS:
+                found.append(node)
+            elif local_name(node) and not self._page.is_dropped(node):
+                pending += reversed(node)
+        return found
 
     def _heading(self, element: Any, level: int, depth: int) -> None:
         classes = classes_of(element)

@@ -26,7 +26,7 @@ from sagecraft.corpus.readers.blocks import (
 from sagecraft.corpus.readers.jats_front import Front, References, child, named, plain
 from sagecraft.corpus.readers.mathml import local_name, tidy_tex, to_latex
 from sagecraft.corpus.readers.result import ReaderError, ReadResult
-from sagecraft.corpus.readers.tables import Cell, cals_cell, cals_columns, span_of, spanned_table
+from sagecraft.corpus.readers.tables import Cell, cals_cell, cals_columns, own_rows, span_of, spanned_table
 from sagecraft.corpus.readers.xml import parse_xml
 
 #: Around the position of a cited work until the paragraph is closed. (Control characters: XML cannot hold them.)
@@ -254,15 +254,16 @@ class _Article:
 
     def _table_wrap(self, element: Any) -> None:
         self.out.block(self._captioned(element))
-        tables = list(named(element, "table"))
+        holders = [element, *(node for node in element if local_name(node) == "alternatives")]
+        tables = [node for holder in holders for node in holder if local_name(node) == "table"]
         for table in tables:
             self._table(table)
         if not tables and (latex := self._latex(element)):
             self.out.display(latex)
         foot = child(element, "table-wrap-foot")
-        for note in named(foot, "fn", "p") if foot is not None else ():
-            if local_name(note) == "p" and any(local_name(node) == "fn" for node in note.iterancestors()):
-                continue
+        notes = list(foot) if foot is not None else []
+        notes = [part for note in notes for part in (note if local_name(note) == "fn-group" else [note])]
+        for note in (note for note in notes if local_name(note) in ("fn", "p")):
             label = plain(child(note, "label"))
             text = self._nested(note, skip=("label",)).replace("\n\n", " ")
             self.out.block(f"{label}: {text}" if label and text else text)
@@ -270,7 +271,7 @@ class _Article:
     def _table(self, element: Any) -> None:
         rows: list[list[Cell]] = []
         num_header_rows = 0
-        for row in named(element, "tr", "row"):
+        for row in own_rows(element):
             columns = cals_columns(row)
             cells = [node for node in row if local_name(node) in ("td", "th", "entry")]
             if len(rows) == num_header_rows and local_name(row.getparent()) == "thead":

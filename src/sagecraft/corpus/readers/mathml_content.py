@@ -142,8 +142,10 @@ def _apply(parts: Sequence[Any], depth: int, convert: Convert) -> str:
     if not parts:
         return ""
     head, name = parts[0], _name(parts[0])
-    marks = {_name(part): part for part in reversed(parts[1:]) if _name(part) in _QUALIFIERS}
-    arguments = [part for part in parts[1:] if part not in marks.values()] if name != "in" else list(parts[1:])
+    # An interval is the range of an integral, and elsewhere an argument.
+    qualifiers = _QUALIFIERS if name in _BIG else [kind for kind in _QUALIFIERS if kind != "interval"]
+    marks = {_name(part): part for part in reversed(parts[1:]) if _name(part) in qualifiers}
+    arguments = [part for part in parts[1:] if _name(part) not in qualifiers]
 
     def of(part: Any) -> str:
         """LaTeX of a qualifier's content."""

@@ -33,6 +33,19 @@ def span_of(value: str | None) -> int:
     )
 
 
+def own_rows(table: Any) -> list[Any]:
+    """The rows of a table and not those of tables inside its cells, which are read with their cells."""
+    found: list[Any] = []
+    pending = list(reversed(table))
+    while pending:
+        node = pending.pop()
+        if local_name(node) in ("tr", "row"):
+            found.append(node)
+        elif local_name(node) in ("tgroup", "thead", "tbody", "tfoot"):
+            pending += reversed(node)
+    return found
+
+
 def cals_columns(row: Any) -> dict[str, int]:
     """The columns of the row's `tgroup` by name."""
     group = next((node for node in row.iterancestors() if local_name(node) == "tgroup"), None)
