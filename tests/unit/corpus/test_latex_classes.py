@@ -348,6 +348,7 @@ def test_years_of_entries(entry: str, authors: str, year: str) -> None:
         ("\\newenvironment{e}{\\align}{\\endalign}", "\\begin{e}x&=y\\end{e}", "$$\\begin{aligned}\nx&=y\n\\end{aligned}$$"),
         ("\\makeatletter\\def\\eg{e.g\\futurelet\\next\\dot@}\\def\\dot@{\\ifx\\next.\\else.\\fi\\xspace}\\makeatother", "\\eg this, \\eg.", "e.g. this, e.g."),
         ("\\makeatletter\\newcommand{\\cf}{cf\\@ifnextchar.{}{.\\ }}\\makeatother", "\\cf. a", "cf. a"),
+        ("\\newcommand{\\wd}{white dwarf}\\newcommand{\\gather}{G}", "5\\,\\mag, a \\wd, \\gather{} \\symbol{37} $\\mag$", "5 mag, a white dwarf, G % $^{\\mathrm{m}}$"),
         ("\\excludecomment{hide}", "a\\begin{hide}b\\end{hide}c", "ac"),
         ("\\MakeShortVerb{\\|}", "a |b_$| c", "a `b_$` c"),
         ("\\newtoggle{x}\\toggletrue{x}", "\\iftoggle{x}{a}{b}\\ifstrequal{p}{p}{c}{d}", "ac"),

@@ -31,7 +31,7 @@ _LEFT_OVER = re.compile(r"\\[A-Za-z]{2,}")
 @lru_cache(maxsize=1)
 def _protected() -> frozenset[str]:
     """Names whose meaning a document cannot change here: commands and environments that carry its structure."""
-    names = (set(HANDLERS) | set(PRIMITIVES)) - OVERRIDABLE
+    names = (set(HANDLERS) | set(PRIMITIVES)) - OVERRIDABLE - {f"\\{name}" for name in DISPLAY}
     environments = {"document", *DISPLAY, *(f"{name}*" for name in DISPLAY)}
     return frozenset(names | environments | set(load_data().environments))
 

@@ -21,6 +21,7 @@ from sagecraft.corpus.readers.latex_marks import (
 from sagecraft.corpus.readers.latex_plain import PLAIN
 from sagecraft.corpus.readers.latex_refs import SECTION_LEVELS, STYLES, Target
 from sagecraft.corpus.readers.latex_registers import skip_dimension
+from sagecraft.corpus.readers.latex_registers import table as registers
 from sagecraft.corpus.readers.latex_text import Typesetter
 from sagecraft.corpus.readers.latex_tokens import END, PAR, RAW, name_of, source_of
 from sagecraft.corpus.readers.latex_units import quantity
@@ -430,7 +431,7 @@ _ROWS: list[tuple[str, Handler]] = [
     ("newtheorem", _newtheorem),
     ("tikz", _drawing),
     (
-        "vskip hskip kern mkern lower raise moveleft moveright vglue hglue parindent parskip baselineskip magnification mag pageno parfillskip fboxsep fboxrule leftmargin rightmargin lineskip itemsep parsep topsep partopsep labelsep labelwidth itemindent listparindent leftmargini emergencystretch spaceskip xspaceskip epsfxsize epsfysize unitlength jot doublehyphendemerits hoffset voffset topmargin oddsidemargin evensidemargin "
+        "vskip hskip kern mkern lower raise moveleft moveright vglue hglue parindent parskip baselineskip magnification pageno parfillskip fboxsep fboxrule leftmargin rightmargin lineskip itemsep parsep topsep partopsep labelsep labelwidth itemindent listparindent leftmargini emergencystretch spaceskip xspaceskip epsfxsize epsfysize unitlength doublehyphendemerits hoffset voffset topmargin oddsidemargin evensidemargin "
         "textwidth textheight columnwidth linewidth hsize vsize tolerance pretolerance hbadness vbadness hfuzz vfuzz looseness penalty "
         "clubpenalty widowpenalty interlinepenalty leftskip rightskip hangindent hangafter tabcolsep arraycolsep abovedisplayskip "
         "belowdisplayskip abovecaptionskip belowcaptionskip columnsep headheight headsep footskip topskip floatsep textfloatsep intextsep",
@@ -448,37 +449,13 @@ COMMANDS: dict[str, Handler] = {
 }
 COMMANDS["\\ "] = _control_space
 
-#: Names that documents often take for themselves: `\\v` for a vector, `\\d` for a differential. Their own meaning wins.
+#: Names that documents often take for themselves: `\\v` for a vector, `\\wd` for a white dwarf. Their own meaning wins.
 OVERRIDABLE = frozenset(
     f"\\{name}"
     for names in [
         " ".join(_ACCENTS),
         "SI SIrange SIlist si num numrange numlist numproduct ang qty qtyrange qtylist qtyproduct unit code ack doi path date keywords",
+        "thesection thesubsection thechapter theequation thefigure thetable the cites citename rcite upcite newcite topcaption",
     ]
     for name in names.split()
-) | {
-    "\\thesection",
-    "\\thesubsection",
-    "\\thechapter",
-    "\\theequation",
-    "\\thefigure",
-    "\\thetable",
-    "\\the",
-    "\\number",
-    *GLOSSARY,
-    *(
-        f"\\{name}"
-        for name in (
-            "cites",
-            "citename",
-            "rcite",
-            "upcite",
-            "newcite",
-            "topcaption",
-            "line",
-            "string",
-            "symbol",
-            "proclaim",
-        )
-    ),
-}
+) | {*GLOSSARY, *PLAIN, *registers()}

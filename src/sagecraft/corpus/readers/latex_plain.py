@@ -12,7 +12,10 @@ from sagecraft.corpus.readers.latex_tokens import END, PAR
 
 
 def _char(setter: Typesetter, _token: str) -> None:
-    code = read_number(setter.gullet)
+    gullet = setter.gullet
+    if gullet.peek() == "{":  # LaTeX's `\symbol{92}`
+        gullet.push(gullet.read_arg())
+    code = read_number(gullet)
     if code is not None and (32 <= code < 127 or 160 <= code < 0xD800):
         setter.out.append("\\$" if code == 36 else chr(code))
 

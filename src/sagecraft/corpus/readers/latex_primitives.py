@@ -204,6 +204,19 @@ def _input(gullet: Gullet, _name: str) -> None:
     gullet.input(first)
 
 
+def _if_file(gullet: Gullet, name: str) -> None:
+    r"""`\InputIfFileExists{file}{yes}{no}`; `\IfFileExists` does not read the file."""
+    file = argument_name(gullet)
+    yes, no = gullet.read_arg(), gullet.read_arg()
+    counts = gullet.counts.copy()
+    found = gullet.find_file(file, ["", ".tex"]) is not None
+    gullet.counts.clear()
+    gullet.counts.update(counts)  # a file that may be missing is not missed
+    gullet.push_expansion(yes if found else no, name)
+    if found and name == "\\InputIfFileExists":
+        gullet.input(file)
+
+
 def _import(gullet: Gullet, _name: str) -> None:
     gullet.read_star()
     folder, name = argument_name(gullet), argument_name(gullet)
@@ -338,6 +351,7 @@ def _table() -> dict[str, Primitive]:
         ("csname", _csname),
         ("input include subfile subfileinclude @input", _input),
         ("import subimport inputfrom includefrom subincludefrom", _import),
+        ("IfFileExists InputIfFileExists", _if_file),
         ("usepackage RequirePackage", _usepackage),
         ("documentclass documentstyle", _documentclass),
         ("xspace", _xspace),
