@@ -11,10 +11,10 @@ _OLD = r"[a-z][a-z-]*(?:\.[A-Z]{2})?/\d{7}"
 _WRITTEN = re.compile(
     rf"(?:https?://(?:[a-z]+\.)?arxiv\.org/(?:abs|pdf|e-print|src)/|oai:arxiv\.org:|arxiv:)?"
     rf"(?P<id>{_NEW}|{_OLD})(?P<version>v\d+)?(?:\.pdf)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 #: How bulk archives name their members: the old form without its slash.
-_MEMBER = re.compile(r"(?P<archive>[a-z][a-z-]*?)(?P<number>\d{7})|(?P<id>\d{4}\.\d{4,5})")
+_MEMBER = re.compile(r"(?P<archive>[a-z][a-z-]*?)(?P<number>\d{7})|(?P<id>\d{4}\.\d{4,5})", re.ASCII)
 
 
 def normalise_id(written: str) -> str | None:

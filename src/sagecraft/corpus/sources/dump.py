@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import fnmatch
 import json
 import re
@@ -19,7 +20,7 @@ from sagecraft.corpus.licenses import may_republish, normalize_license
 from sagecraft.corpus.readers.mathml import local_name
 from sagecraft.corpus.sources.context import Context
 from sagecraft.corpus.sources.http import Expected, check_address, is_address
-from sagecraft.corpus.sources.items import ItemError, Result, safe_path
+from sagecraft.corpus.sources.items import ItemError, Result, number_of, safe_path
 
 NAME = "dump"
 #: Text of a page, in characters; MediaWiki itself stops at 2 MiB.
@@ -161,8 +162,9 @@ class _Site:
     def learn(self, tag: str, node: Any) -> None:
         """Takes over one element of `<siteinfo>`."""
         if tag == "base":
-            parts = urlsplit(_text(node))
-            self.host, self.address = parts.hostname or self.host, _text(node).rpartition("/")[0] + "/"
+            with contextlib.suppress(ValueError):  # no address: then its pages have none either
+                self.host = urlsplit(_text(node)).hostname or self.host
+                self.address = _text(node).rpartition("/")[0] + "/"
         elif tag == "namespace" and node.get("key") == "14":
             self.category_names.append(_text(node))
         elif tag == "namespace" and node.get("key") == "6":
@@ -177,8 +179,8 @@ class _Page:
         revision = {local_name(child): child for child in fields["revision"]} if "revision" in fields else {}
         self.title = _text(fields.get("title"))
         namespace, number = _text(fields.get("ns")), _text(revision.get("id"))
-        self.namespace = int(namespace) if namespace.lstrip("-").isdigit() else 0
-        self.revision = int(number) if number.isdigit() else None
+        self.namespace = number_of(namespace or "0")  # old dumps name none; negative ones hold no text
+        self.revision = number_of(number)
         self.is_redirect = "redirect" in fields
         self.text = _text(revision.get("text"))[:_MAX_PAGE_CHARACTERS]
 

@@ -21,7 +21,7 @@ from sagecraft.corpus.sources.oai import ARXIV_OAI, OaiClient
 from sagecraft.errors import UserError
 
 NAME = "eprints"
-_VERSION = re.compile(r"v(\d+)\.[A-Za-z]")
+_VERSION = re.compile(r"v(\d{1,4})\.[A-Za-z]", re.ASCII)
 
 
 class EprintsConfig(BaseModel):

@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sagecraft import __version__, console
 from sagecraft.artifact import digest_of, read_json, write_json
-from sagecraft.corpus.sources.items import Clock, ItemError
+from sagecraft.corpus.sources.items import Clock, ItemError, number_of
 from sagecraft.errors import MachineError
 from sagecraft.inference.backoff import backoff_seconds, retry_after
 
@@ -41,7 +41,7 @@ _GRACE_SECONDS = 30.0
 _MAX_BACKOFF_SECONDS = 300.0
 #: Largest page of a listing or an API, in bytes unpacked: 1000 records are about 3 MB.
 MAX_PAGE_BYTES = 64 * 2**20
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
 _BLOCK_BYTES = 1 << 20
 #: What a cut download must have brought for the attempt not to count.
 _PROGRESS_BYTES = 1 << 20
@@ -311,8 +311,11 @@ class PoliteClient:
 
     def _redirected(self, response: httpx.Response) -> str:
         location: str = response.headers.get("Location", "")
-        target = urljoin(str(response.url), location)
-        parts = urlsplit(target)
+        try:
+            target = urljoin(str(response.url), location)
+            parts = urlsplit(target)
+        except ValueError as error:
+            raise ItemError("bad-redirect", f"to {location!r:.200}") from error
         if parts.scheme not in ("http", "https") or parts.hostname not in self._hosts or parts.username is not None:
             raise ItemError(
                 "foreign-redirect", f"to {target!r:.200}; add its host to http.redirect_hosts if it is right"
@@ -382,8 +385,8 @@ def _announced(response: httpx.Response, start: int) -> int | None:
     if response.status_code == 206:
         found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         return int(found[2]) if found and found[2] != "*" else None
-    stated = response.headers.get("Content-Length", "")
-    return start + int(stated) if stated.isdigit() else None
+    stated = number_of(response.headers.get("Content-Length", ""))
+    return start + stated if stated is not None else None
 
 
 def _where(response: httpx.Response, start: int, part: Path) -> int:

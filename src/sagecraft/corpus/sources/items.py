@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 #: failed: may be there and did not arrive; it is tried again by the next run.
 Outcome = Literal["kept", "skipped", "absent", "failed"]
 
+_MAX_DIGITS = 18
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=-]{0,150}")
 
 
@@ -87,6 +88,11 @@ class Clock:
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+
+
+def number_of(text: str) -> int | None:
+    """A whole number that a server writes; None for what is none, or has more digits than any count has."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else None
 
 
 def safe_path(root: Path, name: str) -> Path:

@@ -23,7 +23,7 @@ from sagecraft.corpus.readers.xml import parse_xml_bytes
 from sagecraft.corpus.sources.arxiv_ids import MONTH, month_of, normalise_id
 from sagecraft.corpus.sources.context import Context
 from sagecraft.corpus.sources.http import Address, PassingError, PoliteClient, Reply
-from sagecraft.corpus.sources.items import ItemError
+from sagecraft.corpus.sources.items import ItemError, number_of
 
 ARXIV_OAI = "https://oaipmh.arxiv.org/oai"
 NAME = "arxiv"
@@ -154,7 +154,7 @@ class OaiClient:
         token = next((node for node in root.iter() if local_name(node) == "resumptiontoken"), None)
         text = (token.text or "").strip() if token is not None else ""
         size = token.get("completeListSize", "") if token is not None else ""
-        return Page(list(_records(root)), text or None, int(size) if size.isdigit() else None)
+        return Page(list(_records(root)), text or None, number_of(size))
 
     def _ask(self, params: dict[str, str]) -> Any:
         return self._client.page(self._base, params, _read_oai)
@@ -239,8 +239,8 @@ def _authors(node: Any) -> list[str]:
 
 def _newest_version(node: Any) -> int | None:
     stated = [child.get("version", "") for child in node.iter() if local_name(child) == "version"]
-    numbers = [int(text[1:]) for text in stated if text[:1] == "v" and text[1:].isdigit()]
-    return max(numbers, default=None)
+    numbers = [number_of(text[1:]) for text in stated if text[:1] == "v"]
+    return max((number for number in numbers if number is not None), default=None)
 
 
 def list_records(config: ArxivConfig, context: Context) -> None:

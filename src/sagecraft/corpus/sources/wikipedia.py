@@ -15,7 +15,7 @@ from sagecraft.corpus.documents import UNKNOWN_LICENSE
 from sagecraft.corpus.licenses import may_republish, normalize_license
 from sagecraft.corpus.sources.context import Context
 from sagecraft.corpus.sources.http import Address, PassingError, Reply
-from sagecraft.corpus.sources.items import ItemError, Result, safe_path
+from sagecraft.corpus.sources.items import ItemError, Result, number_of, safe_path
 
 NAME = "wikipedia"
 _PAGES, _CATEGORIES = 0, 14
@@ -253,8 +253,7 @@ def _read_answer(reply: Reply) -> _Reply:
     if answer.error is not None:
         code, text = answer.error.code, " ".join(answer.error.info.split())[:200]
         if code.startswith(_PASSING):
-            stated = reply.headers.get("retry-after", "")
-            raise PassingError(f"api-{code}", text, float(stated) if stated.isdigit() else None)
+            raise PassingError(f"api-{code}", text, number_of(reply.headers.get("retry-after", "")))
         raise ItemError(f"api-{code}", text, outcome="absent" if code in _GONE else "failed")
     return answer
 

@@ -12,7 +12,7 @@ import pytest
 
 from faulty import FakeTime, FaultyServer, Request, gzipped
 from sagecraft.corpus.sources.http import Expected, HttpConfig, PassingError, PoliteClient, Reply, check_address
-from sagecraft.corpus.sources.items import ItemError
+from sagecraft.corpus.sources.items import ItemError, number_of
 from sagecraft.errors import MachineError
 
 BODY = bytes(range(256)) * 40
@@ -249,6 +249,7 @@ def test_redirects_lead_to_allowed_hosts_only(make: Make, server: FaultyServer) 
         "/there": lambda request: request.reply("page"),
         "/away": lambda request: request.reply(status=302, Location=server.url.replace("127.0.0.1", "localhost") + "/there"),
         "/file": lambda request: request.reply(status=302, Location="file:///etc/passwd"),
+        "/bad": lambda request: request.reply(status=302, Location="http://[127.0.0.1/x"),
         "/round": lambda request: request.reply(status=307, Location="/round"),
     }  # fmt: skip
     assert body_of(make(), f"{server.url}/here") == b"page"
@@ -258,6 +259,8 @@ def test_redirects_lead_to_allowed_hosts_only(make: Make, server: FaultyServer) 
     assert body_of(make(redirect_hosts=["localhost"]), f"{server.url}/away") == b"page"
     with pytest.raises(ItemError, match="foreign-redirect: to 'file"):
         body_of(make(), f"{server.url}/file")
+    with pytest.raises(ItemError, match="bad-redirect"):
+        body_of(make(), f"{server.url}/bad")
     with pytest.raises(ItemError, match="too-many-redirects"):
         body_of(make(), f"{server.url}/round")
 
@@ -282,3 +285,7 @@ def test_a_page_that_is_not_what_it_should_be_is_asked_for_again(make: Make, ser
 def test_what_is_no_address(address: str) -> None:
     with pytest.raises(ValueError, match=r"is no address|has a query"):
         check_address(address)
+
+
+def test_numbers_that_servers_write() -> None:
+    assert [number_of(text) for text in ("7", "0", "", "-1", "²", "٣", "1e3", "9" * 5000)] == [7, 0, *[None] * 6]
