@@ -65,7 +65,7 @@ def test_lists_tables_figures_and_references(tmp_path):
         "   - deep",
         "Table 1. Data.",
         "| a | b |\n| --- | --- |\n| 1 | 2 |",
-        "Figure 1. Moon. The Moon.",
+        "Figure 1. Moon. The Moon. (a photo)",
         "Figure 2. A drawing of an orbit.",
     ]
 

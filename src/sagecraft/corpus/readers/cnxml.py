@@ -291,9 +291,10 @@ class _Module:
 
     def _figure(self, element: Any) -> None:
         caption = self._caption(element)
-        if not caption:
-            caption = " ".join(filter(None, (collapse(media.get("alt") or "") for media in _named(element, "media"))))
-            caption = escape_text(caption)
+        shown = " ".join(filter(None, (collapse(media.get("alt") or "") for media in _named(element, "media"))))
+        shown = escape_text(shown.replace("\n", " "))
+        if shown and shown not in caption:
+            caption = f"{caption} ({shown.rstrip('.')})" if caption else shown
         if caption:
             self.out.block(f"{self._label(element)}{caption}")
 
