@@ -182,10 +182,15 @@ def _citations(source: Source, output: str) -> Count:
     wanted = Counter(known[key] for key in keys if key in known)
     text = " ".join(plain(output).replace("*", "").split())
     kept = 0
-    for (surname, year), count in wanted.items():
-        pattern = re.escape(surname) + r"(?:(?!\d{4})[^;\[\]]){0,70}?(?:\d{4}[a-z]?\)?, \(?)*" + year
-        kept += min(count, len(re.findall(pattern, text)))
+    for surname in {surname for surname, _year in wanted}:
+        groups = re.findall(r"(?<![A-Za-z])" + re.escape(surname) + _BEHIND_SURNAME, text)
+        years = Counter(year for group in groups for year in re.findall(r"\d{4}", group))
+        kept += sum(min(count, years[year]) for (name, year), count in wanted.items() if name == surname)
     return Count(kept, sum(wanted.values()))
+
+
+#: What may stand between the first author and the years: "et al.", a second author, a note; not the initials of a list of references.
+_BEHIND_SURNAME = r"(?:,? (?:et al\.?|(?:&|and) [^,;()\d]{1,50}?))?(?:'s)?,? ?\(?(?:[^()\d;]{0,40} )?((?:\d{4}[a-z]?(?:\), \(|, ?)?)+)"
 
 
 def without_formulas(text: str, dollars_only: bool) -> str:
