@@ -96,8 +96,8 @@ def content_to_latex(element: Any, depth: int, convert: Convert) -> str:
     if name in ("set", "list"):
         return rf"\{{{', '.join(latex)}\}}" if name == "set" else f"({', '.join(latex)})"
     if name == "interval":
-        opening, closing = _BRACKETS.get(element.get("closure") or "closed", "[]")
-        return f"{opening}{', '.join(latex)}{closing}"
+        brackets = _BRACKETS.get(element.get("closure") or "closed", "[]")
+        return f"{brackets[0]}{', '.join(latex)}{brackets[1]}"
     if name == "piecewise":
         return _cases(parts, depth, convert)
     if name == "lambda":
