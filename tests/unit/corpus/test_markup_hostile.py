@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sagecraft.corpus.readers import files
+from sagecraft.corpus.readers import files, html_page
 from sagecraft.corpus.readers.any_xml import read_xml
 from sagecraft.corpus.readers.cnxml import read_cnxml
 from sagecraft.corpus.readers.html import read_html
@@ -77,6 +77,19 @@ def test_a_file_of_one_line_is_refused_at_the_limit(tmp_path, monkeypatch):
         path.write_bytes(b"a" * 1_000_001)
         with pytest.raises(ReaderError, match="too-large"):
             read(path, tmp_path)
+
+
+def test_a_page_that_the_parser_would_cut_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.html"
+    path.write_text("<p>text " + "wind " * 2_100_000 + "</p><p>end</p>")
+    with pytest.raises(ReaderError, match="too-large: a run of text"):
+        read_html(path, tmp_path)
+    monkeypatch.setattr(html_page, "_MAX_CHARS", 5000)
+    path.write_text("<p>text</p><img src='data:image/png;base64," + "QUJD" * 3000 + "'><p>end</p>")
+    assert read_html(path, tmp_path).text == "text\n\nend"
+    path.write_text("<p>text</p>" * 1000)
+    with pytest.raises(ReaderError, match="too-large"):
+        read_html(path, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,9 @@ _HEAD_BYTES = 4096
 #: The parser's time grows with the square of a tag's attributes: 32,000 take 3 s. Shorter pages cannot hold that many.
 _MAX_ATTRIBUTES = 5000
 _MANY_CHARS = 50_000
+#: A tree of small elements takes 40 bytes a character: more would take a worker's memory. Pictures inside do not count.
+_MAX_CHARS = 16 * 2**20
+_DATA_URI = re.compile("data:[a-z]+/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=\\s]+")
 _TAG = re.compile("<[A-Za-z]")
 _TAG_STOP = re.compile("[<>\"']")
 _CONTAINERS = frozenset((
@@ -98,6 +101,10 @@ def parse_html(path: Path) -> Any:
     declared = _CHARSET.search(data[:_HEAD_BYTES])
     text = decode(data, declared.group(1).decode("ascii") if declared else None)
     text = _XML_DECLARATION.sub("", text)
+    if len(text) > _MAX_CHARS:
+        text = _DATA_URI.sub("data:", text)
+    if len(text) > _MAX_CHARS:
+        raise ReaderError("too-large", f"more than {_MAX_CHARS // 2**20} Mi characters of markup")
     if len(text) >= _MANY_CHARS and _most_attributes(text) > _MAX_ATTRIBUTES:
         raise ReaderError("too-many-attributes", f"a tag has more than {_MAX_ATTRIBUTES} attributes")
     parser = lxml.html.HTMLParser(
@@ -105,8 +112,13 @@ def parse_html(path: Path) -> Any:
     )
     try:
         root = lxml.html.document_fromstring(text.encode("utf-8", errors="replace"), parser=parser)
+        limits = [entry.message for entry in parser.error_log if entry.type_name == "ERR_RESOURCE_LIMIT"]
     except (etree.LxmlError, ValueError, AssertionError) as error:
         raise ReaderError("bad-html", " ".join(str(error).split())[:200]) from error
+    if any(
+        "depth" not in message for message in limits
+    ):  # the parser stops there, and the rest would be missing without a word
+        raise ReaderError("too-large", "a run of text of more than 10 MB")
     return root
 
 
