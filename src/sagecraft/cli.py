@@ -135,15 +135,28 @@ def harvest(
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="files, folders")],
+    paths: Annotated[list[Path], typer.Argument(help="files, folders, archives")],
     out: Out,
+    settings: Annotated[
+        Path | None, typer.Option("--config", help="YAML with the keys of a recipe's section corpus, but for paths")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="drop nothing by filters; draw what each would keep at each threshold")
+    ] = False,
+    license_: Annotated[
+        list[str], typer.Option("--license", help="keep only this licence, for instance 'CC-BY-*' (repeatable)")
+    ] = [],  # noqa: B006
+    reference: Annotated[
+        Path | None, typer.Option(help="distribution to be held against: CSV or JSONL of key and share, or documents")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="processes; the cores of this machine if not given")] = None,
     json: Json = False,
 ) -> None:
-    """Read literature into documents."""
+    """Read literature into documents, filtered, without duplicates, and audited."""
     from sagecraft.corpus import ingest as stage
 
-    config = stage.IngestConfig(paths=[str(path) for path in paths])
-    _finish(stage.run(config, {f"path{n}": path for n, path in enumerate(paths)}, out), out, json)
+    config, inputs = stage.from_command(paths, settings, measure, license_, reference, workers)
+    _finish(stage.run(config, inputs, out), out, json)
 
 
 @app.command()

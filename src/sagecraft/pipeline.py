@@ -18,6 +18,7 @@ from sagecraft.artifact import Manifest
 from sagecraft.chat.messages import read_conversations
 from sagecraft.corpus.harvest import local_files
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
+from sagecraft.corpus.reference import read_reference
 from sagecraft.errors import UserError
 from sagecraft.evaluation.evaluate import EvaluateConfig
 from sagecraft.evaluation.tasks import read_task
@@ -294,6 +295,10 @@ def _ingest(name: str, key: str, config: IngestConfig, folder: Path, faults: lis
         found = _file(written, f"{key}[{number}]", folder, faults)
         if found:
             inputs[f"path{number}"] = found
+    if config.reference is not None and (found := _file(config.reference, "corpus.reference", folder, faults)):
+        reference = found
+        _check(lambda: read_reference(reference), "corpus.reference", faults)
+        inputs["reference"] = reference
     return Step(name, "ingest", config, inputs)
 
 

@@ -9,28 +9,27 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sagecraft.artifact import read_jsonl
+from sagecraft.corpus.audit import Audit
 from sagecraft.corpus.dedup import Check, dropped
 from sagecraft.corpus.dedup_report import DuplicateAudit, audit_of
 from sagecraft.corpus.documents import Document, Dropped, Shards, read_documents, read_dropped
 from sagecraft.corpus.duplicates import decide
-from sagecraft.corpus.facts import Facts
-from sagecraft.corpus.ingest_report import Audit
+from sagecraft.corpus.facts import Facts, facts_of
 from sagecraft.corpus.marks import Marks
+from sagecraft.corpus.measure import MeasureWriter
 from sagecraft.corpus.share import take_share
 from sagecraft.corpus.stored import StoredDocuments
 from sagecraft.corpus.tasks import FACTS, MARKS, PartWriter, Plan, PlannedSource, part_folder
 from sagecraft.errors import UserError
 
-if TYPE_CHECKING:
-    pass
-
 _CUT = "cut"
 
 
-def assemble(folder: Path, plan: Plan, out: Path, shard_documents: int) -> tuple[Audit, DuplicateAudit]:
+def assemble(
+    folder: Path, plan: Plan, out: Path, shard_documents: int, measures: MeasureWriter | None = None
+) -> tuple[Audit, DuplicateAudit]:
     """Writes the documents and the drops of all parts.
 
     Args:
@@ -38,6 +37,7 @@ def assemble(folder: Path, plan: Plan, out: Path, shard_documents: int) -> tuple
         plan: the plan.
         out: folder of the artifact.
         shard_documents: documents in a file.
+        measures: writes the measures of every document that is kept.
 
     Returns:
         What was kept and dropped, and what was found of duplicates.
@@ -63,7 +63,9 @@ def assemble(folder: Path, plan: Plan, out: Path, shard_documents: int) -> tuple
                 duplicate = decisions.get(next(positions))
                 if duplicate is None:
                     shards.keep(document)
-                    audit.keep(document, facts)
+                    audit.keep(document, facts, planned.source.label)
+                    if measures is not None:
+                        measures.add(document, facts, planned.source.label)
                 else:
                     drops.append(dropped(document, duplicate, names))
         for row in drops:
@@ -84,7 +86,7 @@ def _folders(folder: Path, plan: Plan, number: int) -> list[Path]:
     cut = folder / _CUT / f"{number:05d}"
     writer = PartWriter(cut, plan.dedup, number)
     for document in take_share(documents, total, planned.share):
-        writer.keep(document)
+        writer.keep(document, facts_of(document))
     writer.finish()
     return [cut]
 

@@ -7,9 +7,10 @@ nor executor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,11 +20,15 @@ from sagecraft.corpus.dedup import DedupConfig
 from sagecraft.corpus.executors import Executor, LimitsConfig, SlurmConfig
 from sagecraft.corpus.filters import FilterConfig
 from sagecraft.errors import UserError
+from sagecraft.settings import explained, read_yaml_mapping
 
 if TYPE_CHECKING:
+    from sagecraft.corpus.audit import Audit
+    from sagecraft.corpus.dedup_report import DuplicateAudit
+    from sagecraft.corpus.reference import Kind
     from sagecraft.corpus.sources.files import Source
 
-VERSION = 2
+VERSION = 3
 #: Stands for the artifact of that stage among the sources.
 _HARVEST = "harvest"
 
@@ -60,6 +65,17 @@ class IngestConfig(BaseModel):
     )
     filters: FilterConfig = Field(default=FilterConfig(), description="what a document must be like")
     dedup: DedupConfig = Field(default=DedupConfig(), description="what counts as a duplicate, within and across paths")
+    measure: bool = Field(
+        default=False,
+        description="drop nothing by the filters; write `measures.parquet` and draw what each filter would keep at each "
+        "threshold",
+    )
+    reference: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a distribution to be held against: a CSV or JSONL file with the columns `key` (a category or a year) "
+        "and `share`, or an artifact of documents",
+    )
     shard_documents: int = Field(
         default=2000, ge=1, description="documents in a Parquet file; a file ends at 32 M characters in any case"
     )
@@ -76,36 +92,112 @@ class IngestConfig(BaseModel):
     slurm: SlurmConfig = Field(default=SlurmConfig(), exclude=True, description="the job to ask Slurm for")
 
 
+def from_command(
+    paths: Sequence[Path],
+    settings: Path | None,
+    measure: bool = False,
+    licenses: Sequence[str] = (),
+    reference: Path | None = None,
+    workers: int | None = None,
+) -> tuple[IngestConfig, dict[str, Path]]:
+    """What `sagecraft ingest` was asked for: options go before what the file of settings says.
+
+    Args:
+        paths: to read.
+        settings: YAML file of the configuration's keys, without `paths`.
+        measure: drop nothing by filters.
+        licenses: allow-list; the file's, or none, if it is empty.
+        reference: a distribution to be held against.
+        workers: processes.
+
+    Returns:
+        The configuration, and the inputs of `run`.
+
+    Raises:
+        UserError: one line a fault.
+    """
+    value = read_yaml_mapping(settings, "settings are a mapping of keys") if settings is not None else {}
+    if "paths" in value:
+        raise UserError(f"{settings}: paths: are given on the command line; remove the key")
+    options = {"measure": measure or None, "workers": workers, "reference": str(reference) if reference else None}
+    value |= {name: option for name, option in options.items() if option is not None}
+    if licenses:
+        rules = value.get("filters") or {}
+        value["filters"] = rules | {"licenses": list(licenses)} if isinstance(rules, dict) else rules
+    with explained(IngestConfig, str(settings) if settings is not None else "ingest"):
+        config = IngestConfig.model_validate(value | {"paths": [str(path) for path in paths]})
+    inputs = {f"path{number}": path for number, path in enumerate(paths)}
+    if config.reference is not None:
+        beside = settings.parent if settings is not None and reference is None else Path()
+        places = (Path(config.reference).expanduser(), beside / Path(config.reference).expanduser())
+        inputs["reference"] = next((place for place in places if place.exists()), places[0])
+        if not inputs["reference"].exists():
+            raise UserError(f"reference: {config.reference}: no such file or folder; correct it")
+    return config, inputs
+
+
 def run(config: IngestConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Reads `config.paths` into an artifact of documents.
 
     Args:
         config: what to keep.
         inputs: `path0`, `path1`, …: where the paths of the configuration are, in their order; and `harvest`, what came
-            from servers, if there is one.
-        out: the artifact: `documents/*.parquet`, `dropped/*.parquet`, `report.html`.
+            from servers, if there is one; and `reference`, if the configuration names one.
+        out: the artifact: `documents/*.parquet`, `dropped/*.parquet`, `report.html`, and with `measure`
+            `measures.parquet`.
 
     Raises:
-        UserError: a source without one readable document, or a sidecar that is wrong.
+        UserError: a source without one readable document, or a sidecar or a reference that is wrong.
     """
     from sagecraft.corpus.assemble import assemble
     from sagecraft.corpus.executors import run_all
-    from sagecraft.corpus.ingest_report import write_report
+    from sagecraft.corpus.measure import MeasureWriter
+    from sagecraft.corpus.reference import read_reference
     from sagecraft.corpus.tasks import make_plan
+
+    reference = read_reference(inputs["reference"]) if config.reference is not None else {}
+    rules = FilterConfig.none() if config.measure else config.filters
 
     with artifact.build(
         out, kind="documents", stage="ingest", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
         scratch = build.scratch("reading")
-        plan = make_plan(scratch, config.filters, config.dedup, _sources(config, inputs))
+        plan = make_plan(scratch, rules, config.dedup, _sources(config, inputs))
         with console.progress("documents") as tick:
             run_all(
                 scratch, plan, config.executor, config.limits, config.workers, config.slurm, lambda: tick.advance(1)
             )
-        audit, duplicates = assemble(scratch, plan, build.path, config.shard_documents)
-        build.stats.update(audit.stats())
-        write_report(build.path / "report.html", audit, duplicates, config)
+        measures = MeasureWriter(build.path, config.filters) if config.measure else None
+        audit, duplicates = assemble(scratch, plan, build.path, config.shard_documents, measures)
+        if measures is not None:
+            measures.close()
+        build.stats.update(_write_report(build.path, config, audit, duplicates, reference))
     return build.manifest
+
+
+def _write_report(
+    out: Path,
+    config: IngestConfig,
+    audit: Audit,
+    duplicates: DuplicateAudit,
+    reference: Mapping[Kind, Mapping[str, float]],
+) -> dict[str, Any]:
+    """Writes the page and returns the figures of the manifest."""
+    from sagecraft.corpus import measure, measure_report
+    from sagecraft.corpus.ingest_report import write_report
+    from sagecraft.corpus.reference import compare
+
+    stats = audit.stats()
+    comparisons = compare(audit, reference, Path(config.reference or "").name)
+    if comparisons:
+        stats["reference"] = [comparison.stats() for comparison in comparisons]
+    section = None
+    if config.measure:
+        found = measure.verdict(out)
+        stats |= found.stats()
+        section = partial(measure_report.add_section, folder=out, rules=config.filters, found=found)
+    write_report(out / "report.html", audit, duplicates, config, comparisons, section)
+    return stats
 
 
 def _sources(config: IngestConfig, inputs: Mapping[str, Path]) -> list[tuple[Source, tuple[float, float]]]:

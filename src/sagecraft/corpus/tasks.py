@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sagecraft import artifact
 from sagecraft.corpus import filters
+from sagecraft.corpus.boilerplate import drop_boilerplate
 from sagecraft.corpus.clean import clean
 from sagecraft.corpus.dedup import DedupConfig
 from sagecraft.corpus.documents import Document, Dropped, Shards
@@ -190,10 +191,10 @@ class PartWriter:
         self._batch: list[Document] = []
         self._marks: list[Marks] = []
 
-    def keep(self, document: Document) -> None:
+    def keep(self, document: Document, facts: Facts) -> None:
         """Adds a document."""
         self._shards.keep(document)
-        self._facts.append(facts_of(document))
+        self._facts.append(facts)
         self._batch.append(document)
         if len(self._batch) >= _MARKED_TOGETHER:
             self._mark()
@@ -229,11 +230,11 @@ def run_task(folder: Path, plan: Plan, number: int, watch: Watch) -> None:
     work.mkdir(parents=True)
     writer = PartWriter(work, plan.dedup, task.source)
     for row in _rows(planned, task, load_skips(folder, number), work / "unpacked", watch):
-        kept = _judge(row, plan.filters) if isinstance(row, Document) else row
-        if isinstance(kept, Document):
-            writer.keep(kept)
+        judged = _judge(row, plan.filters) if isinstance(row, Document) else row
+        if isinstance(judged, Dropped):
+            writer.drop(judged)
         else:
-            writer.drop(kept)
+            writer.keep(*judged)
         watch(None)
     writer.finish()
     try:
@@ -268,13 +269,15 @@ def _rows(
             yield Dropped(name, planned.source.location(item.path), "reader-failed", detail)
 
 
-def _judge(row: Document, rules: FilterConfig) -> Document | Dropped:
-    """Cleans a document and applies the filters."""
+def _judge(row: Document, rules: FilterConfig) -> tuple[Document, Facts] | Dropped:
+    """Cleans and measures a document and applies the filters."""
     title = clean(row.title)
-    document = dataclasses.replace(row, title=title, text=with_title(title, clean(row.text)))
-    drop = filters.judge(document, rules)
+    text, num_boilerplate = drop_boilerplate(clean(row.text))
+    document = dataclasses.replace(row, title=title, text=with_title(title, text))
+    facts = facts_of(document, num_boilerplate)
+    drop = filters.judge(document, facts.language, facts.measures, rules)
     if drop is None:
-        return document
+        return document, facts
     return Dropped(document.id, document.source, drop.reason, drop.detail, document.text)
 
 

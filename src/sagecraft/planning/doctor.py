@@ -17,17 +17,19 @@ from sagecraft.planning.cluster import machine_cores, machine_memory_gib
 
 #: optional part → (extra that brings it, stages that need it)
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "lxml": ("corpus", ("ingest of HTML, CNXML and JATS",)),
+    "lxml": ("corpus", ("ingest of HTML, CNXML and JATS", "harvest of arXiv and of dumps")),
+    "mwparserfromhell": ("corpus", ("harvest of dumps",)),
+    "py3langid": ("corpus", ("ingest",)),
     "torch": ("train", ("cpt", "sft", "merge", "evaluate", "chat", "serve", "model fetch")),
     "transformers": ("train", ("model fetch", "families without a decoder of our own")),
     "tokenizers": ("train", ("pack", "render", "evaluate", "chat", "serve")),
     "safetensors": ("train", ("cpt", "sft", "merge")),
     "gguf": ("train", ("model fetch of GGUF models", "publish --gguf")),
     "accelerate": ("train", ("families without a decoder of our own",)),
-    "huggingface_hub": ("train", ("model fetch from the hub", "publish --push")),
+    "huggingface_hub": ("train", ("model fetch from the hub", "publish --push", "harvest of data sets")),
     "scipy": ("eval", ("evaluate", "compare")),
-    "matplotlib": ("eval", ("report", "compare")),
-    "httpx": ("eval", ("evaluate of an endpoint",)),
+    "matplotlib": ("eval", ("ingest", "report", "compare")),
+    "httpx": ("eval", ("evaluate of an endpoint", "harvest")),
     "fastapi": ("serve", ("serve",)),
     "uvicorn": ("serve", ("serve",)),
     "llama_cpp": ("gguf", ("chat and serve of a GGUF file",)),
