@@ -30,6 +30,7 @@ from sagecraft.corpus.readers.latex import find_main
 
 PEERS = ["pypandoc_binary==1.17", "pylatexenc==2.11", "pypdfium2==4.30.0"]
 READERS = ["sagecraft", "pandoc", "pandoc-citeproc", "pylatexenc"]
+ALL = "all cases"
 HERE = Path(__file__).resolve().parent
 #: What a count is called in the table, and whether more of it is better.
 COUNTS = {
@@ -170,7 +171,20 @@ def _fidelity(cases: list[Case]) -> dict[str, dict[str, dict[str, int]]]:
                     total["kept"] += count.kept
                     total["total"] += count.total
             out.setdefault(case.name, {})[reader] = sums
+    if len(out) > 1:
+        out[ALL] = {reader: _summed([readers[reader] for readers in out.values()]) for reader in READERS}
     return out
+
+
+def _summed(cases: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    """Counts over all cases; what a reader failed on it did not keep."""
+    total: dict[str, dict[str, int]] = {}
+    for counts in cases:
+        for name, count in counts.items():
+            sums = total.setdefault(name, {"kept": 0, "total": 0})
+            sums["kept"] += count["kept"]
+            sums["total"] += count["total"]
+    return total
 
 
 def _speed(cases: list[Case]) -> tuple[list[dict[str, Any]], float | None]:
@@ -215,7 +229,9 @@ def _print(
             for reader in READERS:
                 count = counts[reader]
                 shown = f"{count['kept'] / count['total']:.2%}" if count["total"] else "-"
-                if reader in failed[case]:  # on one paper of the case at least; what came out of the others is counted
+                if reader in failed.get(
+                    case, {}
+                ):  # on one paper of the case at least; what came out of the others is counted
                     shown = (
                         "fails"
                         if not count["kept"] or name in ("left_over_commands", "macros_expanded")

@@ -221,6 +221,8 @@ def _macros(source: Source, output: str) -> Count:
     standard = Counter(re.findall(r"\\[A-Za-z]+", source.expanded))
     # A macro that redefines a command of LaTeX's is left where its body still holds that name.
     total = sum(used[name] for name in named if not standard[name])
+    if not output.strip():  # a reader that failed expanded nothing
+        return Count(0, total)
     return Count(total - sum(min(left[name], used[name]) for name in named if not standard[name]), total)
 
 
