@@ -370,6 +370,7 @@ def test_what_authors_define(body: Callable[..., str], definition: str, use: str
         ("\\begin{IEEEeqnarray}{rCl}a &=& b \\\\ c &=& d\\end{IEEEeqnarray}", "$$\\begin{aligned}\na &= b \\\\\nc &= d\n\\end{aligned}$$"),
         ("\\begin{empheq}[left=\\{]{gather*}a \\\\ b\\end{empheq}", "$$\\begin{gathered}\na \\\\\nb\n\\end{gathered}$$"),
         ("\\begin{numcases}{f=}1 & $a$ \\\\ 2 & b\\end{numcases}", "$$f= \\begin{cases}\n1 & a \\\\\n2 & b\n\\end{cases}$$"),
+        ("a\\tablenotemark{$\\dagger$} b\\textsuperscript{$c$}", "a$^{\\dagger}$ b$^{\\mathrm{c}}$"),
         ("$\\phantom{0}1$ $\\textrm{a $b$}$", "$\\phantom{0}1$ $\\textrm{a }b$"),
     ],
 )  # fmt: skip
@@ -386,8 +387,8 @@ def test_a_class_beside_the_document_is_asked_last(body: Callable[..., str]) -> 
 
 
 def test_what_stands_after_the_thanks_is_kept(body: Callable[..., str]) -> None:
-    text = "A.\\acknowledgments We thank.\\begin{figure}\\caption{Kept.}\\end{figure} gone too.\\begin{tabular}{c}kept\\end{tabular}\\section*{References} Smith 1990, ApJ"
-    assert body(text) == "A.\n\nFigure 1: Kept.\n\nkept"
+    text = "A.\\acknowledgments We thank.\\begin{figure}\\caption{Kept.}\\end{figure} gone too.\\begin{tabular}{c}kept\\end{tabular}\\software{x \\citep{k}}\\section*{References} Smith 1990, ApJ"
+    assert body(text) == "A.\n\nFigure 1: Kept.\n\nkept\n\nSoftware: x [k]"
 
 
 def test_no_macro_of_the_data_files_stands_for_itself() -> None:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable
 
 from sagecraft.corpus.readers.latex_floats import FLOATS
+from sagecraft.corpus.readers.latex_formula import bare
 from sagecraft.corpus.readers.latex_front import FRONT
 from sagecraft.corpus.readers.latex_glossary import GLOSSARY
 from sagecraft.corpus.readers.latex_macros import argument_name
@@ -232,8 +233,7 @@ def _control_space(setter: Typesetter, _token: str) -> None:
 
 def _ensuremath(setter: Typesetter, _token: str) -> None:
     gullet = setter.gullet
-    tokens = gullet.read_arg()
-    gullet.push([*tokens, "$"])
+    gullet.push([*bare(gullet.read_arg()), "$"])
     setter.inline(setter.maths.inline("$"))
 
 
@@ -398,6 +398,7 @@ def _anchor(setter: Typesetter, _token: str) -> None:
 _ROWS: list[tuple[str, Handler]] = [
     (" ".join(SECTION_LEVELS), _section),
     ("acknowledgments acknowledgements acknowledgment acknowledgement ack", _acknowledgements),
+    ("endacknowledgments", lambda setter, _token: end_muted(setter)),
     ("appendix appendices", _appendix),
     (" ".join(name[1:] for name in _MARKS), _styled),
     (" ".join(name[1:] for name in _SWITCHES), _switch),

@@ -82,3 +82,10 @@ class Formula:
             self.parts.append(" ")
         self.parts.append(token)
         self.word = is_word(token)
+
+
+def bare(tokens: list[str]) -> list[str]:
+    r"""An argument that is mathematics whatever the author writes: `\tablenotemark{$\dagger$}` needs no dollars of its own."""
+    if "$" not in tokens or not TEXT.isdisjoint(tokens):
+        return tokens
+    return [token for token in tokens if token != "$"]

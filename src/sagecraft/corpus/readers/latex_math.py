@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sagecraft.corpus.readers.latex_formula import CASES, DISPLAY, INNER, STOPS, TEXT, THREE_COLUMNS, Formula
+from sagecraft.corpus.readers.latex_formula import CASES, DISPLAY, INNER, STOPS, TEXT, THREE_COLUMNS, Formula, bare
 from sagecraft.corpus.readers.latex_macros import argument_name
 from sagecraft.corpus.readers.latex_marks import mark_citation, mark_reference
 from sagecraft.corpus.readers.latex_primitives import PRIMITIVES
@@ -315,7 +315,7 @@ def _equation_number(maths: Maths, formula: Formula, _token: str) -> None:
 
 
 def _content(maths: Maths, _formula: Formula, _token: str) -> None:
-    maths._gullet.push(maths._gullet.read_arg())
+    maths._gullet.push(bare(maths._gullet.read_arg()))
 
 
 def _coloured(maths: Maths, _formula: Formula, _token: str) -> None:
