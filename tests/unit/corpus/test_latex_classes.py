@@ -370,6 +370,7 @@ def test_what_authors_define(body: Callable[..., str], definition: str, use: str
         ("\\begin{IEEEeqnarray}{rCl}a &=& b \\\\ c &=& d\\end{IEEEeqnarray}", "$$\\begin{aligned}\na &= b \\\\\nc &= d\n\\end{aligned}$$"),
         ("\\begin{empheq}[left=\\{]{gather*}a \\\\ b\\end{empheq}", "$$\\begin{gathered}\na \\\\\nb\n\\end{gathered}$$"),
         ("\\begin{numcases}{f=}1 & $a$ \\\\ 2 & b\\end{numcases}", "$$f= \\begin{cases}\n1 & a \\\\\n2 & b\n\\end{cases}$$"),
+        ("\\begin{tabbing}a \\= b \\kill one \\> two\\\\ three\\end{tabbing}", "one two\nthree"),
         ("a\\tablenotemark{$\\dagger$} b\\textsuperscript{$c$}", "a$^{\\dagger}$ b$^{\\mathrm{c}}$"),
         ("$\\phantom{0}1$ $\\textrm{a $b$}$", "$\\phantom{0}1$ $\\textrm{a }b$"),
     ],

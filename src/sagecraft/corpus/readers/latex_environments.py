@@ -152,6 +152,26 @@ def _bibliography(setter: Typesetter, name: str, _spec: str) -> None:
             setter.citations.items.setdefault(key, item)
 
 
+def _tabbing(setter: Typesetter, name: str, _spec: str) -> None:
+    r"""Stops become spaces; a line that ends in `\kill` only sets them."""
+    tokens = skip_environment(setter, name)
+    if tokens is None:
+        return
+    lines: list[list[str]] = [[]]
+    for token in tokens:
+        if token == "\\kill":
+            lines[-1] = []
+        else:
+            lines[-1].append(" " if token in _STOPS else token)
+            if token == "\\\\":
+                lines.append([])
+    setter.paragraph()
+    setter.gullet.push(["\\par", *(token for line in lines for token in line), "\\par"])
+
+
+_STOPS = frozenset(["\\=", "\\>", "\\<", "\\+", "\\-", "\\'", "\\`"])
+
+
 def _float(kind: str) -> Opener:
     def opener(setter: Typesetter, name: str, spec: str) -> None:
         gullet = setter.gullet
@@ -306,6 +326,7 @@ KINDS: dict[str, Opener] = {
     "enumerate": _list,
     "description": _list,
     "tabular": _tabular,
+    "tabbing": _tabbing,
     "proof": _proof,
     "abstract": _abstract,
     "keywords": _keywords,
