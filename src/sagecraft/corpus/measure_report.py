@@ -39,7 +39,7 @@ def add_section(page: Page, folder: Path, rules: FilterConfig, found: Verdict) -
     )
     every = list(curves(folder, rules))
     page.table(
-        ["filter", "key", "present", "drops", "alone", "would drop 1% at", "good text"],
+        ["filter", "key", "present", "drops", "alone", "would drop 1% at"],
         [_row(curve, found) for curve in every],
         caption="One row a filter. Alone: documents that no other filter drops.",
     )
@@ -61,7 +61,6 @@ def _row(curve: Curve, found: Verdict) -> list[Cell]:
         curve.num_dropped,
         found.alone[rule.reason],
         measure.said(curve.quantiles[0.01]) if curve.quantiles else None,
-        measure.usual,
     ]
 
 
@@ -70,21 +69,26 @@ def _filter(page: Page, curve: Curve, documents: StoredDocuments) -> None:
 
     rule, measure = curve.rule, MEASURES[curve.rule.measure]
     page.heading(f"{rule.reason}: {rule.field}", level=3)
-    present = "off" if curve.threshold is None else f"{rule.bound} {measure.said(curve.threshold)}"
+    if curve.threshold is None:
+        present = f"The rule is off; it would ask for {rule.bound} so many {measure.label}."
+    else:
+        present = f"{rule.bound.capitalize()} {measure.said(curve.threshold)} {measure.label}."
     page.paragraph(
-        f"{rule.bound.capitalize()} … {measure.label}; at present {present}, which drops {curve.num_dropped:,}. Good text: "
-        f"{measure.usual}. {curve.num_measured:,} documents were measured."
+        f"{present} It drops {curve.num_dropped:,} of {curve.num_measured:,} measured documents. Good text: {measure.usual}."
     )
     if len(curve.documents) > 1:
         scale = 100 if measure.is_share else 1
         series = {
-            name: [(scale * x, y) for x, y in points]
+            name: [(scale * x, y) for x, y in _reaching(points, curve)]
             for name, points in (("documents", curve.documents), ("words", curve.words))
         }
         threshold = None if curve.threshold is None else scale * curve.threshold
         unit = " (%)" if measure.is_share else ""
         svg = threshold_curves(series, f"{rule.field}{unit}", threshold, logarithmic=rule.measure == "words")
-        page.figure(svg, f"What {rule.field} would keep; dashed: the present threshold.")
+        page.figure(
+            svg,
+            f"What {rule.field} would keep" + ("" if threshold is None else "; dashed: the present threshold") + ".",
+        )
     said = [f"{percent(share)} at {measure.said(value)}" for share, value in curve.quantiles.items()]
     if said:
         page.paragraph(f"Thresholds that would drop so many of the measured documents: {', '.join(said)}.")
@@ -94,6 +98,17 @@ def _filter(page: Page, curve: Curve, documents: StoredDocuments) -> None:
             "Documents on either side of the threshold" if curve.threshold is not None else "Those that would go first",
             lambda inner: inner.table(["", "document", measure.name, "begins"], rows),
         )
+
+
+def _reaching(points: Sequence[tuple[float, float]], curve: Curve) -> list[tuple[float, float]]:
+    """The curve up to the present threshold, where that lies beyond everything that was measured."""
+    if curve.threshold is None:
+        return list(points)
+    if curve.rule.bound == "at least" and curve.threshold < points[0][0]:
+        return [(curve.threshold, 1.0), *points]
+    if curve.rule.bound == "at most" and curve.threshold > points[-1][0]:
+        return [*points, (curve.threshold, 1.0)]
+    return list(points)
 
 
 def _samples(samples: Sequence[Sample], side: str, curve: Curve, documents: StoredDocuments) -> list[list[Cell]]:
