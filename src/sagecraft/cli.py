@@ -181,6 +181,27 @@ def dedup(
 
 
 @app.command()
+def loss(
+    docs: Annotated[Path, typer.Argument(help="documents, as ingest left them")],
+    model: Annotated[Path, typer.Option(help="Hugging Face folder of a small model")],
+    out: Out,
+    max_tokens: Annotated[int, typer.Option(help="tokens of each document that are read")] = 512,
+    max_loss: Annotated[
+        float | None, typer.Option(help="drop above this, in nats per token; by default only report")
+    ] = None,
+    min_loss: Annotated[float | None, typer.Option(help="drop below this; by default only report")] = None,
+    json: Json = False,
+) -> None:
+    """Measure how surprising each document is to a small model, and drop by it."""
+    from sagecraft.corpus import loss as stage
+    from sagecraft.settings import explained
+
+    with explained(stage.LossConfig, "loss"):
+        config = stage.LossConfig(max_tokens=max_tokens, max_loss=max_loss, min_loss=min_loss)
+    _finish(stage.run(config, {"documents": docs, "model": model}, out), out, json)
+
+
+@app.command()
 def synth(
     docs: Annotated[Path, typer.Argument(help="documents, as ingest or withhold left them")],
     out: Out,

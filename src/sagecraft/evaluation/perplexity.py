@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sagecraft import artifact, console
 from sagecraft.errors import UserError
-from sagecraft.evaluation.score import require_finite
 from sagecraft.evaluation.store import Store
+from sagecraft.inference.finite import require_finite
 
 if TYPE_CHECKING:
     from sagecraft.corpus.documents import Document

@@ -7,13 +7,14 @@ A mode is three functions: `request` says what the model is shown and which toke
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sagecraft.errors import MachineError, UserError
+from sagecraft.errors import UserError
 from sagecraft.evaluation import prompts
 from sagecraft.evaluation.tasks import Item
+from sagecraft.inference.finite import require_finite
 
 if TYPE_CHECKING:
     from sagecraft.chat.thinking import Switch
@@ -76,14 +77,6 @@ def encode_continuation(tokenizer: Tokenizer, prefix: str, prefix_ids: Sequence[
     if len(joint) > len(prefix_ids) and joint[: len(prefix_ids)] == list(prefix_ids):
         return joint[len(prefix_ids) :]
     return tokenizer.encode(continuation)
-
-
-def require_finite(engine: LocalEngine, values: Iterable[float]) -> None:
-    """Stops where a model gives no numbers: a pick among them would look like a result."""
-    if not all(map(math.isfinite, values)):
-        raise MachineError(
-            f"{engine.path}: the model gives probabilities that are no numbers; it is broken, train it again"
-        )
 
 
 def continuation_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Request:
