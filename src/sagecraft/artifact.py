@@ -82,7 +82,8 @@ def canonical_json(value: object) -> str:
 
 def digest_of(value: object) -> str:
     """sha256 (hex) of a JSON-like value."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    # "surrogatepass": a stranger's file may have a name that is not UTF-8
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def sha256_file(path: Path) -> str:

@@ -7,6 +7,7 @@ writes. What is held is a shard and some 230 bytes a document.
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +18,10 @@ from sagecraft.corpus.dedup_report import DuplicateAudit, audit_of
 from sagecraft.corpus.documents import Document, Dropped, Shards, read_documents, read_dropped
 from sagecraft.corpus.duplicates import decide
 from sagecraft.corpus.facts import Facts, facts_of
-from sagecraft.corpus.marks import Marks
 from sagecraft.corpus.measure import MeasureWriter
 from sagecraft.corpus.share import take_share
 from sagecraft.corpus.stored import StoredDocuments
-from sagecraft.corpus.tasks import FACTS, MARKS, PartWriter, Plan, PlannedSource, part_folder
+from sagecraft.corpus.tasks import FACTS, PartWriter, Plan, PlannedSource, marks_of, part_folder
 from sagecraft.errors import UserError
 
 _CUT = "cut"
@@ -48,7 +48,7 @@ def assemble(
     sources = [(planned, _folders(folder, plan, number)) for number, planned in enumerate(plan.sources)]
     corpus = StoredDocuments([part for _, parts in sources for part in parts])
     check = Check(plan.dedup, corpus)
-    marks = (Marks.read(part / MARKS) for _, parts in sources for part in parts)
+    marks = itertools.chain.from_iterable(marks_of(part) for _, parts in sources for part in parts)
     decisions = decide(itertools.chain(marks, [check.marks]), plan.dedup, folder, check.texts)
     audit = Audit(check.result(decisions))
     decisions = decisions.of_first(len(corpus))
@@ -56,8 +56,11 @@ def assemble(
     shards = Shards(out, shard_documents)
     positions = itertools.count()
     for planned, parts in sources:
-        drops = [*planned.dropped, *_drops(folder, planned)]
-        _check_source(planned, parts, drops)
+        _check_source(folder, planned, parts)
+        # As they come: what is dropped has its text with it, and may be most of a source.
+        for row in _drops(folder, planned):
+            shards.drop(row)
+            audit.drop(row)
         for part in parts:
             for document, facts in _documents(part):
                 duplicate = decisions.get(next(positions))
@@ -67,10 +70,9 @@ def assemble(
                     if measures is not None:
                         measures.add(document, facts, planned.source.label)
                 else:
-                    drops.append(dropped(document, duplicate, names))
-        for row in drops:
-            shards.drop(row)
-            audit.drop(row)
+                    row = dropped(document, duplicate, names)
+                    shards.drop(row)
+                    audit.drop(row)
     shards.flush(always=True)
     return audit, audit_of(decisions, corpus, [planned.source.written for planned in plan.sources])
 
@@ -84,6 +86,8 @@ def _folders(folder: Path, plan: Plan, number: int) -> list[Path]:
     total = sum(facts.num_chars for part in parts for facts in _facts(part))
     documents = itertools.chain.from_iterable(read_documents(part) for part in parts)
     cut = folder / _CUT / f"{number:05d}"
+    shutil.rmtree(cut, ignore_errors=True)  # of a run that was killed in the middle of it
+    cut.mkdir(parents=True)
     writer = PartWriter(cut, plan.dedup, number)
     for document in take_share(documents, total, planned.share):
         writer.keep(document, facts_of(document))
@@ -100,13 +104,16 @@ def _documents(part: Path) -> Iterator[tuple[Document, Facts]]:
 
 
 def _drops(folder: Path, planned: PlannedSource) -> Iterator[Dropped]:
+    """What listing, reading and filtering dropped of a source."""
+    yield from planned.dropped
     for number in planned.tasks:
         yield from read_dropped(part_folder(folder, number))
 
 
-def _check_source(planned: PlannedSource, parts: list[Path], drops: list[Dropped]) -> None:
+def _check_source(folder: Path, planned: PlannedSource, parts: list[Path]) -> None:
     if any(True for part in parts for _ in _facts(part)):
         return
-    examples = [f"{row.id}: {row.reason}" + (f" ({row.detail})" if row.detail else "") for row in drops[:3]]
+    first = itertools.islice(_drops(folder, planned), 3)
+    examples = [f"{row.id}: {row.reason}" + (f" ({row.detail})" if row.detail else "") for row in first]
     seen = f"; dropped were {'; '.join(examples)}" if examples else ""
     raise UserError(f"{planned.source.written}: empty corpus: it holds no document that can be used{seen}"[:500])

@@ -67,12 +67,13 @@ def run_all(
         beat: called for every row where progress can be seen.
     """
     from sagecraft.corpus.pool import Pool
-    from sagecraft.corpus.tasks import unfinished
+    from sagecraft.corpus.tasks import clear_abandoned, unfinished
 
     tasks = unfinished(folder, plan)
     if not tasks:
         return
     if executor == "local":
+        clear_abandoned(folder)
         Pool(folder, limits, num_workers or num_cores(), beat).run(tasks)
         return
     step = _Rank(folder.absolute(), tasks, limits)

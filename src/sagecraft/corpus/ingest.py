@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sagecraft.corpus.reference import Kind
     from sagecraft.corpus.sources.files import Source
 
-VERSION = 3
+VERSION = 4
 #: Stands for the artifact of that stage among the sources.
 _HARVEST = "harvest"
 

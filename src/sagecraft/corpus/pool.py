@@ -6,7 +6,9 @@ again without it. So every run ends, and with the same documents, whatever the f
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import selectors
 import signal
 import subprocess
@@ -23,6 +25,11 @@ from sagecraft.errors import MachineError, UserError
 
 #: A worker that has not said a word after so many seconds will not start.
 _START_SECONDS = 120.0
+_END_SECONDS = 30.0
+#: How often the clock is looked at: a longer gap was no time of the workers (the run was stopped, the machine slept).
+_TICK_SECONDS = 1.0
+#: Workers that end for no reason of a file (somebody killed them) and are replaced.
+_MAX_UNEXPLAINED = 8
 _LOG_TAIL = 400
 
 
@@ -34,31 +41,34 @@ def worker_command(folder: Path, limits: LimitsConfig) -> list[str]:
 class _Worker:
     """One child and what it is doing."""
 
-    def __init__(self, folder: Path, limits: LimitsConfig, log: Path) -> None:
-        command = worker_command(folder, limits)
-        self.log = log
-        self._errors = log.open("wb")
+    def __init__(self, folder: Path, limits: LimitsConfig) -> None:
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
+            worker_command(folder, limits),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
         )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._tasks: IO[bytes] = self.process.stdin
+        self.answers: IO[bytes] = self.process.stdout
+        self.errors: IO[bytes] = self.process.stderr
+        # What it forked may hold the pipe open when it is gone.
+        os.set_blocking(self.errors.fileno(), False)
         self.task: int | None = None
         self.item: int | None = None
         self.is_ready = False
         self.deadline = time.monotonic() + _START_SECONDS
-        self._rest = b""
-
-    @property
-    def answers(self) -> IO[bytes]:
-        assert self.process.stdout is not None
-        return self.process.stdout
+        self._rest = self._printed = b""
 
     def start(self, task: int, seconds: float) -> None:
         """Hands over a task."""
-        assert self.process.stdin is not None
         self.task, self.item = task, None
         self.deadline = time.monotonic() + seconds
         try:
-            self.process.stdin.write(f"{task}\n".encode())
+            self._tasks.write(f"{task}\n".encode())
         except BrokenPipeError:
             return  # it has died; its end is read from its answers
 
@@ -68,19 +78,35 @@ class _Worker:
         *lines, self._rest = (self._rest + (data or b"")).split(b"\n")
         return [json.loads(line) for line in lines], not data
 
+    def read_errors(self) -> bool:
+        """Keeps the end of what it has printed on standard error, however much that is; False if there will be no more."""
+        while data := self.errors.read(1 << 16):
+            self._printed = (self._printed + data)[-_LOG_TAIL:]
+        return data is None
+
+    def settle(self) -> None:
+        """Waits for the end of one that said its last."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_END_SECONDS)
+        self.read_errors()
+
     def end(self) -> None:
         """Kills it if it lives, and closes what belongs to it."""
+        self.kill()
+        # One that hangs in the kernel (a dead network disk) ends when it can.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_END_SECONDS)
+        for pipe in (self._tasks, self.answers, self.errors):
+            pipe.close()
+
+    def kill(self) -> None:
+        """Kills it if it lives."""
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self._errors):
-            if pipe is not None:
-                pipe.close()
 
     def last_words(self) -> str:
-        """The end of what it printed on standard error, in one line."""
-        text = self.log.read_text(encoding="utf-8", errors="replace").strip()
-        return " ".join(text[-_LOG_TAIL:].split("\n")[-1].split())
+        """The last line that it printed on standard error."""
+        return " ".join(self._printed.decode("utf-8", "replace").strip().split("\n")[-1].split())
 
 
 class Pool:
@@ -94,7 +120,9 @@ class Pool:
         self._queue: list[int] = []
         self._workers: set[_Worker] = set()
         self._selector = selectors.DefaultSelector()
-        self._num_started = 0
+        self._num_unexplained = 0
+        self._killed: set[tuple[int, int]] = set()
+        self._looked = time.monotonic()
 
     def run(self, tasks: list[int]) -> None:
         """Does all tasks; returns when their parts are there.
@@ -103,6 +131,7 @@ class Pool:
             UserError, MachineError: a fault that is not one file's.
         """
         self._queue = list(reversed(tasks))
+        self._looked = time.monotonic()
         with self._all_ended():
             while self._queue or any(worker.task is not None for worker in self._workers):
                 while len(self._workers) < min(self._num_workers, len(self._queue) + self._num_busy()):
@@ -118,22 +147,32 @@ class Pool:
             yield
         finally:
             for worker in self._workers:
+                worker.kill()
+            for worker in self._workers:
                 worker.end()
             self._selector.close()
 
     def _add_worker(self) -> None:
-        self._num_started += 1
-        logs = self._folder / "logs"
-        logs.mkdir(exist_ok=True)
-        worker = _Worker(self._folder, self._limits, logs / f"worker-{self._num_started:04d}.txt")
+        worker = _Worker(self._folder, self._limits)
         self._workers.add(worker)
         self._selector.register(worker.answers, selectors.EVENT_READ, worker)
+        self._selector.register(worker.errors, selectors.EVENT_READ, worker)
 
     def _wait(self) -> None:
         nearest = min(worker.deadline for worker in self._workers)
-        for key, _ in self._selector.select(max(0.0, nearest - time.monotonic())):
-            self._hear(key.data)
+        for key, _ in self._selector.select(max(0.0, min(nearest - time.monotonic(), _TICK_SECONDS))):
+            if key.data not in self._workers:
+                continue
+            if key.fileobj is key.data.answers:
+                self._hear(key.data)
+            elif not key.data.read_errors():
+                self._selector.unregister(key.fileobj)
         now = time.monotonic()
+        stood_still = now - self._looked - _TICK_SECONDS
+        self._looked = now
+        if stood_still > _TICK_SECONDS:
+            for worker in self._workers:
+                worker.deadline += stood_still
         for worker in [worker for worker in self._workers if worker.deadline < now]:
             seconds = self._limits.document_seconds
             self._lose(worker, "reader-timeout", f"not read within {seconds:g} s (limits.document_seconds)")
@@ -148,10 +187,10 @@ class Pool:
                 worker.item = answer["item"]
             elif "beat" in answer:
                 self._beat()
-            else:  # ready, or done with a task
+            elif "alive" not in answer:  # ready, or done with a task
                 worker.is_ready, worker.task = True, None
         if is_over:
-            worker.process.wait()
+            worker.settle()
             self._lose(worker, *_cause_of_death(worker))
         elif worker.is_ready and worker.task is None:
             if self._queue:
@@ -161,11 +200,26 @@ class Pool:
 
     def _lose(self, worker: _Worker, reason: str, detail: str) -> None:
         """Buries a worker; the item it was at is skipped, and its task goes back to the queue."""
-        self._selector.unregister(worker.answers)
+        for key in [key for key in self._selector.get_map().values() if key.data is worker]:
+            self._selector.unregister(key.fileobj)
         self._workers.discard(worker)
         worker.end()
+        if not worker.is_ready:
+            late = reason == "reader-timeout"
+            detail = f"it did not start within {_START_SECONDS:g} s" if late else worker.last_words() or detail
+            raise MachineError(f"a worker that reads documents ended before it began: {detail}")
         if worker.task is None or worker.item is None:
-            raise MachineError(f"a worker that reads documents ended before it began: {worker.last_words() or detail}")
+            self._num_unexplained += 1
+            if self._num_unexplained > _MAX_UNEXPLAINED:
+                raise MachineError(f"workers that read documents end without a document: {detail}")
+            self._queue += [worker.task] if worker.task is not None else []
+            return
+        place = (worker.task, worker.item)
+        if reason == "reader-killed" and place not in self._killed:
+            # Memory that ran out may have been another's: the file gets a second chance.
+            self._killed.add(place)
+            self._queue.append(worker.task)
+            return
         known = {skip.item for skip in load_skips(self._folder, worker.task)}
         if worker.item in known:
             raise MachineError(f"task {worker.task} ends its workers although the file was left out: {detail}")

@@ -9,11 +9,11 @@ not on the workers, and neither does the result.
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,7 +27,7 @@ from sagecraft.corpus.facts import Facts, facts_of
 from sagecraft.corpus.filters import FilterConfig
 from sagecraft.corpus.marks import Marks, join, mark
 from sagecraft.corpus.sources.files import Item, Listing, Source, list_source, read_item
-from sagecraft.errors import SagecraftError
+from sagecraft.errors import SagecraftError, UserError
 
 #: What a task reads at most: small enough to spread and to repeat, large enough that starting it costs nothing.
 _TASK_BYTES = 4 * 2**20
@@ -36,11 +36,26 @@ _TASK_ITEMS = 200
 _PART_DOCUMENTS = 500
 #: Documents that are marked together: between 64 and 1,024 the speed is the same within a fifth.
 _MARKED_TOGETHER = 128
+#: Characters that wait to be marked, and marks that wait to be written (230 bytes each), at most.
+_MARKED_CHARS = 8 * 2**20
+_MARKS_IN_FILE = 1 << 14
+#: Letters of a title that do not meet by chance.
+_LONG_TITLE_CHARS = 16
 _PLAN, _TASKS, _SKIPS, _PARTS = "plan.json", "tasks", "skips", "parts"
-FACTS, MARKS = "facts.jsonl", "marks.npz"
+FACTS = "facts.jsonl"
 
-#: Told of every item that begins (its number) and of every document or drop that was made (None).
-Watch = Callable[[int | None], None]
+
+class Watch(Protocol):
+    """Told how a task gets on."""
+
+    def item(self, number: int) -> None:
+        """An item begins."""
+
+    def row(self) -> None:
+        """A document or a drop was made."""
+
+    def alive(self) -> None:
+        """Something long goes on."""
 
 
 class PlannedSource(BaseModel):
@@ -98,8 +113,7 @@ def make_plan(
 ) -> Plan:
     """Lists every source and writes the plan; finished parts of the same plan stay."""
     planned: list[PlannedSource] = []
-    for left in (folder / _PARTS).glob("*.work-*"):
-        shutil.rmtree(left)  # of workers that were killed with their run
+    (folder / _PARTS).mkdir(parents=True, exist_ok=True)
     (folder / _TASKS).mkdir(parents=True, exist_ok=True)
     count = 0
     for number, (source, share) in enumerate(sources):
@@ -125,6 +139,11 @@ def make_plan(
 
 def _absolute(source: Source) -> Source:
     """Workers may run elsewhere: their paths do not depend on where they stand."""
+    try:
+        str(source.path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        shown = source.written.encode("utf-8", "backslashreplace").decode()
+        raise UserError(f"{shown}: its path is not UTF-8; rename it") from error
     return dataclasses.replace(source, path=source.path.absolute())
 
 
@@ -160,6 +179,12 @@ def part_folder(folder: Path, number: int) -> Path:
     return folder / _PARTS / f"{number:05d}"
 
 
+def clear_abandoned(folder: Path) -> None:
+    """Removes what killed workers left half-done. Not where other machines may be at work on the same plan."""
+    for left in (folder / _PARTS).glob("*.work-*"):
+        shutil.rmtree(left)
+
+
 def unfinished(folder: Path, plan: Plan) -> list[int]:
     """Numbers of the tasks that are still to be done, those with the most to read first."""
     left = [number for number in range(plan.num_tasks) if not part_folder(folder, number).is_dir()]
@@ -179,8 +204,16 @@ def add_skip(folder: Path, number: int, skip: Skip) -> None:
     artifact.write_json(folder / _SKIPS / f"{number:05d}.json", [each.model_dump() for each in skips])
 
 
+def marks_of(part: Path) -> Iterator[Marks]:
+    """The marks of a part's documents, in their order."""
+    return (Marks.read(file) for file in sorted(part.glob("marks-*.npz")))
+
+
 class PartWriter:
-    """Writes a part: documents with their facts and marks, and drops, in batches."""
+    """Writes a part: documents with their facts and marks, and drops, in batches.
+
+    A part may hold millions of documents, since a file is read as a whole: nothing of them is held until the end.
+    """
 
     def __init__(self, folder: Path, dedup: DedupConfig, source: int) -> None:
         self._folder = folder
@@ -189,6 +222,7 @@ class PartWriter:
         self._shards = Shards(folder, _PART_DOCUMENTS)
         self._facts: list[Facts] = []
         self._batch: list[Document] = []
+        self._batch_chars = self._num_files = 0
         self._marks: list[Marks] = []
 
     def keep(self, document: Document, facts: Facts) -> None:
@@ -196,7 +230,8 @@ class PartWriter:
         self._shards.keep(document)
         self._facts.append(facts)
         self._batch.append(document)
-        if len(self._batch) >= _MARKED_TOGETHER:
+        self._batch_chars += len(document.text)
+        if len(self._batch) >= _MARKED_TOGETHER or self._batch_chars >= _MARKED_CHARS:
             self._mark()
 
     def drop(self, dropped: Dropped) -> None:
@@ -207,12 +242,21 @@ class PartWriter:
         """Writes what is left."""
         self._shards.flush(always=True)
         self._mark()
-        join(self._marks).write(self._folder / MARKS)
-        artifact.write_text(self._folder / FACTS, "".join(f"{row.model_dump_json()}\n" for row in self._facts))
+        self._write_marks()
 
     def _mark(self) -> None:
         self._marks.append(mark(self._batch, self._dedup, self._source))
-        self._batch = []
+        self._batch, self._batch_chars = [], 0
+        with (self._folder / FACTS).open("a", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{row.model_dump_json()}\n" for row in self._facts)
+        self._facts = []
+        if sum(map(len, self._marks)) >= _MARKS_IN_FILE:
+            self._write_marks()
+
+    def _write_marks(self) -> None:
+        if self._marks:
+            join(self._marks).write(self._folder / f"marks-{self._num_files:05d}.npz")
+            self._marks, self._num_files = [], self._num_files + 1
 
 
 def run_task(folder: Path, plan: Plan, number: int, watch: Watch) -> None:
@@ -222,20 +266,20 @@ def run_task(folder: Path, plan: Plan, number: int, watch: Watch) -> None:
         folder: of the plan.
         plan: the plan.
         number: which task.
-        watch: told of every item and of every row.
+        watch: told how it gets on.
     """
     task = load_task(folder, number)
     planned = plan.sources[task.source]
-    work = folder / _PARTS / f"{number:05d}.work-{os.getpid()}"
-    work.mkdir(parents=True)
+    # Of no other worker on any machine: a task that is requeued may find its own number of process taken.
+    work = Path(tempfile.mkdtemp(prefix=f"{number:05d}.work-", dir=folder / _PARTS))
     writer = PartWriter(work, plan.dedup, task.source)
     for row in _rows(planned, task, load_skips(folder, number), work / "unpacked", watch):
-        judged = _judge(row, plan.filters) if isinstance(row, Document) else row
+        judged = _judge_safely(row, plan.filters) if isinstance(row, Document) else row
         if isinstance(judged, Dropped):
             writer.drop(judged)
         else:
             writer.keep(*judged)
-        watch(None)
+        watch.row()
     writer.finish()
     try:
         work.rename(part_folder(folder, number))
@@ -250,23 +294,35 @@ def _rows(
 ) -> Iterator[Document | Dropped]:
     skipped = {skip.item: skip for skip in skips}
     for number, item in enumerate(task.items):
-        watch(number)
+        watch.item(number)
         name = f"{planned.source.label}/{item.name}".rstrip("/")
         if number in skipped:
             yield Dropped(name, planned.source.location(item.path), skipped[number].reason, skipped[number].detail)
             continue
         try:
-            yield from read_item(planned.source, item, planned.defaults, scratch)
+            yield from read_item(planned.source, item, planned.defaults, scratch, watch.alive)
         except SagecraftError:
             raise
-        except MemoryError:
-            yield Dropped(
-                name, planned.source.location(item.path), "reader-memory", "it needs more memory than a worker has"
-            )
         except Exception as error:
-            # A stranger's file that breaks its reader is kept aside like any other; the rest of the corpus is read.
-            detail = f"{type(error).__name__}: {str(error)[:200]}"
-            yield Dropped(name, planned.source.location(item.path), "reader-failed", detail)
+            yield _failed(name, planned.source.location(item.path), error)
+
+
+def _failed(name: str, source: str, error: Exception) -> Dropped:
+    """A stranger's file that breaks what reads it is kept aside like any other; the rest of the corpus is read."""
+    if isinstance(error, MemoryError):
+        return Dropped(name, source, "reader-memory", "it needs more memory than a worker has")
+    detail = f"{type(error).__name__}: {str(error)[:200]}".encode("utf-8", "backslashreplace").decode()
+    return Dropped(name, source, "reader-failed", detail)
+
+
+def _judge_safely(row: Document, rules: FilterConfig) -> tuple[Document, Facts] | Dropped:
+    """One row of a file of a million that cannot be cleaned must not cost the others."""
+    try:
+        return _judge(row, rules)
+    except SagecraftError:
+        raise
+    except Exception as error:
+        return _failed(row.id, row.source, error)
 
 
 def _judge(row: Document, rules: FilterConfig) -> tuple[Document, Facts] | Dropped:
@@ -284,7 +340,14 @@ def _judge(row: Document, rules: FilterConfig) -> tuple[Document, Facts] | Dropp
 def with_title(title: str, text: str) -> str:
     """The text with its title as first heading, unless it opens with the title already."""
     wanted = _letters(title)
-    if not wanted or wanted in _letters(text[: 3 * len(title) + 300]):
+    opening = text[: 3 * len(title) + 300]
+    # A title of one word stands in many a first sentence that is none.
+    has_title = (
+        any(_letters(line) == wanted for line in opening.split("\n"))
+        if len(wanted) < _LONG_TITLE_CHARS
+        else wanted in _letters(opening)
+    )
+    if not wanted or has_title:
         return text
     return f"# {' '.join(title.split())}\n\n{text}"
 

@@ -14,11 +14,14 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
+from typing import TextIO
 
 from sagecraft.errors import SagecraftError, from_os_error
 
 _PR_SET_PDEATHSIG = 1
+_ALIVE_SECONDS = 0.5
 
 
 def main(folder: Path, max_bytes: int) -> None:
@@ -31,26 +34,47 @@ def main(folder: Path, max_bytes: int) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # whatever a library prints does not mix with the answers
     _limit(max_bytes)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # They reach the whole group of processes and are meant for the run. Its parent ends a worker; a worker that
+        # ended by itself would be counted against the file it is at.
+        signal.signal(number, signal.SIG_IGN)
 
     from sagecraft.corpus.tasks import load_plan, run_task
 
-    def say(**answer: object) -> None:
-        answers.write(json.dumps(answer) + "\n")
-
-    def watch(item: int | None) -> None:
-        say(beat=1) if item is None else say(item=item)
-
+    parent = _Parent(answers)
     try:
         plan = load_plan(folder)
-        say(ready=1)
+        parent.say(ready=1)
         for line in sys.stdin:
-            run_task(folder, plan, int(line), watch)
-            say(done=1)
+            run_task(folder, plan, int(line), parent)
+            parent.say(done=1)
     except SagecraftError as error:
-        say(fatal=str(error), code=error.exit_code)
+        parent.say(fatal=str(error), code=error.exit_code)
     except OSError as error:
         fault = from_os_error(error)
-        say(fatal=str(fault), code=fault.exit_code)
+        parent.say(fatal=str(fault), code=fault.exit_code)
+
+
+class _Parent:
+    """Tells the parent how a task gets on (`tasks.Watch`)."""
+
+    def __init__(self, answers: TextIO) -> None:
+        self._answers = answers
+        self._said = time.monotonic()
+
+    def say(self, **answer: object) -> None:
+        self._answers.write(json.dumps(answer) + "\n")
+        self._said = time.monotonic()
+
+    def item(self, number: int) -> None:
+        self.say(item=number)
+
+    def row(self) -> None:
+        self.say(beat=1)
+
+    def alive(self) -> None:
+        if time.monotonic() - self._said > _ALIVE_SECONDS:
+            self.say(alive=1)
 
 
 def _limit(max_bytes: int) -> None:

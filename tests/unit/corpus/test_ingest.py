@@ -1,10 +1,16 @@
 import json
+import os
+import weakref
 from pathlib import Path
 
 import pytest
 
 from sagecraft.artifact import load
-from sagecraft.corpus.documents import read_documents, read_dropped
+from sagecraft.corpus import assemble, tasks
+from sagecraft.corpus.audit import Audit
+from sagecraft.corpus.dedup import DedupConfig
+from sagecraft.corpus.documents import Document, read_documents, read_dropped
+from sagecraft.corpus.facts import facts_of
 from sagecraft.corpus.filters import FilterConfig
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig, run
 from sagecraft.corpus.marks import text_hash
@@ -133,7 +139,66 @@ def test_drops_have_their_reasons(tmp_path, corpus):
 
 def test_files_of_one_stem_are_told_apart(tmp_path, corpus):
     (corpus / "a.md").write_text(prose("other"))
-    assert {"lit/a.txt", "lit/a.md"} < set(ingest(tmp_path, corpus)[1])
+    (corpus / "a.txt.md").write_text(prose("third"))
+    assert {"lit/a.txt", "lit/a.md", "lit/a.txt.md"} < set(ingest(tmp_path, corpus)[1])
+
+
+def test_a_name_that_is_not_utf8_costs_its_file_alone(tmp_path, corpus):
+    for name in (b"r\xe9sum\xe9.txt", b"f\xe9/x.txt"):
+        path = Path(os.fsdecode(os.fsencode(corpus) + b"/" + name))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(prose("latin"))
+    _, found = ingest(tmp_path, corpus)
+    assert len(found) == 6
+    assert drops(tmp_path) == {"lit/r\\xe9sum\\xe9.txt": "bad-name", "lit/f\\xe9": "bad-name"}
+
+
+def test_a_row_that_cannot_be_cleaned_costs_itself_alone(corpus, monkeypatch):
+    def fail(text):
+        if "number k" in text:
+            raise KeyError("a bug of the cleaning")
+        return text
+
+    monkeypatch.setattr(tasks, "clean", fail)
+    good, bad = (Document(id=name, text=prose(name), source="s") for name in "jk")
+    assert isinstance(tasks._judge_safely(good, FilterConfig())[0], Document)
+    dropped = tasks._judge_safely(bad, FilterConfig())
+    assert (dropped.id, dropped.reason) == ("k", "reader-failed")
+
+
+def test_a_part_of_any_size_is_written_as_it_comes(tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "_MARKS_IN_FILE", 200)
+    documents = [Document(id=f"d{n}", text=prose(f"{n}-")) for n in range(600)]
+    writer = tasks.PartWriter(tmp_path, DedupConfig(), 0)
+    held = 0
+    for document in documents:
+        writer.keep(document, facts_of(document))
+        held = max(held, len(writer._facts), len(writer._marks) * 128)
+    writer.finish()
+    assert held <= 256
+    marks = list(tasks.marks_of(tmp_path))
+    assert [len(each) for each in marks] == [256, 256, 88]
+    assert len((tmp_path / tasks.FACTS).read_text().splitlines()) == 600
+
+
+def test_what_is_dropped_is_not_held(tmp_path, corpus, monkeypatch):
+    rows = [json.dumps({"id": f"s{n}", "text": "Too short."}) for n in range(50)]
+    (corpus / "deep/e.jsonl").write_text("\n".join(rows))
+    held: list[weakref.ref] = []
+    most = 0
+    drop = Audit.drop
+
+    def spy(self, row):
+        nonlocal most
+        held.append(weakref.ref(row))
+        most = max(most, sum(ref() is not None for ref in held))
+        drop(self, row)
+
+    monkeypatch.setattr(Audit, "drop", spy)
+    monkeypatch.setattr(assemble.Shards, "drop", lambda self, row: None)
+    ingest(tmp_path, corpus)
+    assert len(held) == 50
+    assert most <= 2
 
 
 def test_sources_of_one_name_are_told_apart(tmp_path, corpus):
@@ -198,14 +263,27 @@ def test_collections_give_licence_and_chapters(tmp_path):
 
 def test_a_second_main_file_is_not_lost_without_a_word(tmp_path, corpus):
     (corpus / "paper/other.tex").write_text("\\documentclass{article}\\begin{document}Other\\end{document}")
-    ingest(tmp_path, corpus)
-    assert drops(tmp_path) == {"lit/paper/other.tex": "second-main-file"}
+    part = "\\documentclass[main.tex]{subfiles}\\begin{document}A chapter\\end{document}"
+    (corpus / "paper/chapter.tex").write_text(part)
+    (corpus / "paper/figure.tex").write_text("\\documentclass{standalone}\\begin{document}A figure\\end{document}")
+    (corpus / "paper/2401.1").mkdir()
+    (corpus / "paper/2401.1/ms.tex").write_text("\\documentclass{article}\\begin{document}Deeper\\end{document}")
+    (corpus / "paper/2401.2.tar.gz").write_bytes(b"")
+    ingest(tmp_path, corpus, name="again")
+    assert drops(tmp_path, "again") == {
+        "lit/paper/other.tex": "second-main-file",
+        "lit/paper/2401.1/ms.tex": "second-main-file",
+        "lit/paper/2401.2.tar.gz": "archive-in-paper",
+    }
 
 
 def test_the_title_opens_the_text_once():
     assert with_title("A Title", "Text") == "# A Title\n\nText"
     assert with_title("A Title", "A title\n\nText") == "A title\n\nText"
     assert with_title("", "Text") == "Text"
+    assert with_title("Light", "What light is, highlights say.") == "# Light\n\nWhat light is, highlights say."
+    assert with_title("Light", "## Light\n\nWhat it is") == "## Light\n\nWhat it is"
+    assert with_title("The long title of a paper", "THE LONG\nTITLE OF A PAPER").startswith("THE")
 
 
 def test_the_hash_does_not_see_case_spaces_and_forms():

@@ -15,6 +15,7 @@ from sagecraft.corpus.documents import read_documents, read_dropped
 from sagecraft.corpus.executors import LimitsConfig
 from sagecraft.corpus.filters import FilterConfig
 from sagecraft.corpus.ingest import IngestConfig, run
+from sagecraft.corpus.tasks import load_skips
 from sagecraft.errors import MachineError
 
 #: A worker whose reader of plain text does what the text says.
@@ -40,6 +41,9 @@ def read(path, root):
         raise KeyError("a bug of a reader")
     if text.startswith("exit"):
         os._exit(3)
+    if text.startswith("stop"):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(os.getpid(), number)
     return ReadResult(text=text)
 
 registry.READERS[".txt"] = ("text", single(read))
@@ -75,10 +79,19 @@ def ingest(folder: Path, out: Path, **config):
 
 def test_a_reader_that_hangs_crashes_or_eats_memory_costs_its_file_alone(tmp_path, evil):
     folder = corpus(
-        tmp_path, a="one two", b="crash now", c="three four", d="hang on", e="eat all", f="fail", g="five six", h="exit"
+        tmp_path,
+        a="one two",
+        b="crash now",
+        c="three four",
+        d="hang on",
+        e="eat all",
+        f="fail",
+        g="five six",
+        h="exit",
+        i="stop",
     )
     kept, dropped = ingest(folder, tmp_path / "out")
-    assert kept == ["lit/a", "lit/c", "lit/g"]
+    assert kept == ["lit/a", "lit/c", "lit/g", "lit/i"]
     assert dropped == {
         "lit/b": "reader-crashed",
         "lit/d": "reader-timeout",
@@ -92,6 +105,92 @@ def test_what_the_system_kills_is_named_so(tmp_path, evil):
     kept, dropped = ingest(corpus(tmp_path, a="one two", b="killed"), tmp_path / "out")
     assert kept == ["lit/a"]
     assert dropped == {"lit/b": "reader-killed"}
+
+
+#: Begins a worker that only says what a real one would; `once` is true the first time.
+ACTOR = """
+import json, os, signal, sys, time
+from pathlib import Path
+flag = Path(__file__).with_suffix(".flag")
+once = not flag.exists()
+flag.touch()
+def say(**answer):
+    print(json.dumps(answer), flush=True)
+"""
+
+
+def act(tmp_path, monkeypatch, script, seconds=0.6, beat=lambda: None, tasks=(0,)):
+    """Does tasks with actors for workers."""
+    file = tmp_path / "actor.py"
+    file.write_text(ACTOR + script)
+    monkeypatch.setattr(pool, "worker_command", lambda folder, limits: [sys.executable, str(file)])
+    folder = tmp_path / "plan"
+    folder.mkdir()
+    pool.Pool(folder, LimitsConfig(document_seconds=seconds), 1, beat).run(list(tasks))
+    return {int(path.stem): load_skips(folder, int(path.stem)) for path in folder.glob("skips/*.json")}
+
+
+SERVE = "say(ready=1)\nfor line in sys.stdin:\n    "
+
+
+def test_a_worker_that_somebody_ends_between_documents_is_replaced(tmp_path, monkeypatch):
+    script = "say(ready=1)\nif once: os._exit(9)\nfor line in sys.stdin: say(item=0); say(done=1)"
+    assert act(tmp_path, monkeypatch, script, tasks=[0, 1]) == {}
+
+
+def test_workers_that_always_end_between_documents_end_the_run(tmp_path, monkeypatch):
+    with pytest.raises(MachineError, match=r"end without a document: its words"):
+        act(tmp_path, monkeypatch, "say(ready=1)\nsys.stderr.write('its words')\nos._exit(9)")
+
+
+def test_a_file_whose_worker_the_system_kills_has_a_second_chance(tmp_path, monkeypatch):
+    script = SERVE + "say(item=4)\n    if once: os.kill(os.getpid(), signal.SIGKILL)\n    say(done=1)"
+    assert act(tmp_path, monkeypatch, script) == {}
+
+
+def test_what_is_at_work_may_take_longer_than_a_document(tmp_path, monkeypatch):
+    script = SERVE + "say(item=0)\n    for _ in range(8): time.sleep(0.2); say(alive=1)\n    say(done=1)"
+    assert act(tmp_path, monkeypatch, script) == {}
+
+
+def test_time_in_which_the_run_stood_still_counts_for_no_file(tmp_path, monkeypatch):
+    class Clock:
+        jump = 0.0
+
+        def monotonic(self):
+            return time.monotonic() + self.jump
+
+    clock = Clock()
+    monkeypatch.setattr(pool, "time", clock)
+    script = SERVE + "say(item=0); say(beat=1); time.sleep(0.4); say(done=1)"
+    assert act(tmp_path, monkeypatch, script, 3.0, beat=lambda: setattr(clock, "jump", 1000.0)) == {}
+
+
+def test_a_worker_that_does_not_start_in_time_ends_the_run_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "_START_SECONDS", 0.3)
+    with pytest.raises(MachineError, match=r"before it began: it did not start within 0\.3 s"):
+        act(tmp_path, monkeypatch, "time.sleep(60)")
+
+
+def test_what_a_worker_prints_is_bounded_and_its_end_is_told(tmp_path, monkeypatch):
+    script = SERVE + "say(item=0)\n    if once:\n        sys.stderr.write('x' * 3_000_000 + '\\nthe end')\n"
+    script += "        sys.stderr.flush(); os._exit(3)\n    say(done=1)"
+    ((skip,),) = act(tmp_path, monkeypatch, script).values()
+    assert (skip.reason, skip.detail) == ("reader-crashed", "the end")
+    assert [path.name for path in (tmp_path / "plan").iterdir()] == ["skips"]
+
+
+def test_no_child_is_left_when_the_run_ends_early(tmp_path, monkeypatch):
+    started = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(pool.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        act(tmp_path, monkeypatch, SERVE + "say(item=0); say(beat=1); time.sleep(60)", 30.0, beat=interrupt)
+    assert [process.poll() for process in started] == [-signal.SIGKILL]
 
 
 def test_a_worker_that_never_starts_ends_the_run_with_its_words(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import bz2
 import errno
 import gzip
 import lzma
+import re
 import stat
 import tarfile
 import zipfile
@@ -17,8 +18,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, Self
 
+from sagecraft.corpus.readers.registry import READERS, suffix_of
 from sagecraft.corpus.readers.result import ReaderError
 from sagecraft.errors import from_os_error
 
@@ -58,8 +60,37 @@ _USELESS = frozenset(
         ".so",
     ]
 )
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+class _Gunzip:
+    """A gzip stream that ends where no further member follows: like gzip itself, it does not mind what stands behind."""
+
+    def __init__(self, path: Path, mode: Literal["rb"]) -> None:
+        self._file = gzip.GzipFile(path, mode)
+        self._has_begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most so many bytes; fewer do not mean the end."""
+        try:
+            # `read` would lose what it holds already when the next header is none.
+            chunk = self._file.read1(size)
+        except gzip.BadGzipFile as error:
+            if self._has_begun and str(error).startswith("Not a gzipped file"):
+                return b""
+            raise
+        self._has_begun = self._has_begun or bool(chunk)
+        return chunk
+
+
 #: First bytes of a compressed tar → what opens it.
-_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": _Gunzip, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE})
 
 
@@ -70,17 +101,19 @@ class Budget:
     Attributes:
         num_bytes: bytes that are left.
         num_members: members that are left.
+        alive: called for every mebibyte and every member.
         refused: name of a member → why it was not unpacked; the first hundred of them.
     """
 
     num_bytes: int
     num_members: int = _MAX_MEMBERS
+    alive: Callable[[], None] = lambda: None
     refused: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: Path) -> Budget:
+    def of(cls, path: Path, alive: Callable[[], None] = lambda: None) -> Budget:
         """The budget of an archive file."""
-        return cls(_FREE_BYTES + _BYTES_PER_BYTE * path.stat().st_size)
+        return cls(_FREE_BYTES + _BYTES_PER_BYTE * path.stat().st_size, alive=alive)
 
     def spend(self, num_bytes: int) -> None:
         """Takes bytes from the budget.
@@ -88,6 +121,7 @@ class Budget:
         Raises:
             ReaderError: `archive-too-large`.
         """
+        self.alive()
         self.num_bytes -= num_bytes
         if self.num_bytes < 0:
             raise ReaderError("archive-too-large", "more comes out of it than four times its size and 512 MiB")
@@ -98,6 +132,7 @@ class Budget:
         Raises:
             ReaderError: `archive-too-large`.
         """
+        self.alive()
         self.num_members -= 1
         if self.num_members < 0:
             raise ReaderError("archive-too-large", f"more than {_MAX_MEMBERS:,} members")
@@ -105,7 +140,7 @@ class Budget:
     def refuse(self, name: str, reason: str) -> None:
         """Notes a member that is not unpacked."""
         if len(self.refused) < 100:
-            self.refused.setdefault(name, reason)
+            self.refused.setdefault(name.encode("utf-8", "backslashreplace").decode()[:_MAX_NAME_BYTES], reason)
 
 
 class _Readable(Protocol):
@@ -217,21 +252,25 @@ def _unpack_gzip(path: Path, into: Path, budget: Budget) -> None:
     """A single compressed file; what it holds is told from its first bytes where its name does not say."""
     stem = path.name.removesuffix(".gz") if path.name.lower().endswith(".gz") else path.name
     target = into / (stem if stem and not stem.startswith(".") else "file")
-    with gzip.open(path, "rb") as content:
+    with _Gunzip(path, "rb") as content:
         _copy(content, target, budget)
     found = sniff(target)
     if found == ".tar":
         inner = target.rename(into / ".inner.tar")
         _unpack_tar(inner, into, budget)
         inner.unlink()
-    elif found is not None and not target.name.lower().endswith(found):
+    elif found is not None and suffix_of(target) not in READERS:
+        # A text about LaTeX or HTML holds their commands, too: where the name says what it is, the name counts.
         target.rename(target.with_name(target.name + found))
 
 
 def _target(name: str, into: Path, budget: Budget) -> Path | None:
     """Where a member goes; None, and noted, if it may not be unpacked."""
+    if any("\udc80" <= character <= "\udcff" for character in name):
+        # Not UTF-8, and so most likely Latin-1: LaTeX that names such a file is of the same encoding.
+        name = name.encode("utf-8", "surrogateescape").decode("latin-1")
     pure = PurePosixPath(name.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or (pure.parts and ":" in pure.parts[0]):
+    if pure.is_absolute() or ".." in pure.parts or _DRIVE.match(name):
         budget.refuse(name, "outside-root")
         return None
     bad = any(len(part.encode(errors="replace")) > _MAX_NAME_BYTES or not part.isprintable() for part in pure.parts)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -34,7 +35,10 @@ _NOT_DOCUMENTS = (
     "metadata.jsonl", "questions.jsonl", "instructions.jsonl", "readme*", "license*", "licence*", "refs.bib", "*.bbl",
     "*.bib", ".*", "*.collection.xml", "manifest.json", "timing.json", "*.lock",
 )  # fmt: skip
-_DOCUMENT_CLASS = re.compile(rb"^[^%\n]*\\document(?:class|style)\b", re.MULTILINE)
+#: Begins a document of its own; figures (`standalone`) and chapters (`subfiles`) are parts of another.
+_DOCUMENT_CLASS = re.compile(
+    rb"^[^%\n]*\\document(?:class|style)\b(?!\s*(?:\[[^\]]*\])?\s*\{(?:standalone|subfiles)\})", re.MULTILINE
+)
 _HEAD_BYTES = 1 << 16
 #: Archives in archives: a bulk tar holds papers that are archives themselves; what is deeper is a trap.
 _MAX_ARCHIVE_DEPTH = 3
@@ -68,7 +72,7 @@ class Source:
         """Where a file is, in the words of the recipe: the same on every machine."""
         if self.path.is_file():
             return self.written
-        return f"{self.written.rstrip('/')}/{path.relative_to(self.root).as_posix()}"
+        return f"{self.written.rstrip('/')}/{_shown(path.relative_to(self.root).as_posix())}"
 
 
 class Item(BaseModel):
@@ -125,16 +129,23 @@ def list_source(source: Source) -> Listing:
         else:
             found.append(entry)
     stems = Counter(item.name for item in found)
+    files = {_relative(source, item.path) for item in found}
+    folders = {str(parent) for name in files for parent in PurePosixPath(name).parents}
     items = []
     for item in sorted(found, key=lambda item: item.path.as_posix()):
-        name = item.name if stems[item.name] == 1 else _relative(source, item.path)
+        # `a.txt` and `a.md`; `a.txt` and `a.txt.md`; `a.zip`, which may hold `x.txt`, and `a/x.txt`
+        own = _relative(source, item.path)
+        is_taken = (
+            stems[item.name] > 1 or item.name in files - {own} or (item.format == "archive" and item.name in folders)
+        )
+        name = own if is_taken else item.name
         override = overrides.get(item.path) or overrides.get(item.folder or item.path)
         items.append(item.model_copy(update={"name": name, "override": override}))
     return Listing(items, dropped, defaults)
 
 
 def read_item(
-    source: Source, item: Item, defaults: dict[str, dict[str, Any]], scratch: Path
+    source: Source, item: Item, defaults: dict[str, dict[str, Any]], scratch: Path, alive: Callable[[], None]
 ) -> Iterator[Document | Dropped]:
     """Streams the documents of one item, and what could not become one.
 
@@ -143,9 +154,10 @@ def read_item(
         item: what to read.
         defaults: of its listing.
         scratch: a folder that does not exist yet, for what comes out of an archive; it is gone afterwards.
+        alive: called while an archive is unpacked, which may take longer than any document.
     """
     if item.format == "archive":
-        yield from _read_archive(source, item, scratch, Budget.of(item.path), 1)
+        yield from _read_archive(source, item, scratch, Budget.of(item.path, alive), 1)
     else:
         yield from _read_file(source, item, defaults)
 
@@ -216,7 +228,10 @@ def _walk(
             yield from _latex_folder(source, folder, main)
             continue
         for path in sorted(folder.iterdir()):
-            if path.is_symlink() and not _is_inside(path, source):
+            if _shown(path.name) != path.name:
+                name = _join(source.label, _relative(source, path))
+                yield Dropped(name, source.location(path), "bad-name", "its name is not UTF-8; rename it")
+            elif path.is_symlink() and not _is_inside(path, source):
                 yield Dropped(
                     _join(source.label, _relative(source, path)),
                     source.location(path),
@@ -263,14 +278,20 @@ def _latex_folder(source: Source, folder: Path, main: Path) -> Iterator[Item | D
     name = _relative(source, folder) if folder != source.path else ""
     size = sum(file.stat().st_size for file in folder.glob("*.tex") if file.is_file())
     yield Item(path=main, format="latex", suffix=".tex", name=name, folder=folder, num_bytes=size)
-    for other in sorted(folder.glob("*.tex")):
-        if other != main and not other.is_symlink() and other.is_file():
-            with other.open("rb") as file:
-                begins_document = _DOCUMENT_CLASS.search(file.read(_HEAD_BYTES)) is not None
-            if begins_document:
-                detail = f"{main.name} is the folder's document; give this one a folder of its own or name it in paths"
-                name = _join(source.label, _relative(source, other))
-                yield Dropped(name, source.location(other), "second-main-file", detail)
+    for other in sorted(folder.rglob("*")):
+        if other == main or other.is_symlink() or not other.is_file():
+            continue
+        reason = "archive-in-paper" if archive_suffix(other) else "second-main-file" if _is_main(other) else None
+        if reason is not None:
+            detail = f"{main.name} makes its folder one document; move this out of it or name it in paths"
+            yield Dropped(_join(source.label, _relative(source, other)), source.location(other), reason, detail)
+
+
+def _is_main(path: Path) -> bool:
+    if path.suffix != ".tex":
+        return False
+    with path.open("rb") as file:
+        return _DOCUMENT_CLASS.search(file.read(_HEAD_BYTES)) is not None
 
 
 def _collect(source: Source, path: Path, defaults: dict[str, dict[str, Any]]) -> Iterator[Dropped]:
@@ -310,7 +331,12 @@ def _no_reader(source: Source, path: Path) -> Dropped:
 
 
 def _relative(source: Source, path: Path) -> str:
-    return path.relative_to(source.root).as_posix()
+    return _shown(path.relative_to(source.root).as_posix())
+
+
+def _shown(name: str) -> str:
+    """A file's name as text: bytes that are not UTF-8 as `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _join(label: str, name: str) -> str:
