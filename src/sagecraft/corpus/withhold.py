@@ -9,18 +9,20 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import fnmatch
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest, keyed_hash
 from sagecraft.corpus.documents import Shards, read_documents
 from sagecraft.errors import UserError
 
-VERSION = 2
+VERSION = 3
 TRAINING = "training"
 WITHHELD = "withheld"
 #: Documents in a Parquet file, as ingest writes them.
@@ -67,6 +69,12 @@ class WithholdConfig(BaseModel):
     min_withheld: int = Field(
         default=1, ge=0, description="fewest withheld documents; without any, nothing can be measured. 0 allows none"
     )
+
+    @model_validator(mode="after")
+    def _check_years(self) -> Self:
+        if self.years is not None and self.years[0] > self.years[1]:
+            raise ValueError(f"years: first and last in this order, not {list(self.years)}")
+        return self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +130,10 @@ def _decide(config: WithholdConfig, inputs: Mapping[str, Path]) -> tuple[int, di
     """The rules that see one document at a time, and the keyed draw."""
     source = inputs["documents"]
     patterns = [*config.ids, *(_listed(inputs["file"]) if "file" in inputs else [])]
+    by_id, by_category = _Patterns(patterns), _Patterns(config.categories)
     decisions: dict[str, _Decision] = {}
     ids: list[str] = []
+    has_years = False
     categories: set[str] = set()
     open_ids: list[str] = []
     matched: set[str] = set()
@@ -131,8 +141,10 @@ def _decide(config: WithholdConfig, inputs: Mapping[str, Path]) -> tuple[int, di
     for document in read_documents(source):
         ids.append(document.id)
         categories.update(document.categories)
-        hit = [pattern for pattern in patterns if _matches(document.id, pattern)]
-        filed = [pattern for pattern in config.categories if any(_matches(c, pattern) for c in document.categories)]
+        hit = by_id.of(document.id)
+        filed = list(dict.fromkeys(pattern for each in document.categories for pattern in by_category.of(each)))
+        in_years = bool(config.years and document.year and config.years[0] <= document.year <= config.years[1])
+        has_years = has_years or in_years
         matched.update(hit)
         filed_under.update(filed)
         if hit:
@@ -141,12 +153,16 @@ def _decide(config: WithholdConfig, inputs: Mapping[str, Path]) -> tuple[int, di
             decisions[document.id] = _Decision("flagged")
         elif filed:
             decisions[document.id] = _Decision("categories", filed[0])
-        elif config.years and document.year and config.years[0] <= document.year <= config.years[1]:
+        elif in_years:
             decisions[document.id] = _Decision("years", str(document.year))
         elif document.withheld is None or not config.flagged:
             open_ids.append(document.id)
     _all_matched("ids", patterns, matched, ids, source)
     _all_matched("categories", config.categories, filed_under, categories, source)
+    if config.years is not None and not has_years:
+        raise UserError(
+            f"withhold.years: no document of {source} states a year from {config.years[0]} to {config.years[1]}"
+        )
     for identifier in _draw(open_ids, config.fraction, config.seed):
         decisions[identifier] = _Decision("fraction")
     return len(ids), decisions
@@ -154,7 +170,11 @@ def _decide(config: WithholdConfig, inputs: Mapping[str, Path]) -> tuple[int, di
 
 def _listed(path: Path) -> list[str]:
     """Patterns of a file, one a line; only a whole line is a remark, since identifiers hold `#`."""
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"withhold.file: {path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -162,14 +182,27 @@ def _all_matched(key: str, patterns: list[str], matched: set[str], names: Iterab
     """A pattern without a match is a withheld document that is trained on."""
     for pattern in patterns:
         if pattern not in matched:
-            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)
+            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.3)
             hint = f"; the nearest is {near[0]!r}" if near else ""
             raise UserError(f"withhold.{key}: {pattern!r} matches no document of {source}{hint}")
 
 
-def _matches(identifier: str, pattern: str) -> bool:
-    # An identifier may hold brackets, which are signs of a pattern: equal strings match in any case.
-    return identifier == pattern or fnmatch.fnmatchcase(identifier, pattern)
+class _Patterns:
+    """Names and patterns of names. A list of 10,000 plain names costs a look-up a document, and no comparisons."""
+
+    def __init__(self, patterns: list[str]) -> None:
+        # An identifier may hold brackets, which are signs of a pattern: equal strings match in any case.
+        self._plain = set(patterns)
+        self._wild = [
+            (pattern, re.compile(fnmatch.translate(pattern)))
+            for pattern in patterns
+            if any(c in pattern for c in "*?[")
+        ]
+
+    def of(self, name: str) -> list[str]:
+        """The patterns that a name matches, itself first."""
+        same = [name] if name in self._plain else []
+        return same + [pattern for pattern, form in self._wild if pattern != name and form.match(name)]
 
 
 def _draw(ids: list[str], fraction: float, seed: int) -> list[str]:

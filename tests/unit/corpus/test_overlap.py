@@ -30,6 +30,17 @@ def test_shingles_share_of_the_smaller_text():
     assert index.nearest("nothing in common here") == ("", 0.0)
 
 
+def test_texts_may_be_added_after_a_search():
+    index = ShingleIndex(n=3)
+    index.add("one", "a b c d e")
+    assert index.nearest("v w x y z")[1] == 0.0
+    index.add("two", "v w x y z")
+    assert index.nearest("v w x y z") == ("two", 1.0)
+    assert index.nearest("a b c d e") == ("one", 1.0)
+    index.add("none", "")
+    assert index.nearest("") == ("", 0.0)
+
+
 ITEMS = [
     {
         "id": "w",

@@ -1,10 +1,11 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 
 from sagecraft.artifact import load
 from sagecraft.corpus.documents import Document, read_documents, write_documents
-from sagecraft.corpus.withhold import WithholdConfig, run
+from sagecraft.corpus.withhold import WithholdConfig, _Patterns, run
 from sagecraft.errors import UserError
 
 
@@ -127,6 +128,28 @@ def test_categories_and_years(tmp_path):
     assert rules == {"x": ("categories", "*.CO"), "y": ("years", "2024"), "z": ("years", "2025")}
     with pytest.raises(UserError, match=r"withhold\.categories: 'astro-ph.EP' matches no.*'astro-ph.GA'"):
         withhold(tmp_path, rows, categories=["astro-ph.EP"], name="again")
+
+
+def test_a_list_of_another_editor_and_years_that_match_nothing(tmp_path):
+    listed = tmp_path / "reviews.txt"
+    listed.write_bytes("\ufeffb/3\r\n# a remark\r\nb/[45]\r\n".encode())
+    assert set(withhold(tmp_path, file=listed, flagged=False)[1]) == {"b/3", "b/4", "b/5"}
+    listed.write_bytes(b"caf\xe9\n")
+    with pytest.raises(UserError, match=r"withhold\.file: .*not UTF-8"):
+        withhold(tmp_path, file=listed, name="again")
+    with pytest.raises(ValidationError, match=r"first and last in this order, not \[2024, 2020\]"):
+        WithholdConfig(years=(2024, 2020))
+    with pytest.raises(UserError, match=r"withhold\.years: no document of .* from 2030 to 2031"):
+        withhold(tmp_path, years=(2030, 2031), name="years")
+
+
+def test_many_plain_names_cost_no_comparisons():
+    patterns = _Patterns([f"paper-{n}" for n in range(5000)] + ["x[1]", "r*"])
+    assert len(patterns._wild) == 2
+    assert patterns.of("paper-17") == ["paper-17"]
+    assert patterns.of("x[1]") == ["x[1]"]
+    assert patterns.of("x1") == ["x[1]"]
+    assert patterns.of("review\n2") == ["r*"]
 
 
 def test_another_version_of_a_withheld_paper_goes_with_it(tmp_path):
