@@ -42,13 +42,13 @@ class LossConfig(BaseModel):
     max_loss: float | None = Field(
         default=None,
         gt=0.0,
-        description="drop what the model finds more surprising, in nats per token; prose has 2.5 to 4 under a model of "
-        "0.1 to 1 B parameters, damaged text over 6. Reported only by default",
+        description="drop what the model finds more surprising, in nats per token. Under SmolLM2-135M textbook chapters had 2.3 "
+        "to 2.8, abstracts 2.5 to 4.2, shuffled words and random letters over 6. Reported only by default",
     )
     min_loss: float | None = Field(
         default=None,
         ge=0.0,
-        description="drop what it finds less surprising: text that it knows by heart or that repeats",
+        description="drop what it finds less surprising: text that it knows by heart or that repeats (a loop had 0.3)",
     )
 
     @model_validator(mode="after")

@@ -42,6 +42,8 @@ _UNSPACED = re.compile("[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3
 _CHARACTERS_PER_WORD = 2
 #: A line of so many words is no entry of a menu.
 _SENTENCE_WORDS = 10
+#: Odd, so that multiplying loses no bits.
+_FACTOR = np.array(0x9E3779B97F4A7C15, dtype=np.uint64)
 #: Words of a run that a healthy text hardly ever says twice, and of one that nothing should be made of.
 _LONG_RUN, _SHORT_RUN = 10, 3
 
@@ -87,9 +89,8 @@ class Prose:
 
     @cached_property
     def numbers(self) -> npt.NDArray[np.uint64]:
-        """A number for each word, the same for the same word."""
-        known: dict[str, int] = {}
-        return np.array([known.setdefault(word, len(known)) for word in self.words], dtype=np.uint64)
+        """A number for each word, the same for the same word; another one in the next process."""
+        return np.fromiter(map(hash, self.words), dtype=np.int64, count=len(self.words)).view(np.uint64)
 
     @cached_property
     def language(self) -> str:
@@ -202,11 +203,11 @@ def duplicate_line_share(prose: Prose) -> float | None:
 
 def _runs(numbers: npt.NDArray[np.uint64], length: int) -> npt.NDArray[np.uint64]:
     """A number for each run of words, ascending: the same for the same words in the same order."""
-    size = len(numbers) - length + 1
-    keys = numbers[:size].copy()
-    for place in range(1, length):
-        keys *= np.uint64(0x9E3779B97F4A7C15)  # odd, so that no factor loses bits; overflow is meant
-        keys += numbers[place : place + size]
+    keys, covered = numbers, 1
+    while covered < length:
+        step = min(covered, length - covered)  # a run of eight from two of four, one of ten from two of eight
+        keys = keys[:-step] * _FACTOR**step + keys[step:]  # a polynomial of the words; overflow is meant
+        covered += step
     keys.sort()
     return keys
 
@@ -224,8 +225,10 @@ def top_ngram_share(prose: Prose) -> float | None:
     if len(prose.words) < _LEAST_WORDS:
         return None
     runs = _runs(prose.numbers, _SHORT_RUN)
-    edges = np.flatnonzero(runs[1:] != runs[:-1])
-    longest = int(np.diff(edges, prepend=-1, append=len(runs) - 1).max())
+    edges = np.flatnonzero(runs[1:] != runs[:-1])  # the last places of all runs but the greatest
+    if len(edges) == 0:
+        return 1.0
+    longest = int(max(edges[0] + 1, len(runs) - 1 - edges[-1], (edges[1:] - edges[:-1]).max(initial=0)))
     return min(1.0, _SHORT_RUN * longest / len(prose.words)) if longest > 1 else 0.0
 
 

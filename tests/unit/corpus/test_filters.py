@@ -1,11 +1,13 @@
 """Filters: good text of every kind passes, bad text falls by the rule that is meant for it."""
 
 import json
+from collections import Counter
 
 import pytest
 from pydantic import ValidationError
 
 from languages import SENTENCES
+from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.clean import clean
 from sagecraft.corpus.documents import Document
 from sagecraft.corpus.facts import facts_of
@@ -165,6 +167,18 @@ def test_shares_of_a_known_text():
     top = " ".join(["one two three"] * 5 + [f"w{n}" for n in range(35)])
     assert measure_all(Prose(top))["top_ngram_share"] == pytest.approx(15 / 50)
     assert measure_all(Prose("a " * 50 + "b" * 200))["top_ngram_share"] == 1.0
+
+
+def test_shares_of_runs_against_counting():
+    for number in range(150):
+        size = 40 + keyed_hash(number, "size") % 300
+        letters = "abcdefgh"[: 1 + number % 8]
+        words = [letters[keyed_hash(number, place) % len(letters)] for place in range(size)]
+        prose = Prose(" ".join(words))
+        tens = Counter(tuple(words[place : place + 10]) for place in range(size - 9))
+        most = max(Counter(tuple(words[place : place + 3]) for place in range(size - 2)).values())
+        assert MEASURES["duplicate_ngram_share"].of(prose) == (size - 9 - len(tens)) / (size - 9)
+        assert MEASURES["top_ngram_share"].of(prose) == (min(1.0, 3 * most / size) if most > 1 else 0.0)
 
 
 def test_words_of_scripts_without_spaces():
