@@ -299,8 +299,15 @@ def _rows(
         if number in skipped:
             yield Dropped(name, planned.source.location(item.path), skipped[number].reason, skipped[number].detail)
             continue
+        is_empty = True
         try:
-            yield from read_item(planned.source, item, planned.defaults, scratch, watch.alive)
+            for row in read_item(planned.source, item, planned.defaults, scratch, watch.alive):
+                is_empty = False
+                yield row
+            if is_empty:
+                yield Dropped(
+                    name, planned.source.location(item.path), "no-documents", "it holds none: no rows, no files"
+                )
         except SagecraftError:
             raise
         except Exception as error:

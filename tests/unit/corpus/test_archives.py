@@ -257,3 +257,12 @@ def test_first_bytes_tell_what_a_file_is(tmp_path):
     ):
         file.write_bytes(content)
         assert sniff(file) == kind
+
+
+def test_a_file_of_no_documents_is_named(tmp_path):
+    files = {"a.zip": zip_bytes({"picture.png": b"x"}), "b.jsonl": b"\n\n", "c.jsonl.gz": gzip.compress(b"\n")}
+    found, dropped = ingest(tmp_path, files | {"good.txt": b"some words"})
+    assert set(found) == {"lit/good"}
+    assert {name: row.reason for name, row in dropped.items()} == dict.fromkeys(
+        ("lit/a", "lit/b", "lit/c"), "no-documents"
+    )
