@@ -154,9 +154,9 @@ class _Probes:
         words: list[str] | None = None
         for length in sorted(self._owners, reverse=True):
             shingles, _ = shingle_hashes(hashes, bounds, length)
-            hashes = self._hashes[length]
+            table = self._hashes[length]
             # `isin` would sort what is looked for again for every text: 140 ms with 10,000 questions, and this takes 0.4.
-            if not (hashes[np.minimum(np.searchsorted(hashes, shingles), len(hashes) - 1)] == shingles).any():
+            if not (table[np.minimum(np.searchsorted(table, shingles), len(table) - 1)] == shingles).any():
                 continue
             words = words_of(text) if words is None else words
             self._count(words, length, found)

@@ -97,6 +97,13 @@ def test_short_questions_must_agree_whole():
     assert leak_report([tiny], [Document(id="d", text="Who found Vela? Large and Vaughan.")])
 
 
+def test_questions_of_all_lengths_are_looked_for_in_one_text():
+    short = {"id": "s", "question": "Who found the Crab pulsar?", "A": "Staelin", "answer": "A", "kind": "taught"}
+    text = f"{WORDS} who found the crab pulsar {WORDS}"
+    assert [hit.item for hit in Leaks([*ITEMS, short]).find(text)] == ["s"]
+    assert [hit.item for hit in Leaks([*ITEMS, short]).find(f"{text} {ITEMS[0]['question']}")] == ["w", "s"]
+
+
 def test_untaught():
     assert untaught(ITEMS, [Document(id="d", text=ITEMS[0]["support"])]) == ["t"]
     assert untaught(ITEMS, [Document(id="d", text=f"So: {ITEMS[1]['support']}")]) == []
