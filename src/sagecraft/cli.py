@@ -379,14 +379,19 @@ def _switch(value: str) -> Any:
 
 
 def _finish(manifest: Any, out: Path, json: bool) -> None:
-    """Says what was made and where."""
+    """Says what was made and where, and why anything was left out."""
+    from sagecraft.show import said
+
     if json:
         console.emit({"out": str(out), "kind": manifest.kind, "stats": manifest.stats})
         return
     for key, value in manifest.stats.items():
         if isinstance(value, str | int | float | bool):
             console.say(f"  {key}: {value}")
-    console.say(f"{manifest.kind} in {out}", style="bold")
+        elif key in ("dropped", "dropped_by_reason") and value:
+            console.say(f"    {said(value)}")
+    page = out / "report.html"
+    console.say(f"{manifest.kind} in {out}{f', report in {page}' if page.is_file() else ''}", style="bold")
 
 
 if __name__ == "__main__":

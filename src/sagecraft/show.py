@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
 
+#: Entries of a count by name that are shown; `--json` has all.
+_ENTRIES = 8
+#: Longer texts are folded, or the table is as wide as they are.
+_TEXT_WIDTH = 110
+#: Rows of these are shown, where an artifact has them.
+_ROWS = ("conversations.jsonl", "items.jsonl", "hits.jsonl", "files/metadata.jsonl", "log.jsonl")
 #: Background colours of neighbouring documents in a row.
 _COLOURS = ("on grey19", "on dark_blue", "on dark_green", "on purple4", "on grey30")
 
@@ -28,17 +35,49 @@ def show(path: Path, count: int, as_json: bool) -> None:
         console.emit(manifest.model_dump(mode="json"))
         return
     console.out.print(Text(f"{path}: {manifest.kind}, made by {manifest.stage}", style="bold"))
-    rows = [[key, json.dumps(value, ensure_ascii=False)] for key, value in manifest.stats.items()]
+    rows = [[key, said(value)] for key, value in manifest.stats.items()]
     rows += [[f"from {name}", digest[:12]] for name, digest in manifest.inputs.items()]
     console.table("", ["", ""], rows)
+    if (path / "report.html").is_file():
+        console.out.print(f"report: {path / 'report.html'}", markup=False)
     if manifest.kind == "tokens":
         _tokens(path, count, manifest)
     elif manifest.kind == "documents":
         _documents(path, count)
-    else:
-        for name in ("conversations.jsonl", "items.jsonl", "files/metadata.jsonl", "log.jsonl"):
-            if (path / name).is_file():
-                _rows(path / name, count)
+    for name in _ROWS:
+        if (path / name).is_file():
+            _rows(path / name, count)
+
+
+def said(value: Any) -> str:
+    """A figure of a manifest as a person reads it: the largest of many counts, a line for each name with figures of its own."""
+    if not isinstance(value, dict):
+        return "\n".join(textwrap.wrap(_plain(value), _TEXT_WIDTH))
+    nested = any(isinstance(inner, dict) for inner in value.values())
+    entries = sorted(value.items(), key=lambda entry: -_size(entry[1]))
+    parts = [f"{name}: {_plain(inner)}" if nested else f"{name} {_plain(inner)}" for name, inner in entries[:_ENTRIES]]
+    parts += [f"and {len(entries) - _ENTRIES} more (--json)"] if len(entries) > _ENTRIES else []
+    return ("\n" if nested else ", ").join(parts) or "none"
+
+
+def _size(value: Any) -> float:
+    """By what names are ordered: their count, or the documents that they count; else as they stand."""
+    size = value.get("documents", 0) if isinstance(value, dict) else value
+    return size if isinstance(size, int | float) else 0
+
+
+def _plain(value: Any) -> str:
+    """On one line; of figures that hold figures only the outer ones."""
+    if isinstance(value, dict):
+        inner = [f"{name} {_plain(each)}" for name, each in value.items() if not isinstance(each, dict)]
+        return ", ".join(inner) or ", ".join(value) or "none"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_plain(each) for each in value)}]"
+    if isinstance(value, float):
+        return console.number(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _rows(path: Path, count: int) -> None:

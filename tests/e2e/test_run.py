@@ -211,3 +211,10 @@ def test_show_colours_what_is_learned(finished: Path) -> None:
         assert step.split("-")[0] in done.stdout
     value = json.loads(sagecraft("show", str(finished / "pack"), "--json").stdout)
     assert value["kind"] == "tokens"
+
+
+def test_show_is_read_by_a_person(finished: Path) -> None:
+    mix, report = (sagecraft("show", str(finished / step)).stdout for step in ("mix", "report"))
+    assert "{" not in mix + report
+    assert f"report: {finished / 'mix/report.html'}" in mix
+    assert max(len(line) for line in report.splitlines()) < 180
