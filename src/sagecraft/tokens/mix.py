@@ -233,6 +233,12 @@ def _budgets(config: MixConfig, domain: Sequence[Entry]) -> dict[str, int]:
             )
     planned = sum(budgets.values())
     scale = 1.0 if config.max_tokens is None or planned <= config.max_tokens else config.max_tokens / planned
+    if scale < 1.0 and config.sources:
+        starved = [name for name, budget in budgets.items() if not budget]
+        console.warn(
+            f"mix: its sources ask for {planned:,.0f} tokens and mix.max_tokens is {config.max_tokens:,}; each gets {scale:.0%} "
+            f"of what it asks for{''.join(f', and {name} nothing' for name in starved)}"
+        )
     return {name: max(1, round(scale * budget)) for name, budget in budgets.items()}
 
 

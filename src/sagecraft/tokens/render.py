@@ -61,4 +61,9 @@ def run(config: RenderConfig, inputs: Mapping[str, Path], out: Path) -> Manifest
             f"  {len(items):,} conversations, {build.stats['num_tokens']:,} tokens, "
             f"{build.stats['num_learned']:,} of them learned"
         )
+        if too_long:
+            console.warn(
+                f"{len(too_long):,} more are longer than render.sequence_length ({config.sequence_length:,} tokens) and are "
+                "left out; dropped.jsonl names them"
+            )
     return build.manifest

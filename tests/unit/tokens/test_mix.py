@@ -71,6 +71,17 @@ def test_a_weight_repeats_a_source_no_more_than_it_may(capsys):
     assert "passes over it" in capsys.readouterr().err
 
 
+def test_a_budget_that_leaves_a_source_nothing_says_so(capsys):
+    sources = [MixSource(name="book", match="*", epochs=2), MixSource(name="notes", match="*", weight=1)]
+    domain = [*entries("book", [10] * 20), *entries("notes", [10] * 20)]
+    taken = choose(MixConfig(sources=sources, general_share=0.0, max_tokens=100), domain, [])
+    assert totals(taken) == {"book": 100}
+    said = " ".join(capsys.readouterr().err.split())
+    assert "ask for 400 tokens and mix.max_tokens is 100; each gets 25% of what it asks for, and notes nothing" in said
+    choose(MixConfig(sources=sources, general_share=0.0, max_tokens=1000), domain, [])
+    assert capsys.readouterr().err == ""
+
+
 def test_balance_moves_topics_towards_the_target_and_says_by_how_much():
     domain = [*entries("domain", [10] * 80, "suns", name="a"), *entries("domain", [10] * 20, "dust", name="b")]
     balance = BalanceConfig(by="topic", target={"dust": 0.5})
