@@ -23,7 +23,7 @@ from sagecraft.errors import UserError
 from sagecraft.evaluation.evaluate import EvaluateConfig
 from sagecraft.evaluation.tasks import read_task
 from sagecraft.lock import locked
-from sagecraft.models.config import read_config
+from sagecraft.models.config import check_context, read_config
 from sagecraft.models.fetch import FetchConfig, find
 from sagecraft.models.tensors import list_tensors
 from sagecraft.recipe import Recipe, resolve
@@ -91,6 +91,7 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
     if local is not None and local.is_dir():
         base = local
         _check(lambda: _read_headers(local), "base.name", faults)
+        faults += [] if faults else _too_long_rows(recipe, local)
     else:
         # a GGUF file may stand beside the recipe, as every other file
         name = str(local) if local is not None and local.suffix == ".gguf" else recipe.base.name
@@ -258,6 +259,22 @@ def _read_headers(folder: Path) -> None:
     list_tensors(folder)
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"{folder}: no tokenizer.json; a model folder needs its tokenizer")
+
+
+def _too_long_rows(recipe: Recipe, base: Path) -> list[str]:
+    """Settings that ask for more tokens in a row than the base model reads; the models made from it read as many."""
+    wanted = {
+        "pack.sequence_length": recipe.pack and recipe.pack.sequence_length,
+        "render.sequence_length": recipe.render and recipe.render.sequence_length,
+        "evaluate.perplexity_window": recipe.evaluate and recipe.evaluate.perplexity_window,
+    }
+    faults: list[str] = []
+    for key, num_tokens in wanted.items():
+        try:
+            check_context(base, num_tokens or 0, key)
+        except UserError as error:
+            faults.append(str(error))
+    return faults
 
 
 def _measured_and_trained_on(recipe: Recipe, folder: Path) -> list[str]:

@@ -172,7 +172,12 @@ def test_files_are_read_before_anything_starts(tmp_path: Path, monkeypatch: pyte
             plan_steps(load_recipe(Path("recipes/quickstart.yaml"), changes), Path("recipes"))
         return str(caught.value)
 
-    assert len(found().splitlines()) == 2
+    assert [line.split(":")[0] for line in found().splitlines()] == [
+        "evaluate.perplexity_window", "evaluate.task", "general.chat",
+    ]  # fmt: skip
+    assert "1,024 tokens are more than the context" in found()
+    changes.append("pack.sequence_length=513")
+    assert found().startswith("pack.sequence_length: 513 tokens are more than the context")
     assert "evaluate.task: " in found()
     assert "general.chat: " in found()
     (model / "tokenizer.json").unlink()
