@@ -24,7 +24,8 @@ def test_the_article_without_the_page_around_it(tmp_path):
 def test_blocks(tmp_path):
     body = """<p>One <b>bold</b> and <em> slanted </em>word, H<sub>2</sub>O, 10<sup>−5</sup>, the 1<sup>st</sup>.<br>Two</p>
     <ul><li>a<ol><li>b</li><li>c</li></ol></li><li><p>d</p><p>e</p></li></ul>
-    <blockquote><p>Quote</p></blockquote><pre>x = 1\n  y</pre><dl><dt>parsec</dt><dd>3.26 light-years</dd></dl>"""
+    <blockquote><p>Quote</p></blockquote><pre>x = 1\n  y</pre><dl><dt>parsec</dt><dd>3.26 light-years</dd>
+    <dt>Author:</dt><dd>A. Writer</dd></dl>"""
     assert text(tmp_path, body).split("\n\n") == [
         "One **bold** and *slanted* word, H$_{2}$O, 10$^{-5}$, the 1st.\nTwo",
         "- a",
@@ -33,6 +34,7 @@ def test_blocks(tmp_path):
         "> Quote",
         "```\nx = 1\n  y\n```",
         "**parsec**: 3.26 light-years",
+        "**Author**: A. Writer",
     ]
 
 

@@ -312,7 +312,7 @@ class _Walker:
                 if lone:
                     self.out.display(lone.group(1) + lone.group(2))
                 else:
-                    self.out.block(f"**{term.strip('*')}**: {meaning}" if term else meaning)
+                    self.out.block(f"**{term.strip('*').rstrip(':')}**: {meaning}" if term else meaning)
                 term = ""
 
     @staticmethod
