@@ -19,13 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.corpus.documents import Document, Dropped, Shards, read_documents
+from sagecraft.corpus.overlap import MIN_SHARE, NGRAM_WORDS
 from sagecraft.errors import UserError
-from sagecraft.evaluation.leaks import NGRAM_WORDS, read_leaks
 
 if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Hit, Leaks
 
-VERSION = 1
+VERSION = 2
 HITS = "hits.jsonl"
 _SHARD_DOCUMENTS = 2000
 _SHOWN = 50
@@ -44,8 +44,15 @@ class DecontaminateConfig(BaseModel):
         default=NGRAM_WORDS,
         ge=5,
         le=50,
-        description="words that must agree in a row; eight words of a question do not meet by chance, and thirteen would "
-        "miss most questions, which are shorter. A shorter question must agree whole",
+        description="words that must agree in a row; thirteen would miss most questions, which are shorter. A shorter "
+        "question must agree whole",
+    )
+    min_share: float = Field(
+        default=MIN_SHARE,
+        ge=0.0,
+        le=1.0,
+        description="share of a question's words that such runs must cover in one place, unless thirteen agree in a row; "
+        "single runs of eight are mostly phrases that questions and textbooks have in common",
     )
     remove: Literal["paragraph", "document", "nothing"] = Field(
         default="paragraph", description="what goes where a hit is; `nothing` only reports"
@@ -64,12 +71,14 @@ def run(config: DecontaminateConfig, inputs: Mapping[str, Path], out: Path) -> M
         UserError: no benchmark, or nothing is left.
     """
     benchmarks = {name: path for name, path in sorted(inputs.items()) if name.startswith("benchmark")}
+    from sagecraft.evaluation.leaks import read_leaks
+
     if not benchmarks:
         raise UserError("decontaminate: no file of questions; name one in decontaminate.benchmarks")
     with artifact.build(
         out, kind="documents", stage="decontaminate", version=VERSION, config=config, inputs=inputs
     ) as build:
-        leaks = read_leaks(list(benchmarks.values()), config.ngram_words)
+        leaks = read_leaks(list(benchmarks.values()), config.ngram_words, config.min_share)
         shards = Shards(build.path, _SHARD_DOCUMENTS)
         rows: list[dict[str, Any]] = []
         counts: Counter[str] = Counter()
@@ -107,8 +116,11 @@ def _cleaned(
     if remove == "paragraph":
         pieces = _BORDER.split(document.text)
         bad = {number for number in range(0, len(pieces), 2) if leaks.find(pieces[number])}
+        for number in range(0, len(pieces) - 2, 2):
+            if not bad & {number, number + 2} and leaks.find("".join(pieces[number : number + 3])):
+                bad |= {number, number + 2}  # it runs over the border
         text = "".join(piece for number, piece in enumerate(pieces) if number not in bad and number - 1 not in bad)
-        # A hit that runs over the border of two paragraphs is in neither of them.
+        # What is left of a document may be a question still, cut into many paragraphs.
         if text.strip() and not leaks.find(text):
             return dataclasses.replace(document, text=text.rstrip("\n")), [_row(hit, "paragraph") for hit in hits]
     detail = f"{len(hits)} hits, the first of item {hits[0].item}: “{hits[0].document_text[:160]}”"

@@ -6,21 +6,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sagecraft.corpus.overlap import Leaks
+from sagecraft.corpus.overlap import MIN_SHARE, NGRAM_WORDS, Leaks
 from sagecraft.evaluation.tasks import read_task
 
-#: Words that must agree in a row: eight words of a question do not meet by chance, and thirteen would miss most
-#: questions, which are shorter.
-NGRAM_WORDS = 8
 
-
-def read_leaks(paths: Sequence[Path], ngram_words: int = NGRAM_WORDS) -> Leaks:
+def read_leaks(paths: Sequence[Path], ngram_words: int = NGRAM_WORDS, min_share: float = MIN_SHARE) -> Leaks:
     """What to look for, from files of questions in any form that evaluation reads.
 
     Raises:
         UserError: a file that holds no questions.
     """
-    return Leaks((row for path in paths for row in _items(path)), ngram_words)
+    return Leaks((row for path in paths for row in _items(path)), ngram_words, min_share)
 
 
 def _items(path: Path) -> Iterator[dict[str, Any]]:

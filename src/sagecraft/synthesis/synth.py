@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Leaks
     from sagecraft.synthesis.pairs import Pair
 
-VERSION = 3
+VERSION = 4
 
 Kind = Literal[
     "definition", "term", "number", "cause", "comparison", "event", "person", "method", "purpose", "equation", "relation",
@@ -168,7 +168,7 @@ def _general(
     for row in rows:
         if wanted <= 0:
             return
-        text = "\n".join(message.content for message in row.messages)
+        text = "\n".join(part for message in row.messages for part in (message.thinking, message.content) if part)
         hits = leaks.find(text) if leaks is not None else []
         if hits:
             found = {"item": hits[0].item, "item_text": hits[0].item_text, "reason": IN_BENCHMARK}

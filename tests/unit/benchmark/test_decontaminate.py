@@ -67,6 +67,12 @@ def test_a_hit_over_a_border_and_a_document_of_nothing_else_are_dropped(tmp_path
     }
 
 
+def test_of_a_hit_over_a_border_both_paragraphs_go_and_no_more(tmp_path, task):
+    broken = ASKED.replace("oxygen ", "oxygen\n\n")
+    _, kept, _ = decontaminate(tmp_path, task, f"{CLEAN}\n\n{broken}\n\n{LAST}")
+    assert kept == {"d0": f"{CLEAN}\n\n{LAST}"}
+
+
 def test_what_goes_is_the_users_to_say(tmp_path, task):
     text = f"{CLEAN}\n\n{ASKED}"
     _, kept, hits = decontaminate(tmp_path, task, text, remove="nothing")

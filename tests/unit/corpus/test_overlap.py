@@ -89,12 +89,47 @@ def test_words_that_a_taught_question_takes_from_its_support_are_no_leak():
 
 def test_short_questions_must_agree_whole():
     item = {"id": "s", "question": "Who found the Crab pulsar?", "A": "Staelin", "answer": "A", "kind": "taught"}
-    assert leak_report([item], [Document(id="d", text="who found the crab pulsar staelin")])[0].num_ngrams == 2
+    assert leak_report([item], [Document(id="d", text="who found the crab pulsar staelin")])[0].num_ngrams == 1
     assert leak_report([item], [Document(id="d", text="who found the crab pulsar first")])[0].num_ngrams == 1
     assert leak_report([item], [Document(id="d", text="who found the vela pulsar first")]) == []
     tiny = {"id": "t", "question": "Who found Vela?", "A": "Large and Vaughan", "answer": "A", "kind": "taught"}
     assert leak_report([tiny], [Document(id="d", text="who found vela is not known")]) == []
     assert leak_report([tiny], [Document(id="d", text="Who found Vela? Large and Vaughan.")])
+
+
+LONG = {
+    "id": "l",
+    "kind": "withheld",
+    "question": "A telescope of two metres stands on a mountain in Chile at night. What is the magnitude of the faintest "
+    "star that it can see in one hour?",
+    "A": "25",
+    "answer": "A",
+}
+
+
+def test_one_phrase_of_a_long_question_is_no_leak_and_thirteen_words_are():
+    assert Leaks([LONG]).find("Tell me what is the magnitude of the faintest star in this field.") == []
+    assert Leaks([LONG], min_share=0.1).find("Tell me what is the magnitude of the faintest star in this field.")
+    thirteen = "stands on a mountain in chile at night what is the magnitude of"
+    assert len(words_of(thirteen)) == 13
+    assert Leaks([LONG]).find(f"It {thirteen} nothing")
+    assert Leaks([LONG]).find(f"It {thirteen.removeprefix('stands ')} nothing") == []
+
+
+def test_pieces_of_a_question_count_where_they_stand_together():
+    first, last = "A telescope of two metres stands on a mountain", "the faintest star that it can see in one hour"
+    assert Leaks([LONG]).find(f"{first}, as we said; and {last}.")
+    assert Leaks([LONG]).find(f"{first}. {WORDS * 4}. {last}.") == []
+
+
+def test_what_many_questions_ask_is_a_phrase():
+    whole = "Which of the following statements is true?"
+    items = [{"id": str(n), "question": whole, "A": f"answer {n} of them", "answer": "A"} for n in range(3)]
+    items += [{"id": f"x{n}", "question": f"{whole} Think of {n} stars.", "A": "one", "answer": "A"} for n in range(3)]
+    assert Leaks(items).find("which of the following statements is true") == []
+    assert [hit.item for hit in Leaks(items).find(f"{whole} Answer 1 of them.")] == ["1"]
+    twice = [LONG, LONG | {"id": "l2"}, LONG | {"id": "l3"}]
+    assert len(Leaks(twice).find(LONG["question"])) == 3
 
 
 def test_questions_of_all_lengths_are_looked_for_in_one_text():
