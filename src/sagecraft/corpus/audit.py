@@ -5,7 +5,6 @@ Counts only, so memory does not grow with the corpus but with the number of its 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any
 
@@ -19,8 +18,8 @@ CHARS_PER_TOKEN = 4.3
 _STATED_GROUPS = 200
 _SAMPLES_PER_REASON = 5
 _SAMPLE_CHARS = 500
-#: Bins of lengths: five a decade.
-_BINS_PER_DECADE = 5
+#: Bins of lengths: five a decade, evenly on a logarithmic scale and in round numbers. Of 10 to 99 words they start here.
+_BIN_STARTS = (10, 16, 25, 40, 63)
 NONE_STATED = "none stated"
 #: What may be done with a licence, in the order in which it is shown.
 FREE, LIMITED, TRAIN_ONLY, SILENT = (
@@ -184,9 +183,13 @@ def use_of(license_name: str) -> str:
 
 def length_bin(num_words: int) -> int:
     """The bin of a length, five a decade: 0 for one word, 5 for ten."""
-    return math.floor(_BINS_PER_DECADE * math.log10(max(num_words, 1)) + 1e-9)
+    number = len(_BIN_STARTS) * (len(str(max(num_words, 1))) - 1)
+    while bin_start(number + 1) <= num_words:
+        number += 1
+    return number
 
 
 def bin_start(number: int) -> int:
     """The least number of words of a bin."""
-    return math.ceil(10 ** (number / _BINS_PER_DECADE) - 1e-6)
+    decade, step = divmod(number, len(_BIN_STARTS))
+    return -(-_BIN_STARTS[step] * int(10**decade) // 10)  # rounded up

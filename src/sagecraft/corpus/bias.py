@@ -70,9 +70,7 @@ def _size(audit: Audit) -> str:
 
 def _concentration(audit: Audit, kind: str, plural: str) -> str:
     names = audit.largest(kind)
-    groups = audit.groups[kind]
-    none = groups[NONE_STATED].documents / audit.num_documents if NONE_STATED in groups else 0.0
-    silent = f" {percent(none)} of the documents state none." if none else ""
+    silent = _silent(audit, kind)
     if len(names) < 2:
         return "" if kind == "source" or not names else f"All that state a {kind} are of {names[0]}.{silent}"
     first = [f"{name} ({percent(audit.share_of_words(kind, name))})" for name in names[:3]]
@@ -80,15 +78,22 @@ def _concentration(audit: Audit, kind: str, plural: str) -> str:
     return f"Most words come from the {plural} {listed(first)}{rest}.{silent}"
 
 
+def _silent(audit: Audit, kind: str) -> str:
+    """How much states nothing: few documents may be many words."""
+    group = audit.groups[kind].get(NONE_STATED)
+    if group is None:
+        return ""
+    documents, words = percent(group.documents / audit.num_documents), percent(audit.share_of_words(kind, NONE_STATED))
+    return f" {documents} of the documents, with {words} of the words, state no {kind}."
+
+
 def _years(audit: Audit) -> str:
     years = audit.years()
     if not years:
         return "No document states its year."
     documents = {year: audit.groups["year"][str(year)].documents for year in years}
-    total = sum(documents.values())
     low, middle, high = (_quantile(documents, share) for share in (0.05, 0.5, 0.95))
-    none = audit.num_documents - total
-    silent = f" {percent(none / audit.num_documents)} of the documents state no year." if none else ""
+    silent = _silent(audit, "year")
     if low == high:
         return f"Of those with a year, nearly all are of {middle}.{silent}"
     return f"Of those with a year, half are of {middle} or later; nine in ten lie within {low} to {high}.{silent}"

@@ -264,11 +264,11 @@ def _reading(page: Page, audit: Audit) -> None:
         page.table(["resolved", "", "share"], rows)
     if totals["kept_verbatim"]:
         page.paragraph(
-            f"{totals['kept_verbatim']:,} pieces could not be read and stand in the text as they were written."
+            f"Pieces that could not be read and stand in the text as they were written: {totals['kept_verbatim']:,}."
         )
     if totals["boilerplate_lines"]:
         page.paragraph(
-            f"{totals['boilerplate_lines']:,} lines of boilerplate (consent, navigation, rights) were taken out."
+            f"Lines of boilerplate (consent, navigation, rights) that were taken out: {totals['boilerplate_lines']:,}."
         )
     _reader_counts(page, audit)
 

@@ -117,7 +117,7 @@ def test_the_summary_says_the_bias():
     assert "the sources books (69%) and abstracts (31%)." in text
     assert "half are of 2025 or later; nine in ten lie within 1994 to 2025" in text
     assert "fr (69% of the words), en (31% of the words)" in text
-    assert "half of the words stand in documents of 1,585 words and more" in text
+    assert "half of the words stand in documents of 1,600 words and more" in text
     assert "None of the words may be republished; 31% are under arXiv's own licence" in text
     warned = " ".join(bias.warnings(audit, []))
     assert "one source has 69% of the words (books)" in warned
@@ -213,7 +213,7 @@ def test_the_page_escapes_everything_and_draws_what_is_large(tmp_path):
         "By length",
         "Licences",
         "120 of 180",
-        "60 pieces could not be read",
+        "as they were written: 60.",
         "How well it was read",
     ):
         assert said in page
