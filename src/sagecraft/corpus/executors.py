@@ -7,6 +7,8 @@ folder must be visible to every machine that takes part.
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 Executor = Literal["local", "slurm", "ray"]
 _POLL_SECONDS = 10.0
+#: How often in a row Slurm must say that a job is over (a file system shows the last parts late), and may fail to answer.
+_OVER_POLLS = 3
+_SILENT_POLLS = 60
 
 
 class LimitsConfig(BaseModel):
@@ -138,11 +143,35 @@ def _run_slurm(folder: Path, step: _Rank, num_workers: int | None, slurm: SlurmC
     from sagecraft.corpus.tasks import part_folder
 
     executor = slurm_executor(folder, step, num_workers, slurm)
-    executor.run()
-    job = str(executor.job_id)
-    while any(not part_folder(folder, task).is_dir() for task in step.tasks):
-        if not _is_alive(job):
-            return
+    for program in ("sbatch", "squeue"):
+        if shutil.which(program) is None:
+            raise UserError(
+                f"corpus.executor: slurm needs `{program}`, which is not on PATH; run it on a cluster's node"
+            )
+    try:
+        executor.run()
+    except subprocess.CalledProcessError as error:
+        said = " ".join(str(error.stderr or error.output or error).split())[:300]
+        raise MachineError(f"sbatch refused the job: {said}; correct corpus.slurm") from error
+    _wait_for_slurm(str(executor.job_id), lambda: all(part_folder(folder, task).is_dir() for task in step.tasks))
+
+
+def _wait_for_slurm(job: str, is_done: Callable[[], bool]) -> None:
+    """Returns when all is done or the job is over: the rest is said by whoever looks at what there is.
+
+    Raises:
+        MachineError: Slurm has not answered for ten minutes.
+    """
+    num_over = num_silent = 0
+    while not is_done() and num_over < _OVER_POLLS:
+        alive, words = _is_alive(job)
+        num_over = num_over + 1 if alive is False else 0
+        # One that fails once is a busy controller, not the end of the job.
+        num_silent = num_silent + 1 if alive is None else 0
+        if num_silent >= _SILENT_POLLS:
+            raise MachineError(
+                f"squeue fails: {words}; job {job} may go on; run the same command again when it is over"
+            )
         time.sleep(_POLL_SECONDS)
 
 
@@ -166,8 +195,11 @@ def slurm_executor(folder: Path, step: _Rank, num_workers: int | None, slurm: Sl
     )
 
 
-def _is_alive(job: str) -> bool:
-    import subprocess
-
+def _is_alive(job: str) -> tuple[bool | None, str]:
+    """Whether a job waits or runs, None if Slurm does not say; and what it said."""
     found = subprocess.run(["squeue", "--noheader", "--job", job], capture_output=True, text=True, check=False)
-    return found.returncode == 0 and bool(found.stdout.strip())
+    words = " ".join(found.stderr.split())[:300]
+    if found.returncode == 0:
+        return bool(found.stdout.strip()), words
+    # What Slurm says of a job that it has forgotten.
+    return (False if "invalid job id" in words.lower() else None), words

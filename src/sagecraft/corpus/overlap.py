@@ -44,12 +44,6 @@ def ngrams(text: str, n: int) -> Iterator[str]:
     return (" ".join(words[start : start + n]) for start in range(len(words) - n + 1))
 
 
-def shared_ngrams(texts_a: Iterable[str], texts_b: Iterable[str], n: int = SHINGLE_WORDS) -> set[str]:
-    """The word n-grams that occur in both of two collections of texts. Only those of the first are held in memory."""
-    held = {ngram for text in texts_a for ngram in ngrams(text, n)}
-    return {ngram for text in texts_b for ngram in ngrams(text, n) if ngram in held}
-
-
 @dataclass(frozen=True)
 class Hit:
     """Text of a benchmark item that stands in a training document.

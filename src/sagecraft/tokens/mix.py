@@ -8,6 +8,8 @@ documents with a number of copies, drawn by keyed hashes, and the realised mix s
 from __future__ import annotations
 
 import fnmatch
+import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
     from sagecraft.corpus.documents import Document
     from sagecraft.models.tokenizer import Tokenizer
 
-VERSION = 1
+VERSION = 2
 MIXTURE = "mixture.parquet"
 GENERAL, REST = "general", "domain"
 _BATCH = 256
+#: Of one token nothing can be learned.
+_LEAST_TOKENS = 2
 
 
 class MixSource(BaseModel):
@@ -102,8 +106,9 @@ class MixConfig(BaseModel):
     def _check_names(self) -> Self:
         names = [source.name for source in self.sources]
         twice = next((name for name in names if names.count(name) > 1), None)
-        if twice or GENERAL in names:
-            raise ValueError(f"sources: the name {twice or GENERAL!r} is taken; choose another")
+        kept = next((name for name in names if name in (GENERAL, REST)), None)  # of what no source matches
+        if twice or kept:
+            raise ValueError(f"sources: the name {twice or kept!r} is taken; choose another")
         return self
 
 
@@ -133,7 +138,7 @@ class Taken:
     Attributes:
         entry: the document.
         copies: how often.
-        last_tokens: length of the last copy, which is cut where a budget ends.
+        last_tokens: length of the last copy, which is cut where the budget of its group ends.
     """
 
     entry: Entry
@@ -164,6 +169,8 @@ def run(config: MixConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
         if not domain:
             raise UserError(f"{inputs['documents']}: no documents to train on; check corpus.paths and withhold")
         taken = choose(config, domain, general)
+        if not any(row.entry.source != GENERAL for row in taken):
+            raise UserError("mix: takes no text of the field; raise mix.max_tokens or change mix.balance.target")
         write_mixture(build.path / MIXTURE, taken)
         build.stats.update(_stats(config, [*domain, *general], taken))
         _say(build.stats)
@@ -208,12 +215,12 @@ def choose(config: MixConfig, domain: Sequence[Entry], general: Sequence[Entry])
     taken: list[Taken] = []
     for name, budget in budgets.items():
         members = [entry for entry in domain if entry.source == name]
-        taken += _take(members, budget, factors, config.seed)
+        taken += _take(members, budget, config.seed, config.balance, factors)
     wanted = sum(row.num_tokens for row in taken) * config.general_share / (1 - config.general_share)
     available = sum(entry.num_tokens for entry in general)
     if general and wanted > available:
         console.warn(f"general text holds {available:,} tokens where {wanted:,.0f} are asked for; all of it is used")
-    return taken + _take(general, min(round(wanted), available), {}, config.seed)
+    return taken + _take(general, min(round(wanted), available), config.seed, None, {})
 
 
 def _budgets(config: MixConfig, domain: Sequence[Entry]) -> dict[str, int]:
@@ -239,7 +246,9 @@ def _budgets(config: MixConfig, domain: Sequence[Entry]) -> dict[str, int]:
             f"mix: its sources ask for {planned:,.0f} tokens and mix.max_tokens is {config.max_tokens:,}; each gets {scale:.0%} "
             f"of what it asks for{''.join(f', and {name} nothing' for name in starved)}"
         )
-    return {name: max(1, round(scale * budget)) for name, budget in budgets.items()}
+    # Rounded as running sums, so that all together are no more than what is planned.
+    ends = [math.floor(scale * end + 1e-6) for end in itertools.accumulate(budgets.values())]
+    return {name: end - start for name, start, end in zip(budgets, [0, *ends], ends, strict=False)}
 
 
 def _wanted(config: MixConfig, sizes: Mapping[str, int]) -> dict[str, float]:
@@ -262,13 +271,13 @@ def _wanted(config: MixConfig, sizes: Mapping[str, int]) -> dict[str, float]:
 
 
 def _factors(balance: BalanceConfig, entries: Sequence[Entry]) -> dict[str, float]:
-    """Topic or year → how much more or less often its documents come up than they would."""
+    """Topic or year → how much more or less often its documents come up than they would, were there no limit."""
     sizes: Counter[str] = Counter()
     for entry in entries:
         sizes[_group(balance, entry)] += entry.num_tokens
     unknown = [name for name in balance.target if name not in sizes]
     if unknown:
-        known = ", ".join(name for name, _ in sizes.most_common(10))
+        known = ", ".join(name for name, _ in sizes.most_common(10) if name) or "none stated"
         raise UserError(f"mix.balance.target: {unknown[0]!r} is the {balance.by} of no document; there are {known}")
     total = sum(sizes.values())
     rest = sum(size for name, size in sizes.items() if name not in balance.target)
@@ -279,78 +288,75 @@ def _factors(balance: BalanceConfig, entries: Sequence[Entry]) -> dict[str, floa
     }
     if not balance.target:
         goal = dict.fromkeys(sizes, 1.0 / len(sizes))
-    return {f"{balance.by}\x1f{name}": min(balance.max_copies, goal[name] * total / sizes[name]) for name in sizes}
+    return {name: goal[name] * total / sizes[name] for name in sizes}
 
 
 def _group(balance: BalanceConfig, entry: Entry) -> str:
     return entry.topic if balance.by == "topic" else entry.year
 
 
-def _take(entries: Sequence[Entry], budget: int, factors: Mapping[str, float], seed: int) -> list[Taken]:
-    """Takes `budget` tokens: every document as often as its factor asks, whole passes first, in a keyed order."""
+def _take(
+    entries: Sequence[Entry], budget: int, seed: int, balance: BalanceConfig | None, factors: Mapping[str, float]
+) -> list[Taken]:
+    """Takes `budget` tokens of a source: from every group its part, whole passes first, in a keyed order."""
     if not entries or budget <= 0:
         return []
-    order = sorted(entries, key=lambda entry: (keyed_hash(seed, "order", entry.id), entry.id))
-    weights = [factors.get(f"topic\x1f{entry.topic}", factors.get(f"year\x1f{entry.year}", 1.0)) for entry in order]
-    natural = sum(weight * entry.num_tokens for weight, entry in zip(weights, order, strict=True))
-    if not natural:
-        return []
-    groups: dict[float, list[int]] = {}
-    for position, weight in enumerate(weights):
-        groups.setdefault(weight, []).append(position)
-    copies = [0] * len(order)
-    # Group by group, so that each gets what it is due to within half a document.
-    for weight, members in groups.items():
-        for position, number in zip(members, _whole([weight * budget / natural] * len(members)), strict=True):
-            copies[position] = number
-    last = _meet([entry.num_tokens for entry in order], copies, [weight > 0 for weight in weights], budget)
-    return [
-        Taken(entry, number, last.get(position, entry.num_tokens))
-        for position, (entry, number) in enumerate(zip(order, copies, strict=True))
-        if number
-    ]
+    groups: dict[str, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: (keyed_hash(seed, "order", entry.id), entry.id)):
+        groups.setdefault(_group(balance, entry) if balance else "", []).append(entry)
+    sizes = {name: sum(entry.num_tokens for entry in members) for name, members in groups.items()}
+    weights = {name: factors[name] if balance else 1.0 for name in groups}
+    most = balance.max_copies * budget / sum(sizes.values()) if balance else math.inf
+    passes = _passes(sizes, weights, budget, most)
+    taken: dict[str, Taken] = {}
+    planned, done = 0.0, 0
+    for name, members in groups.items():
+        planned += passes[name] * sizes[name]
+        # What a group could not use (one token is no text) is the next one's.
+        for row in _of_group(members, round(planned) - done, passes[name]):
+            taken[row.entry.id] = row
+            done += row.num_tokens
+    if planned < budget - 1:
+        console.warn(
+            f"mix: {entries[0].source}: {done:,} of {budget:,} tokens are taken; what mix.balance asks for holds no more "
+            "within balance.max_copies"
+        )
+    order = {entry.id: position for position, entry in enumerate(itertools.chain.from_iterable(groups.values()))}
+    return sorted(taken.values(), key=lambda row: order[row.entry.id])
 
 
-def _meet(sizes: Sequence[int], copies: list[int], may: Sequence[bool], budget: int) -> dict[int, int]:
-    """Changes copies by as few as it takes to meet the budget, which documents of different lengths miss by a little.
+def _passes(sizes: Mapping[str, int], weights: Mapping[str, float], budget: int, most: float) -> dict[str, float]:
+    """Passes over every group: in proportion to the weights, none above `most`, and together the budget.
 
-    Args:
-        sizes: tokens of the documents.
-        copies: of each; changed in place.
-        may: whether a document may come up once more.
-        budget: tokens in all.
-
-    Returns:
-        Position of a document whose last copy is cut → tokens of that copy. (Of one token nothing can be learned.)
+    What a group may not take goes to the others in proportion. If all are at their limit, less than the budget is taken.
     """
-    left = budget - sum(number * size for number, size in zip(copies, sizes, strict=True))
-    last: dict[int, int] = {}
-    for position in reversed(range(len(sizes))):
-        while left < 0 and copies[position] and position not in last:
-            kept = max(0, sizes[position] + left)
-            left += sizes[position] - kept
-            if kept >= 2:
-                last[position] = kept
-            else:
-                copies[position] -= 1
-    for position, size in enumerate(sizes):
-        if left < 2:
+    passes = dict.fromkeys(sizes, 0.0)
+    left = float(budget)
+    open_groups = sorted((name for name in sizes if weights[name] > 0), key=lambda name: (-weights[name], name))
+    while open_groups:
+        natural = sum(weights[name] * sizes[name] for name in open_groups)
+        first = open_groups[0]  # the one of the largest weight is the first at its limit
+        if weights[first] * left / natural <= most:
+            passes |= {name: weights[name] * left / natural for name in open_groups}
             break
-        if may[position] and position not in last:
-            copies[position] += 1
-            last[position] = min(left, size)
-            left -= last[position]
-    return last
+        passes[first] = most
+        left -= most * sizes[first]
+        open_groups = open_groups[1:]
+    return passes
 
 
-def _whole(copies: Sequence[float]) -> list[int]:
-    """Whole numbers whose running sum stays within one half of that of the wanted ones (systematic sampling)."""
-    taken, wanted, done = [], 0.5, 0
-    for number in copies:
-        wanted += number
-        taken.append(int(wanted) - done)
-        done = int(wanted)
-    return taken
+def _of_group(members: Sequence[Entry], budget: int, passes: float) -> Iterator[Taken]:
+    """Whole passes over a group, and what is left of the budget in its order, the last document cut."""
+    size = sum(entry.num_tokens for entry in members)
+    whole = min(int(passes + 1e-9), budget // size)
+    left = budget - whole * size
+    for entry in members:
+        if left >= _LEAST_TOKENS and passes > 0:
+            part = min(left, entry.num_tokens)
+            left -= part
+            yield Taken(entry, whole + 1, part)
+        elif whole:
+            yield Taken(entry, whole, entry.num_tokens)
 
 
 def write_mixture(path: Path, taken: Sequence[Taken]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -85,6 +86,43 @@ def test_slurm_wants_a_partition(tmp_path, literature):
     pytest.importorskip("datatrove")
     with pytest.raises(UserError, match=r"corpus\.slurm\.partition"):
         ingest(literature, tmp_path / "out", executor="slurm")
+
+
+def test_a_busy_controller_is_not_the_end_of_a_job(tmp_path, monkeypatch):
+    answers = [
+        (1, "Socket timed out"),
+        (0, ""),
+        (1, "Socket timed out"),
+        (0, "7 R"),
+        (0, "7 R"),
+        (1, "Invalid job id specified"),
+    ]
+    said: list[str] = []
+
+    def squeue(command, **_):
+        code, words = answers[min(len(said), len(answers) - 1)]
+        said.append(words)
+        return subprocess.CompletedProcess(command, code, words if not code else "", words if code else "")
+
+    monkeypatch.setattr(executors, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(executors.subprocess, "run", squeue)
+    executors._wait_for_slurm("7", lambda: False)
+    assert len(said) == len(answers) + executors._OVER_POLLS - 1
+    executors._wait_for_slurm("7", lambda: True)
+    answers[:] = [(1, "Unable to contact slurm controller")]
+    with pytest.raises(MachineError, match=r"squeue fails: Unable to contact .* job 7 may go on"):
+        executors._wait_for_slurm("7", lambda: False)
+
+
+def test_a_machine_without_slurm_and_a_job_that_is_refused(tmp_path, monkeypatch, literature):
+    pytest.importorskip("datatrove")
+    slurm = SlurmConfig(partition="none")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"slurm needs `sbatch`"):
+        ingest(literature, tmp_path / "out", executor="slurm", slurm=slurm)
+    fake_slurm(tmp_path, monkeypatch, "#!/bin/bash\necho 'invalid partition specified' >&2; exit 1\n")
+    with pytest.raises(MachineError, match=r"sbatch refused the job.*correct corpus\.slurm"):
+        ingest(literature, tmp_path / "out", executor="slurm", slurm=slurm)
 
 
 @pytest.mark.soak

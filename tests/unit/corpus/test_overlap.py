@@ -1,5 +1,5 @@
 from sagecraft.corpus.documents import Document
-from sagecraft.corpus.overlap import Leaks, ShingleIndex, ngrams, shared_ngrams, untaught, words_of
+from sagecraft.corpus.overlap import Leaks, ShingleIndex, ngrams, untaught, words_of
 
 
 def leak_report(items, documents, n=8):
@@ -14,11 +14,6 @@ def test_words_and_ngrams():
     assert words_of("The Star's mass: 3.5 M_sun, É!") == ["the", "star", "s", "mass", "3", "5", "m", "sun", "é"]
     assert list(ngrams("a b c d", 3)) == ["a b c", "b c d"]
     assert list(ngrams("a b", 3)) == []
-
-
-def test_shared_ngrams_ignore_case_and_punctuation():
-    assert shared_ngrams(["One, two THREE four"], ["zero one two; three", "nothing"], n=3) == {"one two three"}
-    assert shared_ngrams([WORDS], [WORDS]) == {" ".join(WORDS.split()[start : start + 13]) for start in range(8)}
 
 
 def test_shingles_share_of_the_smaller_text():

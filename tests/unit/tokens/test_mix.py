@@ -1,9 +1,12 @@
 """The mix: budgets of sources, the share of general text, reweighting, and nothing drawn by chance."""
 
 import json
+import math
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sagecraft.corpus.documents import Document, write_documents
@@ -95,9 +98,84 @@ def test_balance_moves_topics_towards_the_target_and_says_by_how_much():
     capped = BalanceConfig(by="topic", target={"dust": 0.9}, max_copies=2.0)
     taken = choose(config.model_copy(update={"balance": capped}), domain, [])
     shares = mix._effect(capped, domain, taken)
-    assert 0.4 < shares["dust"]["after"] < 0.9
+    assert shares["dust"]["after"] == 0.4  # twice as often as without the target, and no more
+    assert max(row.copies for row in taken) == 2
+    assert totals(taken) == {"domain": 1000}
     with pytest.raises(UserError, match=r"mix\.balance\.target: 'gas' is the topic of no document; there are suns"):
         choose(config.model_copy(update={"balance": BalanceConfig(by="topic", target={"gas": 0.5})}), domain, [])
+
+
+def test_no_document_comes_up_twice_before_every_other_came_up_once():
+    domain = entries("domain", [10] * 20 + [200])
+    taken = choose(MixConfig(general_share=0.0, max_tokens=200), domain, [])
+    assert totals(taken) == {"domain": 200}
+    assert {row.copies for row in taken} == {1}
+
+
+def test_a_target_of_nothing_takes_nothing_and_what_cannot_be_met_is_said(capsys):
+    domain = [*entries("domain", [10] * 80, "suns", name="a"), *entries("domain", [10] * 20, "dust", name="b")]
+    balance = BalanceConfig(by="topic", target={"suns": 0.0}, max_copies=3.0)
+    taken = choose(MixConfig(general_share=0.0, balance=balance), domain, [])
+    assert {row.entry.topic for row in taken} == {"dust"}
+    assert totals(taken) == {"domain": 600}
+    assert "600 of 1,000 tokens" in capsys.readouterr().err
+    assert mix._stats(MixConfig(balance=balance), domain, taken)["balance"]["suns"]["after"] == 0.0
+
+
+def test_sources_that_fill_the_budget_leave_weights_nothing():
+    sources = [MixSource(name="book", match="*", tokens=500), MixSource(name="web", match="*", weight=1)]
+    domain = [*entries("book", [10] * 100), *entries("web", [10] * 100)]
+    taken = choose(MixConfig(sources=sources, general_share=0.0, max_tokens=300), domain, [])
+    assert totals(taken) == {"book": 300}
+
+
+@given(
+    sizes=st.lists(st.lists(st.integers(1, 400), min_size=1, max_size=12), min_size=1, max_size=4),
+    demand=st.lists(
+        st.sampled_from([("epochs", 0.3), ("epochs", 2.5), ("tokens", 77), ("weight", 2.0)]), min_size=4, max_size=4
+    ),
+    max_tokens=st.none() | st.integers(1, 3000),
+    years=st.none() | st.lists(st.floats(0, 0.5), min_size=2, max_size=2),
+    max_copies=st.floats(1, 4),
+    seed=st.integers(0, 5),
+)
+def test_whatever_is_asked_for_budgets_are_met_and_limits_are_kept(sizes, demand, max_tokens, years, max_copies, seed):
+    domain = [
+        Entry(f"s{n}/{m}", f"s{n}", "", str(2000 + m % 3), size)
+        for n, members in enumerate(sizes)
+        for m, size in enumerate(members)
+    ]
+    known = {entry.year for entry in domain}
+    target = {str(2000 + n): share for n, share in enumerate(years or []) if str(2000 + n) in known}
+    balance = BalanceConfig(by="year", target=target, max_copies=max_copies) if years is not None else None
+    sources = [
+        MixSource(name=f"s{n}", match="*", **{key: value}) for n, (key, value) in enumerate(demand[: len(sizes)])
+    ]
+    config = MixConfig(sources=sources, general_share=0.2, max_tokens=max_tokens, balance=balance, seed=seed)
+    general = entries("general", [50] * 40)
+    taken = choose(config, domain, general)
+    assert taken == choose(config, list(reversed(domain)), general)
+    budgets, found = mix._budgets(config, domain), totals(taken)
+    assert max_tokens is None or sum(budgets.values()) <= max_tokens
+    for row in taken:
+        assert row.copies >= 1
+        assert 1 <= row.last_tokens <= row.entry.num_tokens
+        assert row.entry.source == "general" or target.get(row.entry.year) != 0.0
+    for name, budget in budgets.items():
+        members = [entry for entry in domain if entry.source == name]
+        size = sum(entry.num_tokens for entry in members)
+        assert found.get(name, 0) <= budget
+        if balance is None:
+            assert found.get(name, 0) >= min(budget, size) - 1 or budget - found.get(name, 0) <= 1
+            copies = {entry.id: 0 for entry in members} | {
+                r.entry.id: r.copies for r in taken if r.entry.source == name
+            }
+            assert max(copies.values()) - min(copies.values()) <= 1
+        else:
+            rows = [row for row in taken if row.entry.source == name]
+            assert all(row.copies <= math.ceil(max_copies * budget / size + 1e-6) + 1 for row in rows)
+    field = sum(tokens for name, tokens in found.items() if name != "general")
+    assert abs(found.get("general", 0) - min(2000, 0.25 * field)) <= 2
 
 
 def test_years_to_all_alike():
@@ -115,7 +193,8 @@ def test_years_to_all_alike():
     [
         ({"sources": [{"name": "a", "match": "*", "epochs": 1, "weight": 2}]}, "state one"),
         ({"sources": [{"name": "a", "match": "*"}]}, "none of epochs"),
-        ({"sources": [{"name": "general", "match": "*", "epochs": 1}]}, "choose another"),
+        ({"sources": [{"name": "general", "match": "*", "epochs": 1}]}, "'general' is taken; choose another"),
+        ({"sources": [{"name": "domain", "match": "*", "epochs": 1}]}, "'domain' is taken; choose another"),
         ({"balance": {"by": "topic", "target": {"a": 0.7, "b": 0.7}}}, "at most 1"),
     ],
 )
