@@ -40,7 +40,6 @@ def corpus(tmp_path) -> Path:
         f"\\documentclass{{article}}\\title{{Fourth}}\\begin{{document}}\\maketitle {body}\\end{{document}}"
     )
     (paper / "part.tex").write_text(prose("t"))
-    (paper / "notes.md").write_text(prose("never read"))
     for name in ("README.md", "LICENSE", "LICENSE-NOTE.txt", "refs.bib", "questions.jsonl", ".hidden.md"):
         (root / name).write_text(prose("no document"))
     return root
@@ -274,6 +273,26 @@ def test_a_second_main_file_is_not_lost_without_a_word(tmp_path, corpus):
         "lit/paper/other.tex": "second-main-file",
         "lit/paper/2401.1/ms.tex": "second-main-file",
         "lit/paper/2401.2.tar.gz": "archive-in-paper",
+    }
+
+
+def test_a_document_beside_a_paper_is_not_lost_without_a_word(tmp_path, corpus):
+    """What the paper names (a figure, an input), its printed form and what accompanies it are parts of it."""
+    paper = corpus / "paper"
+    main = next(paper.glob("*.tex"))
+    with main.open("a") as file:
+        file.write("% \\includegraphics{plots/rates} \\input{table.txt}\n")
+    (paper / "plots").mkdir()
+    (paper / ".hidden").mkdir()
+    for name in ("plots/rates.pdf", "table.txt", f"{main.stem}.pdf", "README.md", ".hidden/note.txt", "style.cls"):
+        (paper / name).write_text("part of it")
+    for name in ("notes.txt", "plots/thesis of a friend.pdf"):
+        (paper / name).write_text("another document")
+    documents = ingest(tmp_path, corpus, name="again")[1]
+    assert "another document" not in "".join(document.text for document in documents.values())
+    assert drops(tmp_path, "again") == {
+        "lit/paper/notes.txt": "file-in-paper",
+        "lit/paper/plots/thesis of a friend.pdf": "file-in-paper",
     }
 
 

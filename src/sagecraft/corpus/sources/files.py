@@ -56,12 +56,14 @@ class Source:
         path: the file or folder.
         label: begins the identifiers of documents that state none.
         license: of documents that state none.
+        is_unpacked: it came out of an archive; one with a main file is a submission, in which all belongs to the paper.
     """
 
     written: str
     path: Path
     label: str
     license: str | None = None
+    is_unpacked: bool = False
 
     @property
     def root(self) -> Path:
@@ -178,7 +180,7 @@ def _read_archive(
     if depth > _MAX_ARCHIVE_DEPTH:
         yield Dropped(label, where, "archive-too-deep", f"archives in archives, more than {_MAX_ARCHIVE_DEPTH} deep")
         return
-    inner = Source(where, scratch, label, source.license)
+    inner = Source(where, scratch, label, source.license, is_unpacked=True)
     try:
         unpack(item.path, item.suffix, scratch, budget)
         listing = list_source(inner)
@@ -271,20 +273,46 @@ def _main_file(folder: Path) -> Path | None:
 
 
 def _latex_folder(source: Source, folder: Path, main: Path) -> Iterator[Item | Dropped]:
-    """A folder with a main file is one document. A second main file in it is not lost without a word."""
+    """A folder with a main file is one document. What else stands in it is not lost without a word."""
     if not _is_inside(main, source):
         yield Dropped(_join(source.label, _relative(source, main)), source.location(main), "outside-root", "")
         return
     name = _relative(source, folder) if folder != source.path else ""
     size = sum(file.stat().st_size for file in folder.glob("*.tex") if file.is_file())
     yield Item(path=main, format="latex", suffix=".tex", name=name, folder=folder, num_bytes=size)
+    parts: list[bytes] = []
     for other in sorted(folder.rglob("*")):
         if other == main or other.is_symlink() or not other.is_file():
             continue
         reason = "archive-in-paper" if archive_suffix(other) else "second-main-file" if _is_main(other) else None
+        if reason is None and not source.is_unpacked and _is_stray(other, main, parts):
+            reason = "file-in-paper"
         if reason is not None:
             detail = f"{main.name} makes its folder one document; move this out of it or name it in paths"
             yield Dropped(_join(source.label, _relative(source, other)), source.location(other), reason, detail)
+
+
+def _is_stray(path: Path, main: Path, parts: list[bytes]) -> bool:
+    """Is a file a document of its own: no figure or input that the paper names, not its printed form, no companion?
+
+    Args:
+        path: the file.
+        main: of the folder.
+        parts: the paper's sources, read when the first file asks for them.
+    """
+    suffix = suffix_of(path)
+    if (
+        suffix not in READERS
+        or suffix == ".tex"
+        or _is_companion(path)
+        or any(part.startswith(".") for part in path.relative_to(main.parent).parts)
+    ):
+        return False
+    if suffix == ".pdf" and path.stem == main.stem:
+        return False
+    if not parts:
+        parts += [file.read_bytes() for file in sorted(main.parent.rglob("*.tex")) if file.is_file()]
+    return not any(path.stem.encode() in part for part in parts)
 
 
 def _is_main(path: Path) -> bool:
