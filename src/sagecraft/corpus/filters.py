@@ -29,7 +29,9 @@ class FilterConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     min_words: int | None = Field(
-        default=50, ge=0, description="shortest document, in words; below 50 there are stubs and empty pages"
+        default=20,
+        ge=0,
+        description="shortest document, in words; stubs and empty pages have under 15, the shortest abstracts 22",
     )
     max_words: int | None = Field(default=None, ge=1, description="longest document, in words; no limit by default")
     max_non_text_share: float | None = _threshold(

@@ -262,7 +262,7 @@ class Measure:
 MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
-        Measure("words", words, "words", False, "a stub has under 50, an abstract 200, a paper 8,000, a book 100,000"),
+        Measure("words", words, "words", False, "a stub has under 15, an abstract 200, a paper 8,000, a book 100,000"),
         Measure("non_text_share", non_text_share, "of the prose is no text", True, "prose under 2%, damage over 40%"),
         Measure("alphabetic_share", alphabetic_share, "of words have a letter", True, "over 85%; columns of numbers 20%"),
         Measure("mean_word_length", mean_word_length, "characters a word", False, "4.5 to 7; scattered letters 1"),

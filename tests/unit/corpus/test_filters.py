@@ -142,7 +142,7 @@ def test_no_rules_keep_everything():
 def test_the_detail_says_the_number_and_the_bound():
     facts = facts_of(Document(id="x", text="one two"))
     assert judge(Document(id="x", text="one two"), facts.language, facts.measures, RULES) == Drop(
-        "too-short", "2 words, at least 50 may be"
+        "too-short", "2 words, at least 20 may be"
     )
     facts = facts_of(Document(id="x", text="QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo" * 100))
     found = list(faults("unknown", facts.language, facts.measures, FilterConfig(min_words=None)))

@@ -6,10 +6,11 @@ import os
 
 import pytest
 
+from sagecraft.corpus.boilerplate import drop_boilerplate
 from sagecraft.corpus.clean import clean
 from sagecraft.corpus.documents import read_documents, read_dropped
-from sagecraft.corpus.filters import non_text_share
 from sagecraft.corpus.ingest import IngestConfig, run
+from sagecraft.corpus.measures import Prose, measure_all
 from sagecraft.corpus.readers import jsonl as jsonl_reader
 from sagecraft.corpus.readers.cnxml import read_cnxml
 from sagecraft.corpus.readers.found import Found
@@ -90,7 +91,7 @@ def test_a_long_line_of_anything_takes_seconds(tmp_path, name):
     path.write_text(LONG_LINES[name])
     for read in (read_plain, read_markdown, read_html):
         text = read(path, tmp_path).text
-        non_text_share(clean(text))
+        measure_all(Prose(drop_boilerplate(clean(text))[0]))
 
 
 def test_a_run_goes_on_past_broken_files(tmp_path):
