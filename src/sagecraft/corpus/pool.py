@@ -31,6 +31,8 @@ _TICK_SECONDS = 1.0
 #: Workers that end for no reason of a file (somebody killed them) and are replaced.
 _MAX_UNEXPLAINED = 8
 _LOG_TAIL = 400
+#: Rows of one file that may cost a worker before the rest of it is left out, too: each may take its whole time.
+_MAX_SKIPS = 20
 
 
 def worker_command(folder: Path, limits: LimitsConfig) -> list[str]:
@@ -59,6 +61,8 @@ class _Worker:
         os.set_blocking(self.errors.fileno(), False)
         self.task: int | None = None
         self.item: int | None = None
+        self.row = 0
+        self.is_reading = True
         self.is_ready = False
         self.deadline = time.monotonic() + _START_SECONDS
         self._rest = self._printed = b""
@@ -184,8 +188,11 @@ class Pool:
             if "fatal" in answer:
                 raise (UserError if answer["code"] == UserError.exit_code else MachineError)(answer["fatal"])
             if "item" in answer:
-                worker.item = answer["item"]
+                worker.item, worker.row, worker.is_reading = answer["item"], 0, True
+            elif "read" in answer:
+                worker.is_reading = False
             elif "beat" in answer:
+                worker.row, worker.is_reading = worker.row + 1, True
                 self._beat()
             elif "alive" not in answer:  # ready, or done with a task
                 worker.is_ready, worker.task = True, None
@@ -220,10 +227,12 @@ class Pool:
             self._killed.add(place)
             self._queue.append(worker.task)
             return
-        known = {skip.item for skip in load_skips(self._folder, worker.task)}
-        if worker.item in known:
+        known = [skip for skip in load_skips(self._folder, worker.task) if skip.item == worker.item]
+        if any(skip.is_rest and skip.row <= worker.row for skip in known):
             raise MachineError(f"task {worker.task} ends its workers although the file was left out: {detail}")
-        add_skip(self._folder, worker.task, Skip(item=worker.item, reason=reason, detail=detail))
+        is_rest = worker.is_reading or len(known) >= _MAX_SKIPS or worker.row in {skip.row for skip in known}
+        skip = Skip(item=worker.item, row=worker.row, is_rest=is_rest, reason=reason, detail=detail)
+        add_skip(self._folder, worker.task, skip)
         self._queue.append(worker.task)
 
 

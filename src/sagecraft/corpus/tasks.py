@@ -9,6 +9,7 @@ not on the workers, and neither does the result.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -51,8 +52,11 @@ class Watch(Protocol):
     def item(self, number: int) -> None:
         """An item begins."""
 
+    def read(self) -> None:
+        """A row of the item was read; work on it begins."""
+
     def row(self) -> None:
-        """A document or a drop was made."""
+        """A document or a drop was made of it."""
 
     def alive(self) -> None:
         """Something long goes on."""
@@ -100,10 +104,20 @@ class Task(BaseModel):
 
 
 class Skip(BaseModel):
-    """An item at which a worker died: it is kept aside instead of read again."""
+    """Where a worker died: that is kept aside instead of read again.
+
+    Attributes:
+        item: number in its task.
+        row: documents and drops that the item had given before.
+        is_rest: it died while it read, so nothing behind that row can be had; otherwise at work on the row itself.
+        reason: short and countable.
+        detail: one line.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     item: int
+    row: int
+    is_rest: bool
     reason: str
     detail: str
 
@@ -292,26 +306,44 @@ def run_task(folder: Path, plan: Plan, number: int, watch: Watch) -> None:
 def _rows(
     planned: PlannedSource, task: Task, skips: list[Skip], scratch: Path, watch: Watch
 ) -> Iterator[Document | Dropped]:
-    skipped = {skip.item: skip for skip in skips}
     for number, item in enumerate(task.items):
         watch.item(number)
         name = f"{planned.source.label}/{item.name}".rstrip("/")
-        if number in skipped:
-            yield Dropped(name, planned.source.location(item.path), skipped[number].reason, skipped[number].detail)
-            continue
+        source = planned.source.location(item.path)
+        known = [skip for skip in skips if skip.item == number]
         is_empty = True
         try:
-            for row in read_item(planned.source, item, planned.defaults, scratch, watch.alive):
+            rows = read_item(planned.source, item, planned.defaults, scratch, watch.alive)
+            for row in _without(known, rows, Dropped(name, source, ""), watch):
                 is_empty = False
                 yield row
             if is_empty:
-                yield Dropped(
-                    name, planned.source.location(item.path), "no-documents", "it holds none: no rows, no files"
-                )
+                yield Dropped(name, source, "no-documents", "it holds none: no rows, no files")
         except SagecraftError:
             raise
         except Exception as error:
-            yield _failed(name, planned.source.location(item.path), error)
+            yield _failed(name, source, error)
+
+
+def _without(
+    skips: list[Skip], rows: Iterator[Document | Dropped], drop: Dropped, watch: Watch
+) -> Iterator[Document | Dropped]:
+    """The rows of an item, those at which a worker died as drops: one of a million costs the others nothing."""
+    bad = {skip.row: skip for skip in skips if not skip.is_rest}
+    rest = next((skip for skip in skips if skip.is_rest), None)
+    for number in itertools.count():
+        if rest is not None and number == rest.row:
+            behind = f"; {number:,} before it are kept, and none behind it is read" if number else ""
+            yield dataclasses.replace(drop, reason=rest.reason, detail=rest.detail + behind)
+            return
+        row = next(rows, None)
+        if row is None:
+            return
+        watch.read()
+        if number in bad:
+            yield Dropped(row.id, row.source, bad[number].reason, bad[number].detail, row.text)
+        else:
+            yield row
 
 
 def _failed(name: str, source: str, error: Exception) -> Dropped:

@@ -69,6 +69,9 @@ class _Parent:
     def item(self, number: int) -> None:
         self.say(item=number)
 
+    def read(self) -> None:
+        self.say(read=1)
+
     def row(self) -> None:
         self.say(beat=1)
 

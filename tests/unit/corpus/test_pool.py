@@ -25,7 +25,7 @@ from pathlib import Path
 from sagecraft.corpus.readers import registry
 from sagecraft.corpus.readers.found import single
 from sagecraft.corpus.readers.result import ReadResult
-from sagecraft.corpus import worker
+from sagecraft.corpus import tasks, worker
 
 def read(path, root):
     text = path.read_text()
@@ -46,6 +46,21 @@ def read(path, root):
             os.kill(os.getpid(), number)
     return ReadResult(text=text)
 
+rows_of, clean = registry.READERS[".jsonl"][1], tasks.clean
+
+def rows(path, root):
+    for found in rows_of(path, root):
+        if "exit in reading" in found.result.text:
+            os._exit(4)
+        yield found
+
+def cleaned(text):
+    if "exit in cleaning" in text:
+        os._exit(5)
+    return clean(text)
+
+tasks.clean = cleaned
+registry.READERS[".jsonl"] = ("jsonl", rows)
 registry.READERS[".txt"] = ("text", single(read))
 worker.main(Path(sys.argv[1]), int(sys.argv[2]))
 """
@@ -99,6 +114,25 @@ def test_a_reader_that_hangs_crashes_or_eats_memory_costs_its_file_alone(tmp_pat
         "lit/f": "reader-failed",
         "lit/h": "reader-crashed",
     }
+
+
+def test_a_row_that_ends_its_worker_costs_itself_and_one_that_cannot_be_read_what_is_behind(tmp_path, evil):
+    texts = [
+        "one text",
+        "exit in cleaning",
+        "two texts",
+        "exit in cleaning too",
+        "three",
+        "exit in reading",
+        "never read",
+    ]
+    folder = corpus(tmp_path, z="last one")
+    (folder / "a.jsonl").write_text("\n".join(json.dumps({"id": f"r{n}", "text": t}) for n, t in enumerate(texts)))
+    kept, dropped = ingest(folder, tmp_path / "out")
+    assert kept == ["r0", "r2", "r4", "lit/z"]
+    assert dropped == {"r1": "reader-crashed", "r3": "reader-crashed", "lit/a": "reader-crashed"}
+    details = {row.id: row.detail for row in read_dropped(tmp_path / "out")}
+    assert details["lit/a"].endswith("; 5 before it are kept, and none behind it is read")
 
 
 def test_what_the_system_kills_is_named_so(tmp_path, evil):
