@@ -45,8 +45,10 @@ class FilteredValue(BaseModel):
     """A value for the tensors whose name contains `filter` (none, or `*`: all the others)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    filter: str | None = None
-    value: float | tuple[float, ...]
+    filter: str | None = Field(
+        default=None, description="part of a tensor's name, such as `self_attn`; null or `*` is all others"
+    )
+    value: float | tuple[float, ...] = Field(description="a number, or several that are spread over the layers")
 
 
 def _is_number(value: object) -> bool:

@@ -19,7 +19,12 @@ from sagecraft.corpus.readers.markdown import read_markdown
 from sagecraft.corpus.readers.result import ReaderError
 from sagecraft.corpus.readers.text import read_plain
 
-GOOD = "".join(f"Sentence {n} has some words about the stars and the gas between them. " for n in range(6))
+
+def good(about):
+    return "".join(f"Sentence {n} has some words about {about} and the gas between them. " for n in range(6))
+
+
+GOOD = good("the stars")
 
 
 def ingest(folder, out):
@@ -100,9 +105,9 @@ def test_a_run_goes_on_past_broken_files(tmp_path):
     (folder / "good.md").write_text(GOOD)
     (folder / "empty.md").write_text("")
     (folder / "nul.txt").write_bytes(b"\x00" * 100_000)
-    (folder / "nulls.txt").write_text("A few \x00 of them. Other text. " + GOOD)
-    (folder / "latin.txt").write_bytes(("Größe. Latin. " + GOOD).encode("latin-1"))
-    (folder / "wide.txt").write_bytes(("Größe. Wide. " + GOOD).encode("utf-16"))
+    (folder / "nulls.txt").write_text("A few \x00 of them. Other text. " + good("dust"))
+    (folder / "latin.txt").write_bytes(("Größe. Latin. " + good("gas")).encode("latin-1"))
+    (folder / "wide.txt").write_bytes(("Größe. Wide. " + good("moons")).encode("utf-16"))
     (folder / "bad.jsonl").write_bytes(b'\xff\xfe{"text": \n[[[[[[[\n' + b"[" * 100_000)
     (folder / "bad.jsonl.gz").write_bytes(b"not gzip at all")
     whole = gzip.compress(os.urandom(20_000).hex().encode())

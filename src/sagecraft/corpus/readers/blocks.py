@@ -37,6 +37,15 @@ def escape_text(text: str) -> str:
     return text.translate(_MARKERS).replace("$", r"\$")
 
 
+def dollar_math(text: str) -> str:
+    r"""Text with formulas between `\(…\)` and `\[…\]` as `$…$` and `$$…$$`."""
+    if "\\(" in text:
+        text = TEX_INLINE.sub(lambda found: f"${found.group(1).strip()}$", text)
+    if "\\[" in text:
+        text = TEX_DISPLAY.sub(lambda found: f"$${found.group(1).strip()}$$", text)
+    return text
+
+
 def inline_math(latex: str) -> str:
     """A formula in running text; nothing for an empty one."""
     return f"{_MATH_OPEN}{latex}{_MATH_CLOSE}" if latex else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sagecraft.corpus.clean import PROTECTED
-from sagecraft.corpus.readers.blocks import TEX_DISPLAY, TEX_INLINE, collapse, raise_or_lower
+from sagecraft.corpus.readers.blocks import collapse, dollar_math, raise_or_lower
 from sagecraft.corpus.readers.files import read_text
 from sagecraft.corpus.readers.result import ReaderError, ReadResult
 from sagecraft.corpus.readers.rows import list_of, names_of, year_of
@@ -86,8 +86,7 @@ def _plain_markdown(body: str) -> str:
     # In a formula `\\[2pt]` ends a line: only outside is it an escaped delimiter.
     body, formulas = _masked(PROTECTED, body, len(code))
     body = _ESCAPED_DELIMITER.sub(r"\\\1", body)
-    body = TEX_INLINE.sub(lambda found: f"${found.group(1).strip()}$", body)
-    body = TEX_DISPLAY.sub(lambda found: f"$${found.group(1).strip()}$$", body)
+    body = dollar_math(body)
     body, converted = _masked(PROTECTED, body, len(code) + len(formulas))
     kept = [*code, *formulas, *converted]
     body = _without_html(_without_links(body))

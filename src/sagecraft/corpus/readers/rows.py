@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sagecraft.corpus.readers.blocks import dollar_math
 from sagecraft.corpus.readers.found import Found
 from sagecraft.corpus.readers.result import ReaderError, ReadResult
 
@@ -79,7 +80,8 @@ def document_of(row: Mapping[str, Any], number: int, where: str) -> Found | Read
     title, license_name = take(_TITLE_KEYS), take(_LICENSE_KEYS)
     license_name = license_name[0] if isinstance(license_name, list) else license_name
     result = ReadResult(
-        text=text,
+        # Abstracts are written for pages that render both forms of mathematics.
+        text=dollar_math(text),
         title=" ".join(title.split()) if isinstance(title, str) else None,
         authors=names_of(take(_AUTHOR_KEYS)),
         year=year_of(take(_YEAR_KEYS)) or arxiv_year(identifier),
