@@ -1,41 +1,57 @@
-"""Which reader reads which file: one literal dict, by suffix. LaTeX folders are found by their main file instead."""
+"""Which reader reads which file: one literal dict, by suffix. LaTeX folders are found by their main file instead.
+
+A reader is imported when the first file of its format is read: all of them take 0.2 s, and every worker pays.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
-from sagecraft.corpus.readers.any_xml import read_xml
-from sagecraft.corpus.readers.cnxml import read_cnxml
-from sagecraft.corpus.readers.found import Reader, single
-from sagecraft.corpus.readers.html import read_html
-from sagecraft.corpus.readers.jats import read_jats
-from sagecraft.corpus.readers.jsonl import read_json_documents, read_jsonl_documents
-from sagecraft.corpus.readers.latex import read_latex
-from sagecraft.corpus.readers.parquet import read_parquet_documents
-from sagecraft.corpus.readers.pdf import read_pdf
-from sagecraft.corpus.readers.recognised import read_recognised
-from sagecraft.corpus.readers.text import read_plain
+from sagecraft.corpus.readers.found import Found, Reader, single
+from sagecraft.corpus.readers.result import ReaderError
+
+
+def _many(module: str, function: str) -> Reader:
+    """The reader of that name, of files that hold many documents."""
+
+    def read(path: Path, root: Path) -> Iterator[Found | ReaderError]:
+        reader: Reader = getattr(import_module(f"sagecraft.corpus.readers.{module}"), function)
+        return reader(path, root)
+
+    return read
+
+
+def _one(module: str, function: str) -> Reader:
+    """The reader of that name, of files that are one document."""
+
+    def read(path: Path, root: Path) -> Iterator[Found | ReaderError]:
+        return single(getattr(import_module(f"sagecraft.corpus.readers.{module}"), function))(path, root)
+
+    return read
+
 
 #: suffix → (name of the format, reader)
 READERS: dict[str, tuple[str, Reader]] = {
-    ".tex": ("latex", single(read_latex)),
-    ".html": ("html", single(read_html)),
-    ".htm": ("html", single(read_html)),
-    ".xhtml": ("html", single(read_html)),
-    ".cnxml": ("cnxml", single(read_cnxml)),
-    ".nxml": ("jats", single(read_jats)),
-    ".xml": ("xml", read_xml),
-    ".md": ("markdown", single(read_recognised)),
-    ".markdown": ("markdown", single(read_recognised)),
-    ".mmd": ("markdown", single(read_recognised)),
-    ".pdf": ("pdf", single(read_pdf)),
-    ".txt": ("text", single(read_plain)),
-    ".jsonl": ("jsonl", read_jsonl_documents),
-    ".ndjson": ("jsonl", read_jsonl_documents),
-    ".jsonl.gz": ("jsonl", read_jsonl_documents),
-    ".jsonl.zst": ("jsonl", read_jsonl_documents),
-    ".json": ("jsonl", read_json_documents),
-    ".parquet": ("parquet", read_parquet_documents),
+    ".tex": ("latex", _one("latex", "read_latex")),
+    ".html": ("html", _one("html", "read_html")),
+    ".htm": ("html", _one("html", "read_html")),
+    ".xhtml": ("html", _one("html", "read_html")),
+    ".cnxml": ("cnxml", _one("cnxml", "read_cnxml")),
+    ".nxml": ("jats", _one("jats", "read_jats")),
+    ".xml": ("xml", _many("any_xml", "read_xml")),
+    ".md": ("markdown", _one("recognised", "read_recognised")),
+    ".markdown": ("markdown", _one("recognised", "read_recognised")),
+    ".mmd": ("markdown", _one("recognised", "read_recognised")),
+    ".pdf": ("pdf", _one("pdf", "read_pdf")),
+    ".txt": ("text", _one("text", "read_plain")),
+    ".jsonl": ("jsonl", _many("jsonl", "read_jsonl_documents")),
+    ".ndjson": ("jsonl", _many("jsonl", "read_jsonl_documents")),
+    ".jsonl.gz": ("jsonl", _many("jsonl", "read_jsonl_documents")),
+    ".jsonl.zst": ("jsonl", _many("jsonl", "read_jsonl_documents")),
+    ".json": ("jsonl", _many("jsonl", "read_json_documents")),
+    ".parquet": ("parquet", _many("parquet", "read_parquet_documents")),
 }
 
 

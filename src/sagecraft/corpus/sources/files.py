@@ -21,9 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from sagecraft.artifact import is_artifact, is_work
 from sagecraft.corpus.documents import DOCUMENTS, UNKNOWN_LICENSE, Document, Dropped
 from sagecraft.corpus.licenses import normalize_license
-from sagecraft.corpus.readers.cnxml import read_collection
 from sagecraft.corpus.readers.found import Found
-from sagecraft.corpus.readers.latex import find_main
 from sagecraft.corpus.readers.registry import READERS, suffix_of
 from sagecraft.corpus.readers.result import ReaderError
 from sagecraft.corpus.sidecar import Override, read_sidecar
@@ -268,6 +266,8 @@ def _main_file(folder: Path) -> Path | None:
     """The main file of a folder that holds LaTeX itself; sources deeper down belong to their own folders."""
     if not any(folder.glob("*.tex")):
         return None
+    from sagecraft.corpus.readers.latex import find_main
+
     found = find_main(folder)
     return folder / found.name if found is not None and found.parent == folder.resolve() else None
 
@@ -324,6 +324,8 @@ def _is_main(path: Path) -> bool:
 
 def _collect(source: Source, path: Path, defaults: dict[str, dict[str, Any]]) -> Iterator[Dropped]:
     """Takes over what a collection says of its modules."""
+    from sagecraft.corpus.readers.cnxml import read_collection
+
     try:
         defaults.update(read_collection(path))
     except ReaderError as error:
