@@ -14,6 +14,8 @@ from sagecraft.corpus.facts import facts_of
 from sagecraft.corpus.filters import FilterConfig
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig, run
 from sagecraft.corpus.marks import text_hash
+from sagecraft.corpus.readers import jsonl
+from sagecraft.corpus.readers.found import Found
 from sagecraft.corpus.tasks import with_title
 from sagecraft.errors import UserError
 
@@ -178,6 +180,16 @@ def test_a_part_of_any_size_is_written_as_it_comes(tmp_path, monkeypatch):
     marks = list(tasks.marks_of(tmp_path))
     assert [len(each) for each in marks] == [256, 256, 88]
     assert len((tmp_path / tasks.FACTS).read_text().splitlines()) == 600
+
+
+def test_bad_lines_of_a_large_file_do_not_cost_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setattr(jsonl, "_MAX_ERRORS", 3)
+    file = tmp_path / "a.jsonl"
+    good = [json.dumps({"text": prose(f"g{n}-")}) for n in range(10)]
+    file.write_text("\n".join([*good, *["no json"] * 6, *good]))
+    assert sum(isinstance(found, Found) for found in jsonl.read_jsonl_documents(file, tmp_path)) == 20
+    file.write_text("\n".join([*["no json"] * 6, *good]))
+    assert [found.reason for found in jsonl.read_jsonl_documents(file, tmp_path)][-1] == "too-many-bad-lines"
 
 
 def test_what_is_dropped_is_not_held(tmp_path, corpus, monkeypatch):

@@ -223,6 +223,21 @@ def test_shares_of_withholding_and_replay(tmp_path: Path) -> None:
     assert row(plan, "pack")["tokens"] == pytest.approx(5_000 / 0.8)
 
 
+def test_a_mix_with_weights_fills_its_budget_as_often_as_it_may(tmp_path: Path) -> None:
+    domain = tmp_path / "domain"
+    domain.mkdir()
+    (domain / "a.txt").write_text("x" * 43_000)
+    steps = training(25_000, domain)
+    steps[1]["config"]["years"] = [2024, 2026]
+    plan = plan_recipe("x", "smollm2-135m-instruct", steps, machine())
+    assert row(plan, "mix")["tokens"] == pytest.approx(10_000)
+    assert "categories and years add is not counted" in row(plan, "withhold")["note"]
+    steps[2]["config"] |= {"sources": [{"name": "a", "match": "*", "weight": 1}], "max_epochs": 4.0}
+    assert row(plan_recipe("x", "smollm2-135m-instruct", steps, machine()), "mix")["tokens"] == pytest.approx(25_000)
+    steps[2]["config"]["max_epochs"] = 2.0
+    assert row(plan_recipe("x", "smollm2-135m-instruct", steps, machine()), "mix")["tokens"] == pytest.approx(20_000)
+
+
 def test_tokens_of_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x" * 4300)
     (tmp_path / "b.txt.gz").write_bytes(b"x" * 4300)

@@ -20,7 +20,7 @@ MAX_LINE_BYTES = 16 * 2**20
 #: A packed file may unpack to this many times its size (text packs 3- to 10-fold), and any file to the floor.
 _MAX_RATIO = 100
 _FLOOR_BYTES = 64 * 2**20
-#: Errors after which the rest of a file is given up: it is not a file of documents.
+#: Errors after which the rest of a file is given up if they are most of it: it is not a file of documents.
 _MAX_ERRORS = 1000
 
 
@@ -35,7 +35,7 @@ def read_jsonl_documents(path: Path, root: Path) -> Iterator[Found | ReaderError
                 found = line if isinstance(line, ReaderError) else _document(line, number)
                 yield found
                 errors += isinstance(found, ReaderError)
-                if errors > _MAX_ERRORS:
+                if errors > _MAX_ERRORS and 2 * errors > number:
                     yield ReaderError("too-many-bad-lines", f"gave up at line {number}")
                     return
     except (OSError, EOFError, zlib.error) as error:
