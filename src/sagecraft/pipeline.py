@@ -382,7 +382,9 @@ def run_steps(
                 continue
             console.say(label, style="bold")
             began = time.monotonic()
-            _run(step, inputs, target)
+            manifest = _run(step, inputs, target)
+            if manifest.kind == "documents":
+                console.say(f"  {_sorted_out(step.stage, manifest.stats)}")
             journal.append((step, "ran", time.monotonic() - began))
     return journal
 
@@ -399,6 +401,21 @@ def _run(step: Step, inputs: Mapping[str, Path], target: Path) -> Manifest:
     # the two training stages share one function and differ in their name
     extra: dict[str, Any] = {"stage": step.stage} if step.stage in ("cpt", "sft") else {}
     return run(step.config, inputs, target, **extra)
+
+
+def _sorted_out(stage: str, stats: Mapping[str, Any]) -> str:
+    """What a step that sorts documents did, in a line; the others say their own."""
+    if stage == "withhold":
+        rules = ", ".join(f"{rule} {number:,}" for rule, number in stats["rules"].items() if number)
+        return (
+            f"{stats['num_training']:,} documents to train on, {stats['num_withheld']:,} withheld ({rules or 'none'})"
+        )
+    if stage == "decontaminate":
+        found = f"leaked questions: {stats['num_items_hit']:,}, in {stats['num_documents_hit']:,} of them; hits.jsonl has both texts"
+        return f"{stats['num_documents']:,} documents; {found if stats['num_hits'] else 'no question stands in them'}"
+    dropped = ", ".join(f"{reason} {number:,}" for reason, number in stats["dropped"].items())
+    kept = f"{stats['num_documents']:,} documents of {stats['num_words']:,} words"
+    return f"{kept}; {stats['num_dropped']:,} dropped: {dropped}" if dropped else f"{kept}; none dropped"
 
 
 def _mark(step: Step, inputs: Mapping[str, Path]) -> str:

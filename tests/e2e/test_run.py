@@ -72,6 +72,12 @@ def finished(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = sagecraft(*recipe_arguments(base, out))
     assert done.returncode == 0, done.stderr
     assert "scores" in done.stdout
+    said = [
+        r"\d+ documents of [\d,]+ words; none dropped",
+        r"\d+ documents to train on, \d+ withheld \(flagged \d+",
+        r"\d+ documents; (leaked|no) question",
+    ]
+    assert all(re.search(rf"^  {line}", done.stderr, re.MULTILINE) for line in said), done.stderr
     assert re.search(rf"^to talk: \S*sagecraft chat {out}/merge$", done.stdout, re.MULTILINE)
     return out
 
