@@ -124,7 +124,8 @@ class Filter:
     def detail(self, value: float, threshold: float) -> str:
         """Why it does not pass, for the person who looks."""
         measure = MEASURES[self.measure]
-        return f"{measure.said(value)} {measure.label}, {self.bound} {measure.said(threshold)} may be"
+        verb = "asks for" if self.bound == "at least" else "allows"
+        return f"{measure.said(value)} {measure.label}; {self.field} {verb} {self.bound} {measure.said(threshold)}"
 
 
 #: All rules about numbers, in the order in which they are tried; the first that fails gives the reason.

@@ -148,9 +148,9 @@ def judge(loss: float | None, config: LossConfig) -> tuple[str, str] | None:
     if loss is None:
         return None
     if config.max_loss is not None and loss > config.max_loss:
-        return "high-loss", f"{loss:.3g} nats per token, at most {config.max_loss:g} may be"
+        return "high-loss", f"{loss:.3g} nats per token; max_loss allows at most {config.max_loss:g}"
     if config.min_loss is not None and loss < config.min_loss:
-        return "low-loss", f"{loss:.3g} nats per token, at least {config.min_loss:g} may be"
+        return "low-loss", f"{loss:.3g} nats per token; min_loss asks for at least {config.min_loss:g}"
     return None
 
 

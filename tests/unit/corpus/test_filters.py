@@ -142,11 +142,11 @@ def test_no_rules_keep_everything():
 def test_the_detail_says_the_number_and_the_bound():
     facts = facts_of(Document(id="x", text="one two"))
     assert judge(Document(id="x", text="one two"), facts.language, facts.measures, RULES) == Drop(
-        "too-short", "2 words, at least 20 may be"
+        "too-short", "2 words; min_words asks for at least 20"
     )
     facts = facts_of(Document(id="x", text="QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo" * 100))
     found = list(faults("unknown", facts.language, facts.measures, FilterConfig(min_words=None)))
-    assert found[0] == Drop("non-text", "100% of the prose is no text, at most 25% may be")
+    assert found[0] == Drop("non-text", "100% of the prose is no text; max_non_text_share allows at most 25%")
 
 
 def test_little_prose_is_not_judged():

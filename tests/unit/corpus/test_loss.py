@@ -86,8 +86,8 @@ def test_judging():
     config = LossConfig(min_loss=1.0, max_loss=5.0)
     assert judge(None, config) is None
     assert judge(3.0, config) is None
-    assert judge(5.1, config) == ("high-loss", "5.1 nats per token, at most 5 may be")
-    assert judge(0.9, config) == ("low-loss", "0.9 nats per token, at least 1 may be")
+    assert judge(5.1, config) == ("high-loss", "5.1 nats per token; max_loss allows at most 5")
+    assert judge(0.9, config) == ("low-loss", "0.9 nats per token; min_loss asks for at least 1")
     assert judge(99.0, LossConfig()) is None
 
 
