@@ -288,6 +288,17 @@ def test_a_second_main_file_is_not_lost_without_a_word(tmp_path, corpus):
     }
 
 
+def test_files_without_a_reader_say_what_to_do_with_them(tmp_path, corpus):
+    for name in ("table.csv", "thesis.docx", "scan.djvu", "odd.xyz"):
+        (corpus / name).write_text("a,b")
+    ingest(tmp_path, corpus, name="again")
+    details = {row.id: row.detail for row in read_dropped(tmp_path / "again") if row.reason == "no-reader"}
+    assert "save its rows as .jsonl" in details["lit/table.csv"]
+    assert "pandoc" in details["lit/thesis.docx"]
+    assert ".pdf" in details["lit/scan.djvu"]
+    assert details["lit/odd.xyz"] == "no reader for `.xyz`"
+
+
 def test_a_document_beside_a_paper_is_not_lost_without_a_word(tmp_path, corpus):
     """What the paper names (a figure, an input), its printed form and what accompanies it are parts of it."""
     paper = corpus / "paper"

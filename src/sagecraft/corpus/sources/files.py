@@ -43,6 +43,12 @@ _MAX_ARCHIVE_DEPTH = 3
 #: A name whose suffix is none (`2401.01234v2`, `paper`, `paper.gz`): its first bytes say what it is.
 _NO_SUFFIX = re.compile(r"|\.\d+(?:v\d+)?|.*\.gz")
 _COLLECTION = "*.collection.xml"
+#: What to do with files that people have and no reader reads.
+_ADVICE = {
+    (".csv", ".tsv", ".xlsx", ".xls", ".ods"): "save its rows as .jsonl or .parquet, with a column `text`",
+    (".doc", ".docx", ".odt", ".rtf", ".epub", ".rst", ".org"): "convert it to .md or .html, for instance with pandoc",
+    (".ps", ".eps", ".dvi", ".djvu"): "convert it to .pdf, or better find its source",
+}
 
 
 @dataclass(frozen=True)
@@ -357,7 +363,9 @@ def _item(source: Source, path: Path) -> Item | None:
 
 def _no_reader(source: Source, path: Path) -> Dropped:
     name = _join(source.label, _relative(source, path))
-    return Dropped(name, source.location(path), "no-reader", f"no reader for `{suffix_of(path) or path.name}`")
+    suffix = suffix_of(path)
+    advice = next((f"; {text}" for suffixes, text in _ADVICE.items() if suffix in suffixes), "")
+    return Dropped(name, source.location(path), "no-reader", f"no reader for `{suffix or path.name}`{advice}")
 
 
 def _relative(source: Source, path: Path) -> str:
