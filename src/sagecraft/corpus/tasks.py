@@ -27,7 +27,7 @@ from sagecraft.corpus.documents import Document, Dropped, Shards
 from sagecraft.corpus.facts import Facts, facts_of
 from sagecraft.corpus.filters import FilterConfig
 from sagecraft.corpus.marks import Marks, join, mark
-from sagecraft.corpus.sources.files import Item, Listing, Source, list_source, read_item
+from sagecraft.corpus.sources.files import Item, Listing, Source, cut_item, list_source, read_item
 from sagecraft.errors import SagecraftError, UserError
 
 #: What a task reads at most: small enough to spread and to repeat, large enough that starting it costs nothing.
@@ -164,7 +164,7 @@ def _absolute(source: Source) -> Source:
 def _cut(listing: Listing) -> Iterator[list[Item]]:
     items: list[Item] = []
     size = 0
-    for item in listing.items:
+    for item in itertools.chain.from_iterable(cut_item(item, _TASK_BYTES) for item in listing.items):
         if items and (size + item.num_bytes > _TASK_BYTES or len(items) >= _TASK_ITEMS):
             yield items
             items, size = [], 0
@@ -317,7 +317,7 @@ def _rows(
             for row in _without(known, rows, Dropped(name, source, ""), watch):
                 is_empty = False
                 yield row
-            if is_empty:
+            if is_empty and item.lines is None:
                 yield Dropped(name, source, "no-documents", "it holds none: no rows, no files")
         except SagecraftError:
             raise

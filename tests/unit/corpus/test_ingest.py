@@ -16,6 +16,7 @@ from sagecraft.corpus.ingest import IngestConfig, SourceConfig, run
 from sagecraft.corpus.marks import text_hash
 from sagecraft.corpus.readers import jsonl
 from sagecraft.corpus.readers.found import Found
+from sagecraft.corpus.sources.files import Source, cut_item, list_source
 from sagecraft.corpus.tasks import with_title
 from sagecraft.errors import UserError
 
@@ -190,6 +191,26 @@ def test_bad_lines_of_a_large_file_do_not_cost_the_rest(tmp_path, monkeypatch):
     assert sum(isinstance(found, Found) for found in jsonl.read_jsonl_documents(file, tmp_path)) == 20
     file.write_text("\n".join([*["no json"] * 6, *good]))
     assert [found.reason for found in jsonl.read_jsonl_documents(file, tmp_path)][-1] == "too-many-bad-lines"
+
+
+def test_a_large_file_of_rows_is_many_tasks_with_the_same_result(tmp_path, corpus, monkeypatch):
+    rows = [json.dumps({"text": prose(f"r{n}-")}) if n % 7 else "no json" for n in range(60)]
+    rows[30:30] = ["", json.dumps({"text": "x" * 9000})]
+    (corpus / "rows.jsonl").write_text("\r\n".join(rows))
+    (corpus / "metadata.jsonl").write_text(json.dumps({"path": "rows.jsonl", "license": "MIT"}))
+    whole, found = ingest(tmp_path, corpus, name="whole")
+    details = {(row.id, row.detail) for row in read_dropped(tmp_path / "whole")}
+    monkeypatch.setattr(tasks, "_TASK_BYTES", 3000)
+    listed = list_source(Source("lit", corpus, "lit"))
+    (item,) = (item for item in listed.items if item.name == "rows")
+    pieces = [piece.lines for piece in cut_item(item, 3000)]
+    assert len(pieces) > 5
+    assert [piece.start for piece in pieces[1:]] == [piece.end for piece in pieces[:-1]]
+    assert (pieces[0].start, pieces[-1].end) == (0, item.num_bytes)
+    again, cut = ingest(tmp_path, corpus, name="cut")
+    assert cut == found
+    assert {(row.id, row.detail) for row in read_dropped(tmp_path / "cut")} == details
+    assert again == whole
 
 
 def test_what_is_dropped_is_not_held(tmp_path, corpus, monkeypatch):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -26,16 +28,48 @@ _MAX_ERRORS = 1000
 
 def read_jsonl_documents(path: Path, root: Path) -> Iterator[Found | ReaderError]:  # noqa: ARG001
     """Streams the documents of a JSON-lines file; a bad line yields its error and the rest is read."""
+    yield from _documents(path, None)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Whole lines of a file: bytes from `start` to `end`; the first of them is line `number`."""
+
+    start: int
+    end: int
+    number: int
+
+
+def read_lines(path: Path, lines: Lines) -> Iterator[Found | ReaderError]:
+    """Streams the documents of a piece of a JSON-lines file that is not packed."""
+    return _documents(path, lines)
+
+
+def cut_lines(path: Path, num_bytes: int) -> Iterator[Lines]:
+    """Cuts a file into pieces of so many bytes, each to the end of its last line."""
+    start, number = 0, 1
+    with path.open("rb") as file:
+        while block := file.read(num_bytes):
+            count = block.count(b"\n")
+            while block and not block.endswith(b"\n"):
+                block = file.readline(2**20)  # of a line without an end nothing is held
+                count += block.endswith(b"\n")
+            yield Lines(start, file.tell(), number)
+            start, number = file.tell(), number + count
+
+
+def _documents(path: Path, piece: Lines | None) -> Iterator[Found | ReaderError]:
     errors = 0
+    first = 1 if piece is None else piece.number
     try:
         with _open(path) as file:
-            for number, line in _lines(file):
+            for number, line in _lines(file, piece):
                 if isinstance(line, bytes) and not line.strip():
                     continue
                 found = line if isinstance(line, ReaderError) else _document(line, number)
                 yield found
                 errors += isinstance(found, ReaderError)
-                if errors > _MAX_ERRORS and 2 * errors > number:
+                if errors > _MAX_ERRORS and 2 * errors > number - first:
                     yield ReaderError("too-many-bad-lines", f"gave up at line {number}")
                     return
     except (OSError, EOFError, zlib.error) as error:
@@ -98,15 +132,21 @@ class _Bounded:
         return line
 
 
-def _lines(file: IO[bytes] | _Bounded) -> Iterator[tuple[int, bytes | ReaderError]]:
+def _lines(file: IO[bytes] | _Bounded, piece: Lines | None) -> Iterator[tuple[int, bytes | ReaderError]]:
     number = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
+    left = math.inf
+    if piece is not None and not isinstance(file, _Bounded):
+        file.seek(piece.start)
+        number, left = piece.number - 1, piece.end - piece.start
+    while left > 0 and (line := file.readline(MAX_LINE_BYTES + 1)):
         number += 1
+        left -= len(line)
         if len(line) <= MAX_LINE_BYTES:
             yield number, line
             continue
         while line and not line.endswith(b"\n"):
             line = file.readline(2**20)
+            left -= len(line)
         yield number, ReaderError("line-too-long", f"line {number} has more than {MAX_LINE_BYTES // 2**20} MiB")
 
 

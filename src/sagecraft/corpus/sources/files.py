@@ -22,6 +22,7 @@ from sagecraft.artifact import is_artifact, is_work
 from sagecraft.corpus.documents import DOCUMENTS, UNKNOWN_LICENSE, Document, Dropped
 from sagecraft.corpus.licenses import normalize_license
 from sagecraft.corpus.readers.found import Found
+from sagecraft.corpus.readers.jsonl import Lines, cut_lines, read_lines
 from sagecraft.corpus.readers.registry import READERS, suffix_of
 from sagecraft.corpus.readers.result import ReaderError
 from sagecraft.corpus.sidecar import Override, read_sidecar
@@ -92,6 +93,7 @@ class Item(BaseModel):
         folder: of LaTeX: what the document may read.
         override: what a sidecar states.
         num_bytes: size of what is to be read, for an even spread over workers.
+        lines: a piece of a file of rows; all of it by default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,6 +104,7 @@ class Item(BaseModel):
     folder: Path | None = None
     override: Override | None = None
     num_bytes: int = 0
+    lines: Lines | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,15 @@ def list_source(source: Source) -> Listing:
     return Listing(items, dropped, defaults)
 
 
+def cut_item(item: Item, num_bytes: int) -> Iterator[Item]:
+    """A large file of rows in pieces, so that many workers read it; anything else as it is."""
+    if item.suffix not in (".jsonl", ".ndjson") or item.num_bytes <= 2 * num_bytes:
+        yield item
+        return
+    for lines in cut_lines(item.path, num_bytes):
+        yield item.model_copy(update={"lines": lines, "num_bytes": lines.end - lines.start})
+
+
 def read_item(
     source: Source, item: Item, defaults: dict[str, dict[str, Any]], scratch: Path, alive: Callable[[], None]
 ) -> Iterator[Document | Dropped]:
@@ -169,7 +181,11 @@ def read_item(
 
 
 def _read_file(source: Source, item: Item, defaults: dict[str, dict[str, Any]]) -> Iterator[Document | Dropped]:
-    for found in READERS[item.suffix][1](item.path, item.folder or source.root):
+    if item.lines is not None:
+        rows = read_lines(item.path, item.lines)
+    else:
+        rows = READERS[item.suffix][1](item.path, item.folder or source.root)
+    for found in rows:
         if isinstance(found, ReaderError):
             yield Dropped(_join(source.label, item.name), source.location(item.path), found.reason, found.detail)
         else:
