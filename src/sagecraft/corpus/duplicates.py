@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sagecraft.corpus import minhash
-from sagecraft.corpus.marks import OWN, TITLE, UNSTATED, Marks, join, mark
+from sagecraft.corpus.marks import OWN, PRINTED, TITLE, UNSTATED, Marks, join, mark
 from sagecraft.corpus.minhash import Int64, UInt64
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def _same_identifier(table: _Table, decisions: Decisions) -> None:
         if is_own.all() or not _are_parts(table, members):
             works.link(members.tolist())
     for kept, row in _gone(table, decisions, works):
-        is_older = versions[row] < versions[kept] != UNSTATED
+        is_older = PRINTED < versions[row] < versions[kept] != UNSTATED
         decisions.drop(np.array([row]), np.array([kept]), OLDER if is_older else SAME_ID)
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Version of an identifier that states none: the newest, as with arXiv's identifiers.
 UNSTATED = np.iinfo(np.int32).max
+#: Version of a PDF that states none.
+PRINTED = 0
 _DOI = re.compile(r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
 #: arXiv's own DOIs name the identifier.
 _ARXIV_DOI = re.compile(r"10\.48550/arxiv\.", re.IGNORECASE)
@@ -54,7 +56,7 @@ class Marks:
         keys: (m,) hash of an identifier without its version, or of a title.
         key_rows: (m,) the document it belongs to.
         kinds: (m,) `OWN`, the document's own identifier; `STATED`, by it or by the folder it lies in; `TITLE`.
-        versions: (m,) its version, `UNSTATED` if it has none.
+        versions: (m,) its version, `UNSTATED` if it has none (`PRINTED` if it is a PDF).
         words: (n,) number of words, as `overlap.words_of` counts.
         withheld: (n,) whether somebody withheld it from training.
         formulas: (n,) whether it holds mathematics.
@@ -172,6 +174,11 @@ def _stated(extra: str) -> list[str]:
     return [name for name in values if isinstance(name, str)]
 
 
+def _standing(document: Document, version: int) -> int:
+    """A version that nobody states is the newest; what was printed, and has lost its formulas, goes behind any other."""
+    return PRINTED if version == UNSTATED and document.format == "pdf" else version
+
+
 def _keys(document: Document, versions: bool) -> Iterator[tuple[str, int, int]]:
     """Identifiers and title of a document: (key, version, kind)."""
     for key, version, own in identifiers(document, versions):
@@ -208,10 +215,13 @@ def mark(documents: Sequence[Document], config: DedupConfig, source: int = 0) ->
         keys=np.array([_hash64(key.encode("utf-8", "replace")) for _, key, _, _ in named], dtype=np.uint64),
         key_rows=np.array([row for row, *_ in named], dtype=np.int32),
         kinds=np.array([kind for *_, kind in named], dtype=np.int8),
-        versions=np.array([version for _, _, version, _ in named], dtype=np.int32),
+        versions=np.array([_standing(documents[row], version) for row, _, version, _ in named], dtype=np.int32),
         words=np.diff(bounds).astype(np.int32),
         withheld=np.array([document.withheld is True for document in documents], dtype=np.bool_),
-        formulas=np.array([bool(_FORMULA.search(text)) for text in texts], dtype=np.bool_),
+        # The exponents of a PDF are read off its page; its formulas are lost.
+        formulas=np.array(
+            [row.format != "pdf" and bool(_FORMULA.search(row.text)) for row in documents], dtype=np.bool_
+        ),
         formats=np.array([zlib.crc32(document.format.encode()) for document in documents], dtype=np.uint32),
         sources=np.full(len(texts), source, dtype=np.int32),
         signatures=signatures,

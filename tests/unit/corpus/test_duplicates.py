@@ -101,6 +101,15 @@ def test_identifiers_link_through_a_document_that_states_both() -> None:
     assert decided(documents, [2, 1, 0]) == {0: ("duplicate-id", 2), 1: ("duplicate-id", 2)}
 
 
+def test_the_source_of_a_paper_stays_and_its_print_goes() -> None:
+    source = Document("lit/2208.01234v1", prose("a") + " $x$", format="latex")
+    printed = Document("lit/2208.01234", prose("a", 190) + " 10$^{2}$", format="pdf")
+    assert decided([printed, source]) == {0: ("duplicate-id", 1)}
+    assert decided([source, printed]) == {1: ("duplicate-id", 0)}
+    same = dataclasses.replace(printed, id="lit/2208.01234v1")
+    assert decided([same, source]) == {0: ("duplicate-id", 1)}
+
+
 def test_of_one_work_in_two_formats_one_stays() -> None:
     title = "A title that names one work alone"
     paper = prose("paper", 600)

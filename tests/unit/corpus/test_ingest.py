@@ -388,3 +388,18 @@ def test_artifacts_among_the_literature_are_not_read_by_accident(tmp_path, corpu
     _, found = ingest(tmp_path, tmp_path / "with-drops", name="from-artifact", min_words=1)
     assert len(found) == 6
     assert not drops(tmp_path, "from-artifact")
+
+
+def test_papers_of_one_file_each_in_one_folder(tmp_path):
+    root = tmp_path / "lit"
+    root.mkdir()
+    paper = "\\documentclass{{article}}\\title{{On {0}}}\\begin{{document}}\\maketitle {1}\\end{{document}}"
+    for name in ("2208.01234v1", "b", "c"):
+        (root / f"{name}.tex").write_text(paper.format(name, prose(name)))
+    (root / "notes.md").write_text(prose("notes"))
+    _, found = ingest(tmp_path, root)
+    assert set(found) == {"lit/2208.01234v1", "lit/b", "lit/c", "lit/notes"}
+    assert (found["lit/2208.01234v1"].year, found["lit/b"].year) == (2022, None)
+    (root / "b.tex").write_text(paper.format("b", prose("b") + "\\input{c}"))
+    _, found = ingest(tmp_path, root, name="one")
+    assert set(found) == {"lit"}

@@ -25,6 +25,7 @@ from sagecraft.corpus.readers.found import Found
 from sagecraft.corpus.readers.jsonl import Lines, cut_lines, read_lines
 from sagecraft.corpus.readers.registry import READERS, suffix_of
 from sagecraft.corpus.readers.result import ReaderError
+from sagecraft.corpus.readers.rows import arxiv_year
 from sagecraft.corpus.sidecar import Override, read_sidecar
 from sagecraft.corpus.sources.archives import ARCHIVE_SUFFIXES, Budget, archive_suffix, sniff, unpack
 from sagecraft.errors import UserError
@@ -246,7 +247,7 @@ def _walk(
         folder = folders.pop()
         overrides.update(read_sidecar(folder))
         main = _main_file(folder)
-        if main is not None:
+        if main is not None and (source.is_unpacked or folder in overrides or not _all_papers(folder)):
             yield from _latex_folder(source, folder, main)
             continue
         for path in sorted(folder.iterdir()):
@@ -292,6 +293,16 @@ def _main_file(folder: Path) -> Path | None:
 
     found = find_main(folder)
     return folder / found.name if found is not None and found.parent == folder.resolve() else None
+
+
+def _all_papers(folder: Path) -> bool:
+    """A folder of several papers of one file each: every source begins a document, and none names another."""
+    files = [path for path in sorted(folder.glob("*.tex")) if path.is_file() and not path.is_symlink()]
+    if len(files) < 2 or not all(_is_main(path) for path in files):
+        return False
+    texts = [path.read_bytes() for path in files]
+    names = [re.compile(rb"\{(?:\./)?" + re.escape(path.stem.encode()) + rb"(?:\.tex)?\}") for path in files]
+    return not any(name.search(text) for n, name in enumerate(names) for m, text in enumerate(texts) if n != m)
 
 
 def _latex_folder(source: Source, folder: Path, main: Path) -> Iterator[Item | Dropped]:
@@ -412,7 +423,7 @@ def _document(source: Source, item: Item, found: Found, defaults: dict[str, dict
         "id": own_id or fallback,
         "title": result.title or "",
         "authors": list(result.authors),
-        "year": result.year,
+        "year": result.year or arxiv_year(result.identifier) or arxiv_year(PurePosixPath(fallback).name),
         "categories": list(result.categories) or default.get("categories", []),
         "license": normalize_license(stated_license) if stated_license else UNKNOWN_LICENSE,
         "withheld": found.withheld,
