@@ -158,6 +158,8 @@ def load(path: Path, kind: str | None = None) -> Manifest:
         UserError: there is none, it cannot be read, it is of a newer format, or of another kind.
     """
     manifest_path = path / MANIFEST
+    if not path.exists():
+        raise UserError(f"{path}: no such folder")
     if not manifest_path.is_file():
         raise UserError(f"{path}: not a sagecraft artifact (no {MANIFEST}); run the stage that makes it first")
     value = read_json(manifest_path)

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sagecraft.corpus.documents import Document
 from sagecraft.corpus.minhash import UInt64, shingle_hashes, shingle_sets, word_hashes
 
 #: Words of a near-duplicate shingle: thirteen words in a row do not meet by chance (the usual length since GPT-3).
@@ -83,7 +82,7 @@ class Leaks:
     """Looks for text of benchmark items in other texts: in documents, in conversations.
 
     Looked for are the question with its right option, of every item, and the support sentence of withheld items. The
-    support of a taught item is expected in training (see `untaught`), and so are words that its question takes from it.
+    support of a taught item is expected in training, and so are words that its question takes from it.
 
     Args:
         items: rows of a benchmark (`id`, `question`, `A`…, `answer`, `kind`, `support`).
@@ -108,18 +107,6 @@ class Leaks:
             for number, probe in enumerate(self._probes.probes)
             if number in found
         ]
-
-
-def untaught(items: Iterable[Mapping[str, Any]], documents: Iterable[Document], n: int = NGRAM_WORDS) -> list[str]:
-    """Identifiers of taught items whose support sentence stands in no training document."""
-    probes = [
-        _Probe(str(item["id"]), "taught", "support", str(item.get("support") or ""))
-        for item in items
-        if item.get("kind") == "taught"
-    ]
-    index = _Probes(probes, n, MIN_SHARE)
-    found = {number for document in documents for number in index.find(document.text)}
-    return [probe.item for number, probe in enumerate(probes) if number not in found]
 
 
 def _probes(item: Mapping[str, Any]) -> Iterator[_Probe]:

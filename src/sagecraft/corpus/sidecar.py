@@ -64,7 +64,7 @@ def read_sidecar(folder: Path) -> dict[Path, Override]:
         if not isinstance(name, str) or not name:
             raise UserError(f"{where}: no `path`; name the file it is about, relative to {folder}")
         target = folder / name
-        if ".." in Path(name).parts or not target.exists():
+        if Path(name).is_absolute() or ".." in Path(name).parts or not target.exists():
             raise UserError(f"{where}: path {name!r} is no file below {folder}; correct or remove the line")
         if target in overrides:
             raise UserError(f"{where}: path {name!r} is described twice; remove one line")

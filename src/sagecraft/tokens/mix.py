@@ -457,7 +457,7 @@ def _write_page(path: Path, config: MixConfig, stats: Mapping[str, Any]) -> None
         ]
         page.table([config.balance.by, "as it was", "as it is taken", "asked for"], wide)
         page.note(
-            f"No document comes up more than {config.balance.max_copies:g} times as often as without the target, so a target "
-            "that little text speaks for is met in part."
+            f"No document comes up more than {config.balance.max_copies:g} times as often as without the target, and none beyond "
+            "the budget of its source, so a target that little text speaks for is met in part."
         )
     artifact.write_text(path, page.render())

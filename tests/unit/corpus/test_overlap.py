@@ -1,5 +1,5 @@
 from sagecraft.corpus.documents import Document
-from sagecraft.corpus.overlap import Leaks, ShingleIndex, ngrams, untaught, words_of
+from sagecraft.corpus.overlap import Leaks, ShingleIndex, ngrams, words_of
 
 
 def leak_report(items, documents, n=8):
@@ -132,8 +132,3 @@ def test_questions_of_all_lengths_are_looked_for_in_one_text():
     text = f"{WORDS} who found the crab pulsar {WORDS}"
     assert [hit.item for hit in Leaks([*ITEMS, short]).find(text)] == ["s"]
     assert [hit.item for hit in Leaks([*ITEMS, short]).find(f"{text} {ITEMS[0]['question']}")] == ["w", "s"]
-
-
-def test_untaught():
-    assert untaught(ITEMS, [Document(id="d", text=ITEMS[0]["support"])]) == ["t"]
-    assert untaught(ITEMS, [Document(id="d", text=f"So: {ITEMS[1]['support']}")]) == []

@@ -28,6 +28,7 @@ def test_no_sidecar(tmp_path):
         ({"id": "x"}, "entry 1: no `path`"),
         ({"path": "b.md"}, "path 'b.md' is no file below"),
         ({"path": "../a.md"}, "is no file below"),
+        ({"path": "/etc/passwd"}, "is no file below"),
         ({"path": "a.md", "withheld": "yes"}, "withheld: input should be a valid boolean"),
         ({"path": "a.md", "year": "2020"}, "year: input should be a valid integer"),
         ({"path": "a.md", "id": ""}, "id: string should have at least 1 character"),
