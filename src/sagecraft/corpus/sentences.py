@@ -182,10 +182,6 @@ def _joined(blocks: Iterator[str]) -> Iterator[str]:
         yield held
 
 
-def _ends_in_formula(block: str) -> bool:
-    return block.rstrip().rstrip(",;").endswith("$")
-
-
 def split_sentences(paragraph: str) -> list[str]:
     """Splits one paragraph; formulas, abbreviations, initials and decimals do not end a sentence."""
     masked, formulas = mask_math(paragraph)

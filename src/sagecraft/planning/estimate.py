@@ -23,7 +23,6 @@ _TOKENS_PER_CONVERSATION = 140
 _TOKENS_PER_PAIR = 110
 #: Tokens of a question with four options, and of the four options' continuations.
 _TOKENS_PER_ITEM = 90
-_OPTIONS_PER_ITEM = 4
 #: Bytes of weights that a merge reads and computes a second: 3 × 0.54 GB took 7.2 s.
 _MERGE_BYTES_PER_SECOND = 0.2e9
 _DEFAULT_BANDWIDTH = 20e9

@@ -30,7 +30,6 @@ from sagecraft.corpus.readers.tables import Cell, cals_cell, cals_columns, own_r
 from sagecraft.corpus.readers.xml import parse_xml
 
 #: Around the position of a cited work until the paragraph is closed. (Control characters: XML cannot hold them.)
-_CITE = re.compile("\x05(\\d+)\x06")
 _CITES = re.compile(
     "(?P<stop>[.,;:]?)(?P<raised>\x07?)(?P<open> ?[\\[(]\\s*)?(?P<cites>\x05\\d+\x06(?:\\s*[,;–—-]?\\s*\x05\\d+\x06)*)(?P<close>\\s*[\\])])?"
 )
