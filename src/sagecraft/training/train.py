@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +13,12 @@ from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
 from sagecraft.training.schedule import OptimizerConfig
+
+if TYPE_CHECKING:
+    from sagecraft.models.decoder import Decoder
+    from sagecraft.models.foreign import ForeignDecoder
+    from sagecraft.models.tokenizer import Tokenizer
+    from sagecraft.tokens.loader import Loader
 
 VERSION = 2
 
@@ -54,49 +61,81 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str =
     Raises:
         UserError: tokens and model have different tokenizers, or nothing is to be learned.
     """
-    from sagecraft.models.load import load_model, read_config
+    from sagecraft.models.load import read_config
     from sagecraft.models.save import save_model
-    from sagecraft.tokens.loader import Loader
-    from sagecraft.tokens.packed import Packed
     from sagecraft.training.loop import Trainer
 
     with artifact.build(
         out, kind="model", stage=stage, version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
-        packed, stats = Packed.open(inputs["tokens"]), artifact.load(inputs["tokens"], "tokens").stats
-        loaded = load_model(inputs["model"], "float64" if config.compute_dtype == "float64" else "float32")
-        if stats["tokenizer_sha256"] != loaded.tokenizer.sha256:
-            raise UserError(f"{inputs['tokens']}: made with another tokenizer than {inputs['model']}; pack it again")
-        if not stats["num_learned"]:
-            raise UserError(f"{inputs['tokens']}: no token is to be learned; the conversations have no replies")
-        num_rows = loaded.model.lm_head.weight.shape[0]
-        if int(packed.tokens.max()) >= num_rows:
-            raise UserError(
-                f"{inputs['model']}: its tokenizer has tokens beyond the {num_rows:,} rows of its embedding, and the "
-                "text uses them; take the tokenizer that belongs to the weights"
-            )
-        chat_template = _template(inputs, loaded.tokenizer.chat_template, stats)
-        loader = Loader(packed, config.rows_per_step, config.epochs, config.seed)
-        console.say(
-            f"  {loader.num_steps:,} steps of {config.rows_per_step} × {packed.row_length} tokens, "
-            f"learning rate {config.optimizer.learning_rate:g}"
-        )
-        trainer = Trainer(config, loaded.model, loader, build.scratch("checkpoints"))
+        ready = prepare(config, inputs)
+        trainer = Trainer(config, ready.model, ready.loader, build.scratch("checkpoints"))
         history = trainer.fit(stage)
         save_model(
-            build.path, trainer.weights(), read_config(inputs["model"]), inputs["model"], chat_template=chat_template
+            build.path,
+            trainer.weights(),
+            read_config(inputs["model"]),
+            inputs["model"],
+            chat_template=ready.chat_template,
         )
         artifact.write_jsonl(build.path / "metrics.jsonl", history)
-        learned = sum(entry["num_learned"] for entry in history)
         build.stats.update(
-            num_steps=loader.num_steps,
+            num_steps=ready.loader.num_steps,
             num_tokens=sum(entry["num_tokens"] for entry in history),
-            num_learned=learned,
+            num_learned=sum(entry["num_learned"] for entry in history),
             epochs=config.epochs,
             first_loss=history[0]["loss"],
             last_loss=history[-1]["loss"],
         )
     return build.manifest
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run trains on, checked: the pieces belong together.
+
+    Attributes:
+        model: exact weights, float32 or wider.
+        tokenizer: the model's.
+        loader: the rows in their order.
+        chat_template: to be written into the new checkpoint, if it has none of its own.
+    """
+
+    model: Decoder | ForeignDecoder
+    tokenizer: Tokenizer
+    loader: Loader
+    chat_template: str | None
+
+
+def prepare(config: TrainConfig, inputs: Mapping[str, Path]) -> Prepared:
+    """Opens model and tokens.
+
+    Raises:
+        UserError: tokens and model have different tokenizers or templates, or nothing is to be learned.
+    """
+    from sagecraft.models.load import load_model
+    from sagecraft.tokens.loader import Loader
+    from sagecraft.tokens.packed import Packed
+
+    packed, stats = Packed.open(inputs["tokens"]), artifact.load(inputs["tokens"], "tokens").stats
+    loaded = load_model(inputs["model"], "float64" if config.compute_dtype == "float64" else "float32")
+    if stats["tokenizer_sha256"] != loaded.tokenizer.sha256:
+        raise UserError(f"{inputs['tokens']}: made with another tokenizer than {inputs['model']}; pack it again")
+    if not stats["num_learned"]:
+        raise UserError(f"{inputs['tokens']}: no token is to be learned; the conversations have no replies")
+    num_rows = loaded.model.lm_head.weight.shape[0]
+    if int(packed.tokens.max()) >= num_rows:
+        raise UserError(
+            f"{inputs['model']}: its tokenizer has tokens beyond the {num_rows:,} rows of its embedding, and the "
+            "text uses them; take the tokenizer that belongs to the weights"
+        )
+    chat_template = _template(inputs, loaded.tokenizer.chat_template, stats)
+    loader = Loader(packed, config.rows_per_step, config.epochs, config.seed)
+    console.say(
+        f"  {loader.num_steps:,} steps of {config.rows_per_step} × {packed.row_length} tokens, "
+        f"learning rate {config.optimizer.learning_rate:g}"
+    )
+    return Prepared(loaded.model, loaded.tokenizer, loader, chat_template)
 
 
 def _template(inputs: Mapping[str, Path], own: str | None, stats: Mapping[str, Any]) -> str | None:
