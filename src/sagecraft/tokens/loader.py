@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sagecraft.artifact import keyed_hash
-from sagecraft.tokens.packed import ITEM, LENGTH, START, Packed
+from sagecraft.tokens.packed import LENGTH, SOURCE, START, Packed
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Batch:
         boundaries: piece i is [boundaries[i], boundaries[i+1]).
         predicting: int64 [S], positions whose next token is to be learned.
         targets: int64 [S], those tokens.
-        sources: source of each of the S targets.
+        sources: int64 [S], number of each target's source in `Packed.sources`.
         num_tokens: tokens of the rows, the ones without a prediction included.
     """
 
@@ -32,7 +32,7 @@ class Batch:
     boundaries: list[int]
     predicting: NDArray[np.int64]
     targets: NDArray[np.int64]
-    sources: list[str] = field(repr=False)
+    sources: NDArray[np.int64]
     num_tokens: int
 
 
@@ -64,7 +64,7 @@ class Loader:
         ids: list[NDArray[np.int64]] = []
         predicting: list[NDArray[np.int64]] = []
         targets: list[NDArray[np.int64]] = []
-        sources: list[str] = []
+        sources: list[NDArray[np.int64]] = []
         boundaries = [0]
         num_tokens = 0
         for row in rows:
@@ -78,13 +78,13 @@ class Loader:
                 ids.append(tokens[:-1])  # the last token predicts nothing
                 predicting.append(learned + boundaries[-1])
                 targets.append(tokens[1:][learned])
-                sources += [self.packed.items[int(piece[ITEM])]["source"]] * len(learned)
+                sources.append(np.full(len(learned), piece[SOURCE]))
                 boundaries.append(boundaries[-1] + length - 1)
         return Batch(
             np.concatenate(ids) if ids else np.zeros(0, np.int64),
             boundaries,
             np.concatenate(predicting) if predicting else np.zeros(0, np.int64),
             np.concatenate(targets) if targets else np.zeros(0, np.int64),
-            sources,
+            np.concatenate(sources) if sources else np.zeros(0, np.int64),
             num_tokens,
         )

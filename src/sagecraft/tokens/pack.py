@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sagecraft.tokens.mix import Taken
     from sagecraft.tokens.packed import TokenItem
 
-VERSION = 2
+VERSION = 3
 _BATCH = 256
 
 
@@ -40,15 +40,12 @@ def run(config: PackConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     with artifact.build(out, kind="tokens", stage="pack", version=VERSION, config=config, inputs=inputs) as build:
         tokenizer = Tokenizer.from_folder(inputs["model"])
         taken = read_mixture(inputs["mixture"] / MIXTURE)
-        items: list[TokenItem] = []
-        for name, is_general in (("documents", False), ("general", True)):
-            if name in inputs:
-                items += _tokenise(tokenizer, inputs[name], is_general, taken)
-        if not items:
-            raise UserError(f"{inputs['mixture']}: takes none of {inputs['documents']}; run the recipe from mix on")
+        parts = [(name, flag) for name, flag in (("documents", False), ("general", True)) if name in inputs]
+        items = (item for name, flag in parts for item in _tokenise(tokenizer, inputs[name], flag, taken))
         build.stats.update(write_packed(build.path, items, config.sequence_length, tokenizer.pad_id))
-        num_general = sum(len(item.ids) for item in items if item.source == GENERAL)
-        num_tokens = sum(len(item.ids) for item in items)
+        num_tokens, num_general = build.stats["num_tokens"], build.stats["tokens_by_source"].get(GENERAL, 0)
+        if not num_tokens:
+            raise UserError(f"{inputs['mixture']}: takes none of {inputs['documents']}; run the recipe from mix on")
         build.stats.update(tokenizer_sha256=tokenizer.sha256, general_share=round(num_general / num_tokens, 4))
         console.say(
             f"  {num_tokens - num_general:,} domain and {num_general:,} general tokens in {build.stats['num_rows']:,} rows, "

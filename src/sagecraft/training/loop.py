@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,17 +63,16 @@ class Trainer:
         rows, size = self.loader.rows(step), self.config.rows_per_pass
         batches = [self.loader.batch(rows[first : first + size]) for first in range(0, len(rows), size)]
         num_learned = sum(len(batch.targets) for batch in batches)
-        sums: dict[str, float] = defaultdict(float)
-        counts: dict[str, int] = defaultdict(int)
+        names = self.loader.packed.sources
+        sums, counts = np.zeros(len(names)), np.zeros(len(names), dtype=np.int64)
         for batch in batches:
             if len(batch.targets):
                 losses = self._forward_backward(batch, num_learned)
-                for source, loss in zip(batch.sources, losses.tolist(), strict=True):
-                    sums[source] += loss
-                    counts[source] += 1
+                sums += np.bincount(batch.sources, weights=losses.numpy(), minlength=len(names))
+                counts += np.bincount(batch.sources, minlength=len(names))
         learning_rate = learning_rate_at(self.config.optimizer, step, self.loader.num_steps)
         norm = self.optimizer.step(learning_rate) if num_learned else 0.0
-        loss = sum(sums.values()) / max(1, num_learned)
+        loss = float(sums.sum()) / max(1, num_learned)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise MachineError(
                 f"step {step}: the loss is {loss:g}, the norm of its gradient {norm:g}; "
@@ -82,7 +81,11 @@ class Trainer:
         return {
             "step": step,
             "loss": round(loss, 6),
-            "loss_by_source": {name: round(sums[name] / counts[name], 6) for name in sorted(sums)},
+            "loss_by_source": {
+                name: round(float(sums[code] / counts[code]), 6)
+                for code, name in sorted(enumerate(names), key=lambda source: source[1])
+                if counts[code]
+            },
             "learning_rate": learning_rate,
             "gradient_norm": round(norm, 6),
             "num_tokens": sum(batch.num_tokens for batch in batches),
