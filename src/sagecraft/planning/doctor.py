@@ -18,6 +18,7 @@ from sagecraft.planning.cluster import machine_cores, machine_memory_gib
 #: optional part → (extra that brings it, stages that need it)
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lxml": ("corpus", ("ingest of HTML, CNXML and JATS", "harvest of arXiv and of dumps")),
+    "pypdfium2": ("corpus", ("ingest of PDF",)),
     "mwparserfromhell": ("corpus", ("harvest of dumps",)),
     "py3langid": ("corpus", ("ingest",)),
     "torch": ("train", ("cpt", "sft", "merge", "evaluate", "chat", "serve", "model fetch")),
@@ -32,6 +33,7 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "httpx": ("eval", ("evaluate of an endpoint", "harvest")),
     "fastapi": ("serve", ("serve",)),
     "uvicorn": ("serve", ("serve",)),
+    "datatrove": ("slurm", ("ingest on Slurm or Ray",)),
     "llama_cpp": ("gguf", ("chat and serve of a GGUF file",)),
 }
 #: Extras whose packages are built on this machine and are therefore asked for by name.
