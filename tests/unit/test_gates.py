@@ -22,7 +22,7 @@ MAX_FIELDS = 15
 #: Lowest first; a part may use itself and what stands before it. Parts of one row do not use each other,
 #: unless an order is written as a row of its own.
 LAYERS = [
-    {"errors", "console", "settings", "reporting"},
+    {"errors", "console", "settings", "reporting", "hardware"},
     {"lock"},
     {"artifact"},
     {"models"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,7 +18,7 @@ class Cluster(BaseModel):
         devices: number of accelerators (or 1, for a machine that trains on its processor).
         memory_gib: memory of one device; null takes this machine's.
         peak_tflops: dense bf16 rate of one device, in 10¹² FLOP per second; null measures this machine's.
-        mfu: share of the peak that training reaches, in the `causal` convention of `planning.flops`.
+        mfu: share of the peak that training reaches, in the `causal` convention of `models.flops`.
         bandwidth_gb_per_second: memory bandwidth of one device, which bounds generation; null takes 20, a laptop's.
         usd_per_device_hour: price; null is unknown, and every sum with it is unknown too.
         source: where the figures come from.
@@ -72,28 +71,3 @@ def read_cluster(path: Path | None) -> Cluster:
     value = read_yaml_mapping(path, "a cluster is a mapping of keys")
     with explained(Cluster, str(path)):
         return Cluster.model_validate(value)
-
-
-def machine_memory_gib() -> float:
-    """Memory of this machine, or of the container or job if that is less, in GiB."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [int(text) for text in _limits("memory.max", "memory/memory.limit_in_bytes") if text.isdigit()]
-    return min([total, *limits]) / 2**30
-
-
-def machine_cores() -> float:
-    """Cores that this process may use: those it is bound to, or the share of a container (`docker run --cpus 2`)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quotas = [text.split() for text in _limits("cpu.max")]
-    return min([cores, *(int(quota) / int(period) for quota, period in quotas if quota.isdigit())])
-
-
-def _limits(*names: str) -> list[str]:
-    """What the control groups of this process say, from its own to the root (Linux; elsewhere nothing)."""
-    groups, root = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-    inside = (
-        [line.split("::/")[1] for line in groups.read_text().splitlines() if "::/" in line] if groups.exists() else []
-    )
-    folders = {root, *(folder for path in inside for folder in (root / path, *(root / path).parents))}
-    files = [folder / name for folder in folders if folder.is_relative_to(root) for name in names]
-    return [file.read_text(encoding="ascii").strip() for file in files if file.is_file()]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sagecraft import console
-from sagecraft.planning.cluster import machine_cores, machine_memory_gib
+from sagecraft.hardware import machine_cores, machine_memory_gib
 
 #: optional part → (extra that brings it, stages that need it)
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -81,7 +81,7 @@ def _processor() -> dict[str, Any]:
 def _torch() -> dict[str, Any]:
     import torch
 
-    from sagecraft.planning.measure import matrix_tflops
+    from sagecraft.hardware import matrix_tflops
 
     devices = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
     gpus = [{"name": device.name, "memory_gib": round(device.total_memory / 2**30, 1)} for device in devices]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sagecraft.models.config import DecoderConfig
+from sagecraft.models.flops import flop_per_token_causal
+from sagecraft.models.memory import GIB, inference_gib, training_gib
 from sagecraft.planning.cluster import Cluster
 from sagecraft.planning.corpus_size import BYTES_PER_TOKEN, num_rows, num_tokens, withheld_shares
-from sagecraft.planning.flops import flop_per_token_causal
-from sagecraft.planning.memory import GIB, inference_gib, training_gib
 
 #: Characters a second that one core reads and cleans (LaTeX and CNXML; Markdown is faster).
 _READ_BYTES_PER_SECOND = 0.4e6

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from sagecraft import console
+from sagecraft.hardware import machine_cores, machine_memory_gib, matrix_tflops
 from sagecraft.models.config import DecoderConfig
+from sagecraft.models.flops import CONVENTION, CONVENTIONS
 from sagecraft.planning.architecture import find_architecture
-from sagecraft.planning.cluster import Cluster, machine_cores, machine_memory_gib, read_cluster
+from sagecraft.planning.cluster import Cluster, read_cluster
 from sagecraft.planning.estimate import ESTIMATES, Estimate, Machine, Made, Result, Situation, train
-from sagecraft.planning.flops import CONVENTION, CONVENTIONS
-from sagecraft.planning.measure import matrix_tflops
 from sagecraft.planning.published import compare_with_published, published_run
 
 __all__ = ["Cluster", "plan_recipe", "print_plan", "read_cluster"]

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from sagecraft.models.flops import flop_per_token_causal, flop_per_token_full
 from sagecraft.planning.architecture import find_architecture
-from sagecraft.planning.flops import flop_per_token_causal, flop_per_token_full
 
 
 class PublishedRun(BaseModel):

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from sagecraft.planning import cluster, measure
+from sagecraft import hardware
 from sagecraft.planning import doctor as module
 from sagecraft.planning.doctor import doctor, print_doctor
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "matrix_tflops", lambda dtype: {"bfloat16": 0.5, "float32": 0.25}[dtype])
+    monkeypatch.setattr(hardware, "matrix_tflops", lambda dtype: {"bfloat16": 0.5, "float32": 0.25}[dtype])
 
 
 @pytest.mark.usefixtures("quick")
@@ -55,8 +55,8 @@ def test_the_rate_is_that_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that ticks one tenth of a second a reading: 2·2048³ FLOP in 0.1 s would be 0.17 TFLOP/s; the trial
     product says that a large one takes 6.4 s, so the small one is measured: 2·512³ in 0.1 s."""
     now = iter(range(10**6))
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(now) / 10)
-    rate = measure.matrix_tflops.__wrapped__("float32")
+    monkeypatch.setattr(hardware.time, "perf_counter", lambda: next(now) / 10)
+    rate = hardware.matrix_tflops.__wrapped__("float32")
     assert rate == pytest.approx(2 * 512**3 / 0.1 / 1e12)
 
 
@@ -72,9 +72,9 @@ def test_the_best_product_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         def __matmul__(self, other: object) -> None:
             now[0] += next(seconds)
 
-    monkeypatch.setattr(measure.time, "perf_counter", clock)
+    monkeypatch.setattr(hardware.time, "perf_counter", clock)
     monkeypatch.setattr("torch.ones", lambda *_, **__: Product())
-    assert measure.matrix_tflops.__wrapped__("float32") == pytest.approx(2 * 512**3 / 0.1 / 1e12)
+    assert hardware.matrix_tflops.__wrapped__("float32") == pytest.approx(2 * 512**3 / 0.1 / 1e12)
 
 
 def test_a_container_has_what_its_groups_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,9 +87,9 @@ def test_a_container_has_what_its_groups_allow(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "fs/job/memory.max").write_text(f"{3 << 27}\n")
     (group / "memory.max").write_text("max\n")
     places = {"/proc/self/cgroup": tmp_path / "cgroup", "/sys/fs/cgroup": tmp_path / "fs"}
-    monkeypatch.setattr(cluster, "Path", lambda text: places.get(text) or real(text))
-    assert cluster.machine_cores() == 0.5
-    assert cluster.machine_memory_gib() == 0.375
+    monkeypatch.setattr(hardware, "Path", lambda text: places.get(text) or real(text))
+    assert hardware.machine_cores() == 0.5
+    assert hardware.machine_memory_gib() == 0.375
 
 
 def test_every_extra_exists(request: pytest.FixtureRequest) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from sagecraft.errors import UserError
+from sagecraft.models.memory import kept_bytes_per_token, state_bytes
 from sagecraft.planning import plan as module
 from sagecraft.planning.architecture import known_models
 from sagecraft.planning.cluster import Cluster, read_cluster
 from sagecraft.planning.corpus_size import TEXT_SHARE, num_tokens
-from sagecraft.planning.memory import kept_bytes_per_token, state_bytes
 from sagecraft.planning.plan import plan_recipe, print_plan
 
 CLUSTERS = Path(__file__).parents[3] / "clusters"

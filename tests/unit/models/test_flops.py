@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sagecraft.planning.architecture import known_models
-from sagecraft.planning.flops import (
+from sagecraft.models.flops import (
     flop_per_token_all,
     flop_per_token_causal,
     flop_per_token_full,
     flop_per_token_of_all,
 )
+from sagecraft.planning.architecture import known_models
 
 LLAMA = {size: known_models()[f"meta-llama/Llama-3.1-{size}"] for size in ("8B", "70B", "405B")}
 
