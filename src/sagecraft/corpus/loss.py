@@ -138,7 +138,7 @@ def losses_of(engine: LocalEngine, texts: Sequence[str], max_tokens: int) -> lis
     losses: list[Loss] = [(None, 0)] * len(texts)
     known = [number for number, row in enumerate(ids) if len(row) > 1]
     for number, logprobs in zip(known, engine.sequence_logprobs([ids[number] for number in known]), strict=True):
-        require_finite(engine, logprobs)
+        require_finite(engine.path, logprobs)
         losses[number] = (round(-math.fsum(logprobs) / len(logprobs), 6), len(logprobs))
     return losses
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sagecraft import artifact, console
 from sagecraft.errors import UserError
@@ -14,11 +15,24 @@ from sagecraft.inference.finite import require_finite
 
 if TYPE_CHECKING:
     from sagecraft.corpus.documents import Document
-    from sagecraft.inference.local import LocalEngine
+    from sagecraft.models.tokenizer import Tokenizer
 
 #: Tokens of one pass of the engine. Windows are grouped the same way always: another grouping would change the last
 #: bits of a bfloat16 product, and a resumed run must give the same bytes.
 _GROUP_TOKENS = 2048
+
+
+class Scorer(Protocol):
+    """What is measured: the local engine, or a model in training."""
+
+    tokenizer: Tokenizer
+    max_positions: int
+    name: str
+    path: Path
+
+    def sequence_logprobs(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probability of each token given those before it; a sequence's first token has none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,7 @@ class Window:
 
 
 def perplexity(
-    engine: LocalEngine,
+    engine: Scorer,
     documents: Iterable[Document],
     max_tokens: int,
     window: int,
@@ -61,14 +75,26 @@ def perplexity(
     windows, num_documents = choose_windows(engine, documents, max_tokens, window, seed)
     if not windows:
         raise UserError(f"{label}: the documents have no text to measure; give others")
-    total = 0.0
     with console.progress(label, sum(len(w.ids) - 1 for w in windows)) as tick:
-        for group in _groups(windows):
-            batch = [w.ids for w in group]
-            sums = _sums(engine, batch, store)
-            require_finite(engine, sums)
-            total += math.fsum(sums)
-            tick.advance(sum(len(ids) - 1 for ids in batch))
+        found = measure_windows(engine, windows, store, tick.advance)
+    return {**found, "num_documents": num_documents}
+
+
+def measure_windows(
+    engine: Scorer,
+    windows: Sequence[Window],
+    store: Store | None = None,
+    advance: Callable[[float], object] | None = None,
+) -> dict[str, Any]:
+    """What `perplexity` returns but for the number of documents; `advance` is told of each group's scored tokens."""
+    total = 0.0
+    for group in _groups(windows):
+        batch = [w.ids for w in group]
+        sums = _sums(engine, batch, store)
+        require_finite(engine.path, sums)
+        total += math.fsum(sums)
+        if advance is not None:
+            advance(sum(len(ids) - 1 for ids in batch))
     num_tokens = sum(len(w.ids) - 1 for w in windows)
     num_bytes = sum(w.num_bytes for w in windows)
     nats = -total / num_tokens
@@ -78,12 +104,11 @@ def perplexity(
         "bits_per_byte": -total / math.log(2) / max(num_bytes, 1),
         "num_tokens": num_tokens,
         "num_bytes": num_bytes,
-        "num_documents": num_documents,
     }
 
 
 def choose_windows(
-    engine: LocalEngine, documents: Iterable[Document], max_tokens: int, window: int, seed: int
+    engine: Scorer, documents: Iterable[Document], max_tokens: int, window: int, seed: int
 ) -> tuple[list[Window], int]:
     """Windows of the documents with the smallest keys, as many as `max_tokens` allows, in the order of the keys."""
     drawn = sorted(
@@ -101,7 +126,7 @@ def choose_windows(
     return windows, used
 
 
-def _windows(engine: LocalEngine, text: str, window: int, max_tokens: int) -> list[Window]:
+def _windows(engine: Scorer, text: str, window: int, max_tokens: int) -> list[Window]:
     ids, offsets = engine.tokenizer.encode_with_offsets(text)
     bos = engine.tokenizer.bos_id
     if bos is not None:
@@ -120,7 +145,7 @@ def _windows(engine: LocalEngine, text: str, window: int, max_tokens: int) -> li
     return windows
 
 
-def _groups(windows: list[Window]) -> Iterable[list[Window]]:
+def _groups(windows: Sequence[Window]) -> Iterable[list[Window]]:
     group: list[Window] = []
     for w in windows:
         if group and sum(len(other.ids) for other in group) + len(w.ids) > _GROUP_TOKENS:
@@ -130,7 +155,7 @@ def _groups(windows: list[Window]) -> Iterable[list[Window]]:
     yield group
 
 
-def _sums(engine: LocalEngine, batch: list[list[int]], store: Store | None) -> list[float]:
+def _sums(engine: Scorer, batch: list[list[int]], store: Store | None) -> list[float]:
     def measure() -> list[float]:
         return [math.fsum(row) for row in engine.sequence_logprobs(batch)]
 

@@ -100,7 +100,7 @@ def _too_long(engine: LocalEngine, num_tokens: int) -> str | None:
 def measure_continuation(engine: LocalEngine, request: Request) -> dict[str, Any]:
     """Sums of log-likelihoods (natural log)."""
     scores = engine.score(request.body["prefix"], request.body["continuations"])
-    require_finite(engine, (value for row in scores for value in row))
+    require_finite(engine.path, (value for row in scores for value in row))
     num_in = len(request.body["prefix"]) + sum(map(len, request.body["continuations"]))
     return {"sums": [math.fsum(row) for row in scores], "tokens": {"in": num_in, "thought": 0, "out": 0}}
 
@@ -154,7 +154,7 @@ def letter_ids(tokenizer: Tokenizer, letters: str) -> list[list[int]]:
 def measure_letter(engine: LocalEngine, request: Request) -> dict[str, Any]:
     """Probability of each letter as the next token."""
     logprobs = engine.next_logprobs(request.body["prompt"])
-    require_finite(engine, [logprobs.max().item()])
+    require_finite(engine.path, [logprobs.max().item()])
     masses = [math.fsum(math.exp(logprobs[token].item()) for token in ids) for ids in request.body["letters"]]
     return {"masses": masses, "tokens": {"in": len(request.body["prompt"]), "thought": 0, "out": 0}}
 
