@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,4 +97,25 @@ def pico_model(folder: Path, seed: int = 0, dtype: str = "float32", **overrides:
         tensors[name] = value.to(getattr(torch, dtype))
     tokenizer = pico_tokenizer(folder.with_name(folder.name + "-tokenizer"))
     save_model(folder, tensors, config, tokenizer)
+    return folder
+
+
+def write_tokens(folder: Path, model: Path, lengths: list[int], row: int = 32) -> Path:
+    """A tokens artifact of keyed random tokens, made as the pack stage makes it."""
+    from sagecraft import artifact
+    from sagecraft.models.tokenizer import Tokenizer
+    from sagecraft.tokens.packed import TokenItem, write_packed
+    from sagecraft.training.train import TrainConfig
+
+    rng = random.Random(0)
+    items = [
+        TokenItem(f"d{n}", "domain" if n % 3 else "general", [rng.randrange(3, 320) for _ in range(k)], [True] * k)
+        for n, k in enumerate(lengths)
+    ]
+    config = TrainConfig()
+    with artifact.build(
+        folder, kind="tokens", stage="pack", version=1, config=config, inputs={"model": model}
+    ) as build:
+        build.stats.update(write_packed(build.path, items, row, pad_id=0))
+        build.stats["tokenizer_sha256"] = Tokenizer.from_folder(model).sha256
     return folder

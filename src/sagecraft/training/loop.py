@@ -18,6 +18,7 @@ from sagecraft.models.foreign import ForeignDecoder
 from sagecraft.models.load import hugging_face_name
 from sagecraft.tokens.loader import Batch, Loader
 from sagecraft.training.checkpoint import load_checkpoint, save_checkpoint
+from sagecraft.training.lora_layers import begin_pass
 from sagecraft.training.loss import cross_entropy_sum
 from sagecraft.training.optim import MasterAdamW
 from sagecraft.training.schedule import learning_rate_at
@@ -33,7 +34,8 @@ class Trainer:
         self.config = config
         self.loader = loader
         self.checkpoints = checkpoints
-        masters = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+        learning = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        masters = {name: parameter.detach().clone() for name, parameter in learning.items()}
         self.model = model.to(getattr(torch, config.compute_dtype)).train()
         self.optimizer = MasterAdamW(self.model, config.optimizer, masters)
         self.history: History = []
@@ -65,8 +67,9 @@ class Trainer:
         num_learned = sum(len(batch.targets) for batch in batches)
         names = self.loader.packed.sources
         sums, counts = np.zeros(len(names)), np.zeros(len(names), dtype=np.int64)
-        for batch in batches:
+        for number, batch in enumerate(batches):
             if len(batch.targets):
+                begin_pass(self.model, self.config.seed, step, number)
                 losses = self._forward_backward(batch, num_learned)
                 sums += np.bincount(batch.sources, weights=losses.numpy(), minlength=len(names))
                 counts += np.bincount(batch.sources, minlength=len(names))
@@ -111,6 +114,5 @@ class Trainer:
         console.say(f"  resumed at step {state['step']:,} of {self.loader.num_steps:,}")
 
     def weights(self) -> dict[str, Tensor]:
-        """The exact weights under their Hugging Face names, in the precision to be saved."""
-        dtype = getattr(torch, self.config.save_dtype)
-        return {hugging_face_name(name): master.detach().to(dtype) for name, master in self.optimizer.masters.items()}
+        """The exact weights that learn, under their Hugging Face names."""
+        return {hugging_face_name(name): master.detach() for name, master in self.optimizer.masters.items()}

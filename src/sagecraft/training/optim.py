@@ -17,10 +17,10 @@ class MasterAdamW:
         Args:
             model: the model that computes.
             config: settings.
-            masters: name (of the model's parameter) → exact initial value.
+            masters: name (of the model's parameter) → exact initial value, of those that learn; others have none.
         """
         self.config = config
-        self.parameters = dict(model.named_parameters())
+        self.parameters = {name: value for name, value in model.named_parameters() if name in masters}
         self.masters = {name: nn.Parameter(masters[name]) for name in self.parameters}
         matrices = [p for p in self.masters.values() if p.ndim >= 2]
         vectors = [p for p in self.masters.values() if p.ndim < 2]

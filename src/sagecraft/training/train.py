@@ -12,13 +12,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
+from sagecraft.training.lora import LoraConfig
 from sagecraft.training.schedule import OptimizerConfig
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from sagecraft.models.decoder import Decoder
     from sagecraft.models.foreign import ForeignDecoder
+    from sagecraft.models.load import Dtype
     from sagecraft.models.tokenizer import Tokenizer
     from sagecraft.tokens.loader import Loader
+    from sagecraft.training.loop import Trainer
 
 VERSION = 2
 
@@ -35,7 +41,9 @@ class TrainConfig(BaseModel):
         save_dtype: of the finished folder. float32 keeps what bf16 would round away: an update of 1e-5 on a weight of
             0.05 is a tenth of bf16's step, and merging subtracts such models.
         checkpoint_minutes: a killed run repeats at most this much; 0 writes one at every step.
-        seed: keys the order of the rows.
+        seed: keys the order of the rows, and where LoRA begins.
+        lora: trains low-rank pairs beside frozen weights; null trains the weights. The finished folder holds merged
+            weights either way, and with LoRA the pairs as `adapter/` in peft's format.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +55,7 @@ class TrainConfig(BaseModel):
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     checkpoint_minutes: float = Field(default=5.0, ge=0)
     seed: int = 0
+    lora: LoraConfig | None = None
 
 
 def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str = "cpt") -> Manifest:
@@ -73,7 +82,7 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str =
         history = trainer.fit(stage)
         save_model(
             build.path,
-            trainer.weights(),
+            _finished_weights(config, trainer, inputs["model"], build.path),
             read_config(inputs["model"]),
             inputs["model"],
             chat_template=ready.chat_template,
@@ -90,12 +99,27 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str =
     return build.manifest
 
 
+def _finished_weights(config: TrainConfig, trainer: Trainer, base: Path, out: Path) -> Mapping[str, Tensor]:
+    """What the new folder holds, in the precision to be saved; LoRA's pairs are also written on their own."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, config.save_dtype)
+    weights = trainer.weights()
+    if config.lora is None:
+        return {name: weight.to(dtype) for name, weight in weights.items()}
+    from sagecraft.training.lora_layers import merged_weights, pairs_of, save_adapter
+
+    pairs = pairs_of(weights)
+    save_adapter(out / "adapter", pairs, config.lora, base)
+    return merged_weights(pairs, config.lora, base, dtype)
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What a run trains on, checked: the pieces belong together.
 
     Attributes:
-        model: exact weights, float32 or wider.
+        model: exact weights, float32 or wider; with LoRA, exact pairs beside weights in compute precision.
         tokenizer: the model's.
         loader: the rows in their order.
         chat_template: to be written into the new checkpoint, if it has none of its own.
@@ -116,9 +140,12 @@ def prepare(config: TrainConfig, inputs: Mapping[str, Path]) -> Prepared:
     from sagecraft.models.load import load_model
     from sagecraft.tokens.loader import Loader
     from sagecraft.tokens.packed import Packed
+    from sagecraft.training.lora_layers import add_lora
 
     packed, stats = Packed.open(inputs["tokens"]), artifact.load(inputs["tokens"], "tokens").stats
-    loaded = load_model(inputs["model"], "float64" if config.compute_dtype == "float64" else "float32")
+    # frozen weights have no masters: they are read in the precision that computes
+    wide: Dtype = "float64" if config.compute_dtype == "float64" else "float32"
+    loaded = load_model(inputs["model"], wide if config.lora is None else config.compute_dtype)
     if stats["tokenizer_sha256"] != loaded.tokenizer.sha256:
         raise UserError(f"{inputs['tokens']}: made with another tokenizer than {inputs['model']}; pack it again")
     if not stats["num_learned"]:
@@ -129,6 +156,8 @@ def prepare(config: TrainConfig, inputs: Mapping[str, Path]) -> Prepared:
             f"{inputs['model']}: its tokenizer has tokens beyond the {num_rows:,} rows of its embedding, and the "
             "text uses them; take the tokenizer that belongs to the weights"
         )
+    if config.lora is not None:
+        add_lora(loaded.model, config.lora, config.seed, inputs["model"])
     chat_template = _template(inputs, loaded.tokenizer.chat_template, stats)
     loader = Loader(packed, config.rows_per_step, config.epochs, config.seed)
     console.say(

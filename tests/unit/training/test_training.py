@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -10,36 +9,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pico import pico_model
+from pico import pico_model, write_tokens
 from sagecraft import artifact
 from sagecraft.errors import MachineError, UserError
 from sagecraft.models.load import load_model
-from sagecraft.models.tokenizer import Tokenizer
 from sagecraft.tokens import pack, render
 from sagecraft.tokens.loader import Loader
-from sagecraft.tokens.packed import Packed, TokenItem, write_packed
+from sagecraft.tokens.packed import Packed
 from sagecraft.training.checkpoint import load_checkpoint, save_checkpoint
 from sagecraft.training.loop import Trainer
 from sagecraft.training.loss import cross_entropy_sum
 from sagecraft.training.optim import MasterAdamW
 from sagecraft.training.schedule import OptimizerConfig, learning_rate_at
 from sagecraft.training.train import TrainConfig, run
-
-
-def write_tokens(folder: Path, model: Path, lengths: list[int], row: int = 32) -> Path:
-    """A tokens artifact of keyed random tokens, made as the pack stage makes it."""
-    rng = random.Random(0)
-    items = [
-        TokenItem(f"d{n}", "domain" if n % 3 else "general", [rng.randrange(3, 320) for _ in range(k)], [True] * k)
-        for n, k in enumerate(lengths)
-    ]
-    config = TrainConfig()
-    with artifact.build(
-        folder, kind="tokens", stage="pack", version=1, config=config, inputs={"model": model}
-    ) as build:
-        build.stats.update(write_packed(build.path, items, row, pad_id=0))
-        build.stats["tokenizer_sha256"] = Tokenizer.from_folder(model).sha256
-    return folder
 
 
 def weights_sha(folder: Path) -> str:
