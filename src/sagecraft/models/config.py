@@ -11,8 +11,34 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sagecraft.artifact import read_json
 from sagecraft.errors import UserError
 
-#: `model_type` → does our own decoder cover it. Others run through transformers.
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+Family = Literal["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma3_text"]
+
+#: `model_type` of what our own decoder covers, and the values that transformers takes for keys that a configuration
+#: leaves out: a file written by `to_diff_dict`, as from a GGUF, has none of them. Other types run through transformers.
+FAMILIES: Mapping[str, Mapping[str, Any]] = {
+    "llama": {"max_position_embeddings": 2048},
+    "mistral": {"num_key_value_heads": 8, "max_position_embeddings": 131072, "sliding_window": 4096},
+    "qwen2": {"num_key_value_heads": 32, "max_position_embeddings": 32768},
+    "qwen3": {"num_key_value_heads": 32, "max_position_embeddings": 32768, "head_dim": 128},
+    "gemma": {
+        "num_key_value_heads": 16,
+        "max_position_embeddings": 8192,
+        "head_dim": 256,
+        "tie_word_embeddings": True,
+        "hidden_act": "gelu_pytorch_tanh",
+    },
+    "gemma3_text": {
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 131072,
+        "head_dim": 256,
+        "tie_word_embeddings": True,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "query_pre_attn_scalar": 256,
+        "sliding_window": 4096,
+        "sliding_window_pattern": 6,
+    },
+}
+_COMMON = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "hidden_act": "silu", "max_window_layers": 28}
 
 
 class RopeScaling(BaseModel):
@@ -29,7 +55,7 @@ class DecoderConfig(BaseModel):
     """A pre-norm decoder with rotary positions, grouped-query attention and a gated feed-forward part."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    family: Literal["llama", "mistral", "qwen2", "qwen3"]
+    family: Family
     vocab_size: int
     hidden_size: int
     intermediate_size: int
@@ -43,7 +69,18 @@ class DecoderConfig(BaseModel):
     rope_scaling: RopeScaling | None = None
     tied_embeddings: bool = False
     attention_bias: bool = Field(False, description="q, k and v have a bias (Qwen 2)")
-    query_key_norm: bool = Field(False, description="RMSNorm on each head of q and k (Qwen 3)")
+    query_key_norm: bool = Field(False, description="RMSNorm on each head of q and k (Qwen 3, Gemma 3)")
+    rope_factor: float = Field(1.0, description="all frequencies are divided by it (linear scaling; Gemma 3 from 4B)")
+    sliding_window: int | None = Field(
+        None, description="tokens that the sliding layers see, the token itself included"
+    )
+    sliding_layers: tuple[int, ...] = Field((), description="layers, from 0, that see only the window")
+    local_rope_theta: float | None = Field(None, description="base of the sliding layers, never scaled (Gemma 3)")
+    activation: Literal["silu", "gelu_tanh"] = Field("silu", description="of the feed-forward part's gate")
+    norm_from_one: bool = Field(False, description="norm weights are stored as their distance from one (Gemma)")
+    post_norms: bool = Field(False, description="norms behind attention and feed-forward part too (Gemma 3)")
+    embedding_scale: float = Field(1.0, description="multiplies the embeddings, not the head (Gemma)")
+    query_scale: float | None = Field(None, description="of attention's scores; None is 1/sqrt(head_size)")
 
     @model_validator(mode="after")
     def _sizes(self) -> DecoderConfig:
@@ -62,10 +99,15 @@ class DecoderConfig(BaseModel):
         if self.attention_bias:
             attention += queries + 2 * keys + (width if self.family != "qwen2" else 0)
         attention += 2 * self.head_size if self.query_key_norm else 0
-        layer = attention + 3 * width * inner + 2 * width
+        layer = attention + 3 * width * inner + (4 if self.post_norms else 2) * width
         table = self.vocab_size * width
         tables = table if (self.tied_embeddings or not embedding) else 2 * table
         return self.num_layers * layer + width + tables
+
+    def local(self) -> DecoderConfig:
+        """The rotary settings of the sliding layers, where they have their own."""
+        assert self.local_rope_theta is not None
+        return self.model_copy(update={"rope_theta": self.local_rope_theta, "rope_scaling": None, "rope_factor": 1.0})
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -97,17 +139,26 @@ def check_context(folder: Path, num_tokens: int, key: str) -> None:
 
 def supported(config: Mapping[str, Any]) -> bool:
     """True if our own decoder computes this architecture exactly; otherwise transformers is used."""
-    if config.get("model_type") not in FAMILIES:
+    family = config.get("model_type")
+    if not isinstance(family, str) or family not in FAMILIES:
         return False
-    rope = _rope(config)
-    if rope.get("rope_type", rope.get("type", "default")) not in ("default", "llama3"):
+    whole, local = _rope(config)
+    kind = whole.get("rope_type", whole.get("type", "default"))
+    if kind not in ("default", "llama3", "linear") or whole.get("partial_rotary_factor", 1) != 1:
         return False
-    mistral = config.get("model_type") == "mistral"
-    window = config.get("sliding_window", 4096 if mistral else None)  # transformers' default where the key is missing
-    uses_window = config.get("use_sliding_window", mistral)
-    if window and uses_window and window < config.get("max_position_embeddings", 0):
+    if local is not None and local.get("rope_type", "default") != "default":
         return False
-    return config.get("hidden_act", "silu") == "silu" and not config.get("mlp_bias", False)
+    values = _COMMON | dict(FAMILIES[family]) | dict(config)
+    act = values["hidden_activation" if family == "gemma3_text" else "hidden_act"]
+    if family == "gemma" and act == "gelu":  # an old word for the tanh form, which transformers reads so too
+        act = "gelu_pytorch_tanh"
+    if act != ("gelu_pytorch_tanh" if family.startswith("gemma") else "silu"):
+        return False
+    extras = ("mlp_bias", "use_bidirectional_attention", "attn_logit_softcapping", "final_logit_softcapping")
+    kinds = config.get("layer_types") or ()
+    return not any(config.get(name) for name in extras) and all(
+        kind in ("full_attention", "sliding_attention") for kind in kinds
+    )
 
 
 def parse_config(config: Mapping[str, Any], source: Path | str = "config.json") -> DecoderConfig:
@@ -115,29 +166,9 @@ def parse_config(config: Mapping[str, Any], source: Path | str = "config.json") 
     if not supported(config):
         raise UserError(f"{source}: architecture {config.get('model_type')!r} is not one of {', '.join(FAMILIES)}")
     family = config["model_type"]
-    rope = _rope(config)
+    values = _COMMON | dict(FAMILIES[family]) | dict(config)
     try:
-        scaling = None
-        if rope.get("rope_type", rope.get("type")) == "llama3":
-            scaling = RopeScaling(**{name: rope[name] for name in RopeScaling.model_fields})
-        heads = config["num_attention_heads"]
-        return DecoderConfig(
-            family=family,
-            vocab_size=config["vocab_size"],
-            hidden_size=config["hidden_size"],
-            intermediate_size=config["intermediate_size"],
-            num_layers=config["num_hidden_layers"],
-            num_heads=heads,
-            num_key_value_heads=config.get("num_key_value_heads") or heads,
-            head_size=config.get("head_dim") or config["hidden_size"] // heads,
-            max_positions=config.get("max_position_embeddings", 2048),
-            norm_eps=config.get("rms_norm_eps", 1e-6),
-            rope_theta=rope.get("rope_theta") or config.get("rope_theta") or 10000.0,
-            rope_scaling=scaling,
-            tied_embeddings=bool(config.get("tie_word_embeddings", False)),
-            attention_bias=bool(config.get("attention_bias", family == "qwen2")),
-            query_key_norm=family == "qwen3",
-        )
+        return DecoderConfig(**_sizes(values), **_positions(config, values), **_family_traits(family, values))
     except KeyError as error:
         raise UserError(f"{source}: key {error.args[0]!r} is missing; fetch the model again") from error
     except ValidationError as error:
@@ -147,6 +178,77 @@ def parse_config(config: Mapping[str, Any], source: Path | str = "config.json") 
         raise UserError(f"{source}: hidden_size or num_attention_heads is no positive number ({error})") from error
 
 
-def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Rotary settings: `rope_parameters` (transformers 5) or `rope_scaling` (before)."""
-    return dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
+def _sizes(values: Mapping[str, Any]) -> dict[str, Any]:
+    heads = values["num_attention_heads"]
+    return {
+        "family": values["model_type"],
+        "vocab_size": values["vocab_size"],
+        "hidden_size": values["hidden_size"],
+        "intermediate_size": values["intermediate_size"],
+        "num_layers": values["num_hidden_layers"],
+        "num_heads": heads,
+        "num_key_value_heads": values.get("num_key_value_heads") or heads,
+        "head_size": values.get("head_dim") or values["hidden_size"] // heads,
+        "norm_eps": values["rms_norm_eps"],
+        "tied_embeddings": bool(values["tie_word_embeddings"]),
+    }
+
+
+def _positions(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Context, rotary frequencies and windows."""
+    whole, local = _rope(config)
+    kind = whole.get("rope_type", whole.get("type"))
+    window, layers = _windows(values)
+    scaling = {name: whole[name] for name in RopeScaling.model_fields} if kind == "llama3" else None
+    return {
+        "max_positions": values["max_position_embeddings"],
+        "rope_theta": whole["rope_theta"],
+        "rope_scaling": scaling,
+        "rope_factor": whole["factor"] if kind == "linear" else 1.0,
+        "local_rope_theta": local["rope_theta"] if local is not None else None,
+        "sliding_window": window,
+        "sliding_layers": layers,
+    }
+
+
+def _family_traits(family: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    # Qwen 2 has its biases whatever the file says, Mistral has none.
+    bias = family == "qwen2" or (family != "mistral" and bool(values.get("attention_bias", False)))
+    traits: dict[str, Any] = {"attention_bias": bias, "query_key_norm": family in ("qwen3", "gemma3_text")}
+    if family.startswith("gemma"):
+        traits.update(activation="gelu_tanh", norm_from_one=True, embedding_scale=values["hidden_size"] ** 0.5)
+    if family == "gemma3_text":
+        traits.update(post_norms=True, query_scale=values["query_pre_attn_scalar"] ** -0.5)
+    return traits
+
+
+def _windows(values: Mapping[str, Any]) -> tuple[int | None, tuple[int, ...]]:
+    """The window and the layers that have it, as transformers fills in what the file leaves open."""
+    family, window, count = values["model_type"], values.get("sliding_window"), values["num_hidden_layers"]
+    if family in ("llama", "gemma") or (family.startswith("qwen") and not values.get("use_sliding_window", False)):
+        window = None
+    if window is None or (family != "gemma3_text" and window >= values["max_position_embeddings"]):
+        return None, ()  # Gemma 3's sliding layers have rotary settings of their own, however wide the window
+    if family == "mistral":
+        return window, tuple(range(count))
+    if values.get("layer_types"):
+        kinds = values["layer_types"]
+        return window, tuple(n for n in range(count) if kinds[n] == "sliding_attention")
+    if family == "gemma3_text":
+        return window, tuple(n for n in range(count) if (n + 1) % values["sliding_window_pattern"])
+    return window, tuple(range(values["max_window_layers"], count))
+
+
+def _rope(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Rotary settings of the layers that see all, and of those that see a window where these have their own.
+
+    From `rope_parameters` (transformers 5) or `rope_theta`, `rope_scaling` and `rope_local_base_freq` (before).
+    """
+    stated = dict(config.get("rope_parameters") or {})
+    if config.get("model_type") != "gemma3_text":
+        return {"rope_theta": config.get("rope_theta") or 10000.0} | (
+            dict(config.get("rope_scaling") or {}) or stated
+        ), None
+    whole = {"rope_theta": config.get("rope_theta") or 1_000_000.0} | dict(stated.get("full_attention") or {})
+    local = {"rope_theta": config.get("rope_local_base_freq") or 10_000.0} | dict(stated.get("sliding_attention") or {})
+    return whole | dict(config.get("rope_scaling") or {}), local

@@ -1,4 +1,4 @@
-"""The decoder: one definition for training and inference of the Llama, Mistral and Qwen families.
+"""The decoder: one definition for training and inference of the Llama, Mistral, Qwen and Gemma families.
 
 Shape letters: N tokens of all sequences laid end to end, B batch, T tokens of a sequence, P tokens in the cache,
 D width, H query heads, G key-value heads, K head size, V vocabulary.
@@ -9,31 +9,35 @@ so no document sees another, and positions start anew at each. Inference takes [
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagecraft.models.config import DecoderConfig
+from sagecraft.models.kernels.attention import Boundaries, attend, packed_attention, rotate
+from sagecraft.models.kernels.pointwise import add_rms_norm, gated, rms_norm
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm (arXiv:1910.07467); epsilon is added to the variance, in float32 or wider."""
+    """Root-mean-square norm (arXiv:1910.07467); epsilon is added to the variance, in float32 or wider.
 
-    def __init__(self, size: int, eps: float) -> None:
+    Gemma's weights are stored as their distance from one (`from_one`), and multiply before the result is rounded.
+    """
+
+    def __init__(self, size: int, eps: float, from_one: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
+        self.weight = nn.Parameter(torch.zeros(size) if from_one else torch.ones(size))
         self.eps = eps
+        self.from_one = from_one
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalises the last axis."""
-        wide = x if x.dtype == torch.float64 else x.float()
-        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
-        normed: Tensor = self.weight * (wide * scale).to(x.dtype)
-        return normed
+        return rms_norm(x, self.weight, self.eps, self.from_one)
+
+    def after_adding(self, x: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
+        """The sum and its norm, in one pass over memory."""
+        return add_rms_norm(x, added, self.weight, self.eps, self.from_one)
 
 
 class Cache:
@@ -75,90 +79,86 @@ class Attention(nn.Module):
             config.num_key_value_heads,
             config.head_size,
         )
+        self.scale = config.query_scale  # None: one over the root of the head size
+        self.window = config.sliding_window if layer in config.sliding_layers else None
         width, bias = config.hidden_size, config.attention_bias
         self.q_proj = nn.Linear(width, self.num_heads * self.head_size, bias=bias)
         self.k_proj = nn.Linear(width, self.num_groups * self.head_size, bias=bias)
         self.v_proj = nn.Linear(width, self.num_groups * self.head_size, bias=bias)
         # Llama's `attention_bias` covers the output projection too; Qwen 2's does not.
         self.o_proj = nn.Linear(self.num_heads * self.head_size, width, bias=bias and config.family != "qwen2")
-        self.q_norm = RMSNorm(self.head_size, config.norm_eps) if config.query_key_norm else nn.Identity()
-        self.k_norm = RMSNorm(self.head_size, config.norm_eps) if config.query_key_norm else nn.Identity()
+        self.q_norm = _norm(config, self.head_size) if config.query_key_norm else nn.Identity()
+        self.k_norm = _norm(config, self.head_size) if config.query_key_norm else nn.Identity()
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], boundaries: Sequence[int] | None, cache: Cache | None
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], boundaries: Boundaries | None, cache: Cache | None
     ) -> Tensor:
         """Attends within each sequence: x is [N, D] with boundaries, or [B, T, D]."""
         shape = x.shape[:-1]
         queries = self.q_norm(self.q_proj(x).view(*shape, self.num_heads, self.head_size))
         keys = self.k_norm(self.k_proj(x).view(*shape, self.num_groups, self.head_size))
         values = self.v_proj(x).view(*shape, self.num_groups, self.head_size)
-        queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)
         if boundaries is not None:
-            mixed = self._packed(queries, keys, values, boundaries)
+            mixed = packed_attention(queries, keys, values, rotary, boundaries, self.scale, self.window)
         else:
+            queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)
             mixed = self._batched(queries, keys, values, cache)
         projected: Tensor = self.o_proj(mixed.reshape(*shape, -1))
         return projected
-
-    def _packed(self, queries: Tensor, keys: Tensor, values: Tensor, boundaries: Sequence[int]) -> Tensor:
-        """Causal attention sequence by sequence; [N, H, K] in and out.
-
-        Cut with `split`, not by slices: the gradient of each slice would be a tensor of all N tokens (with 31 sequences
-        in 2,048 tokens a layer took 1.13 times as long), that of `split` is one concatenation.
-        """
-        lengths = [end - start for start, end in itertools.pairwise(boundaries)]
-        pieces = []
-        for parts in zip(*(torch.split(t, lengths) for t in (queries, keys, values)), strict=True):
-            q, k, v = (part.transpose(0, 1).unsqueeze(0) for part in parts)
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-            pieces.append(mixed.squeeze(0).transpose(0, 1))
-        return torch.cat(pieces)
 
     def _batched(self, queries: Tensor, keys: Tensor, values: Tensor, cache: Cache | None) -> Tensor:
         """Causal attention over the cache and the new tokens; [B, T, H, K] in and out."""
         queries, keys, values = (t.transpose(1, 2) for t in (queries, keys, values))
         if cache is not None:
             keys, values = cache.extend(self.layer, keys, values)
-        num_new, num_all = queries.shape[2], keys.shape[2]
-        mask = None
-        if 1 < num_new < num_all:  # new tokens see the whole cache and, among themselves, the past
-            mask = torch.ones(num_new, num_all, dtype=torch.bool, device=queries.device).tril(num_all - num_new)
-        causal = num_new > 1 and mask is None
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=True)
-        return mixed.transpose(1, 2)
+        return attend(queries, keys, values, self.scale, self.window).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
-    """SwiGLU (arXiv:2002.05202)."""
+    """A gated unit (arXiv:2002.05202): SwiGLU, or Gemma's with the tanh form of GELU."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
+        self.activation = config.activation
         self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[…, D] → […, D]."""
-        projected: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        projected: Tensor = self.down_proj(gated(self.gate_proj(x), self.up_proj(x), self.activation))
         return projected
 
 
 class Block(nn.Module):
-    """One layer: attention and feed-forward part, each behind a norm and a residual connection."""
+    """One layer: attention and feed-forward part, each behind a norm and a residual connection.
+
+    Gemma 3 has norms behind the two parts as well; a checkpoint then calls the one before the feed-forward part
+    `pre_feedforward_layernorm`, and `post_attention_layernorm` is what its name says.
+    """
 
     def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.input_layernorm = _norm(config, config.hidden_size)
         self.self_attn = Attention(config, layer)
-        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.post_attention_layernorm = _norm(config, config.hidden_size)
         self.mlp = FeedForward(config)
+        self.post_norms = config.post_norms
+        if config.post_norms:
+            self.pre_feedforward_layernorm = _norm(config, config.hidden_size)
+            self.post_feedforward_layernorm = _norm(config, config.hidden_size)
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], boundaries: Sequence[int] | None, cache: Cache | None
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], boundaries: Boundaries | None, cache: Cache | None
     ) -> Tensor:
         """[…, D] → […, D]."""
-        x = x + self.self_attn(self.input_layernorm(x), rotary, boundaries, cache)
-        added: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        if self.post_norms:
+            x = x + self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), rotary, boundaries, cache))
+            behind: Tensor = x + self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x)))
+            return behind
+        mixed = self.self_attn(self.input_layernorm(x), rotary, boundaries, cache)
+        x, normed = self.post_attention_layernorm.after_adding(x, mixed)
+        added: Tensor = x + self.mlp(normed)
         return added
 
 
@@ -173,7 +173,7 @@ class Decoder(nn.Module):
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
-        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.norm = _norm(config, config.hidden_size)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tied_embeddings:
             self.lm_head.weight = self.embed_tokens.weight
@@ -187,25 +187,39 @@ class Decoder(nn.Module):
         """An empty cache."""
         return Cache(self.config.num_layers)
 
-    def forward(self, input_ids: Tensor, boundaries: Sequence[int] | None = None, cache: Cache | None = None) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor,
+        boundaries: Boundaries | None = None,
+        cache: Cache | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
         """Hidden states after the last norm.
 
         Args:
             input_ids: [N] together with `boundaries`, or [B, T].
             boundaries: 0 = b₀ < b₁ < … = N; sequence i is [bᵢ, bᵢ₊₁).
             cache: past keys and values; positions continue behind it (only for [B, T]).
+            positions: [T], rising, instead of 0, 1, … (only for [B, T] without a cache).
         """
-        if boundaries is not None:
-            starts = torch.tensor(boundaries, device=input_ids.device)
+        if positions is not None:
+            assert boundaries is None, "packed rows have positions of their own"
+            assert cache is None, "a cache counts its own positions"
+        elif boundaries is not None:
+            starts = torch.as_tensor(boundaries, device=input_ids.device)
             steps = torch.arange(input_ids.shape[0], device=input_ids.device)
             positions = steps - starts[torch.searchsorted(starts, steps, right=True) - 1]
         else:
             past = cache.length if cache is not None else 0
             positions = torch.arange(past, past + input_ids.shape[1], device=input_ids.device)
         x: Tensor = self.embed_tokens(input_ids)
-        rotary = rotary_table(self.config, positions, x.dtype)
-        for layer in self.layers:
-            x = layer(x, rotary, boundaries, cache)
+        if self.config.embedding_scale != 1.0:  # rounded to the embedding's type first, as Gemma was trained
+            x = x * torch.tensor(self.config.embedding_scale, dtype=x.dtype, device=x.device)
+        whole = local = rotary_table(self.config, positions, x.dtype)
+        if self.config.local_rope_theta is not None:
+            local = rotary_table(self.config.local(), positions, x.dtype)
+        for index, layer in enumerate(self.layers):
+            x = layer(x, local if index in self.config.sliding_layers else whole, boundaries, cache)
         normed: Tensor = self.norm(x)
         return normed
 
@@ -215,10 +229,14 @@ class Decoder(nn.Module):
         return scores if scores.dtype == torch.float64 else scores.float()
 
 
+def _norm(config: DecoderConfig, size: int) -> RMSNorm:
+    return RMSNorm(size, config.norm_eps, from_one=config.norm_from_one)
+
+
 def rotary_table(config: DecoderConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Cosine and sine [T, 1, K] of each position's angles, computed in float32."""
     exponents = torch.arange(0, config.head_size, 2, dtype=torch.float32, device=positions.device) / config.head_size
-    frequencies = 1.0 / config.rope_theta**exponents
+    frequencies = 1.0 / config.rope_theta**exponents / config.rope_factor
     scaling = config.rope_scaling
     if scaling is not None:
         wavelengths = 2 * math.pi / frequencies
@@ -229,9 +247,3 @@ def rotary_table(config: DecoderConfig, positions: Tensor, dtype: torch.dtype) -
     angles = positions.float()[:, None] * frequencies[None, :]
     angles = torch.cat((angles, angles), dim=-1)[:, None, :]
     return angles.cos().to(dtype), angles.sin().to(dtype)
-
-
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Applies rotary positions to [..., T, heads, K] (halves, as in Hugging Face checkpoints)."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cosine + torch.cat((-second, first), dim=-1) * sine

@@ -34,6 +34,34 @@ class ForeignCache:
         return other
 
 
+def load_with_transformers(path: Path, dtype: torch.dtype) -> Any:
+    """Loads safetensors with transformers; code that travels with a model is never run.
+
+    Raises:
+        UserError: transformers cannot load it, or tensors are missing.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        inner, found = AutoModelForCausalLM.from_pretrained(
+            str(path),
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (ValueError, KeyError, RuntimeError, OSError) as error:
+        reason = next(iter(str(error).split("\n")), "") or type(error).__name__
+        raise UserError(f"{path}: neither sagecraft nor transformers can load this model ({reason})") from error
+    missing = sorted(found["missing_keys"])
+    if missing:  # transformers would go on with random values
+        raise UserError(f"{path}: tensor {missing[0]} (and {len(missing) - 1} more) is missing; fetch the model again")
+    return inner.eval()
+
+
 class ForeignDecoder(nn.Module):
     """A model of transformers that answers like `Decoder`. Its parameters are named `inner.` + their file names."""
 
@@ -45,29 +73,8 @@ class ForeignDecoder(nn.Module):
 
     @classmethod
     def load(cls, path: Path, dtype: torch.dtype) -> ForeignDecoder:
-        """Loads safetensors with transformers; code that travels with a model is never run."""
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        try:
-            inner, found = AutoModelForCausalLM.from_pretrained(
-                str(path),
-                dtype=dtype,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        except (ValueError, KeyError, RuntimeError, OSError) as error:
-            reason = next(iter(str(error).split("\n")), "") or type(error).__name__
-            raise UserError(f"{path}: neither sagecraft nor transformers can load this model ({reason})") from error
-        missing = sorted(found["missing_keys"])
-        if missing:  # transformers would go on with random values
-            raise UserError(
-                f"{path}: tensor {missing[0]} (and {len(missing) - 1} more) is missing; fetch the model again"
-            )
-        model = cls(inner.eval())
+        """Loads a folder; refuses families whose logits are more than the head's product."""
+        model = cls(load_with_transformers(path, dtype))
         model._check_head(path)
         return model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -52,11 +53,11 @@ def load_model(path: Path, dtype: Dtype = "float32") -> LoadedModel:
     config = parse_config(raw, path / "config.json")
     with torch.device("meta"):
         model = Decoder(config).to(getattr(torch, dtype))
-    _check(path, model, records)
+    check_tensors(path, model, records)
     model.to_empty(device="cpu")
     if config.tied_embeddings:  # to_empty gave the two names storage of their own
         model.lm_head.weight = model.embed_tokens.weight
-    _fill(model, records)
+    fill(parameters_by_file_name(model), records)
     return LoadedModel(model.eval(), Tokenizer.from_folder(path), path)
 
 
@@ -65,7 +66,8 @@ def parameters_by_file_name(model: nn.Module) -> dict[str, nn.Parameter]:
     return {hugging_face_name(name): parameter for name, parameter in model.named_parameters()}
 
 
-def _check(path: Path, model: Decoder, records: dict[str, TensorRecord]) -> None:
+def check_tensors(path: Path, model: Decoder, records: Mapping[str, TensorRecord]) -> None:
+    """Refuses a folder whose tensors are not those of the architecture, by name and shape."""
     wanted = {name: tuple(parameter.shape) for name, parameter in parameters_by_file_name(model).items()}
     stored = {name: record for name, record in records.items() if not name.endswith("rotary_emb.inv_freq")}
     if model.config.tied_embeddings:
@@ -81,9 +83,8 @@ def _check(path: Path, model: Decoder, records: dict[str, TensorRecord]) -> None
 
 
 @torch.no_grad()
-def _fill(model: Decoder, records: dict[str, TensorRecord]) -> None:
-    """Copies file by file, so that peak memory is the model and one tensor."""
-    parameters = parameters_by_file_name(model)
+def fill(parameters: Mapping[str, nn.Parameter], records: Mapping[str, TensorRecord]) -> None:
+    """Copies tensors by name, file by file, so that peak memory is the parameters and one tensor."""
     by_file: dict[Path, list[str]] = {}
     for name in parameters:
         by_file.setdefault(records[name].file, []).append(name)

