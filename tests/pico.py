@@ -119,3 +119,10 @@ def write_tokens(folder: Path, model: Path, lengths: list[int], row: int = 32) -
         build.stats.update(write_packed(build.path, items, row, pad_id=0))
         build.stats["tokenizer_sha256"] = Tokenizer.from_folder(model).sha256
     return folder
+
+
+def pico_watcher(folder: Path, num_steps: int) -> Any:
+    """What a loop tells of its steps; its records stand in `folder/metrics.jsonl`."""
+    from sagecraft.training.watch import WatchConfig, Watcher
+
+    return Watcher(WatchConfig(), folder, "test", num_steps)

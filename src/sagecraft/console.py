@@ -78,9 +78,11 @@ def duration(seconds: float) -> str:
 class Tick:
     """Handle of a running progress: `advance` it, and `note` what else is worth seeing (loss, rate)."""
 
-    def __init__(self, label: str, total: float | None) -> None:
+    def __init__(self, label: str, total: float | None, line_seconds: float, shows_rate: bool) -> None:
         self.label = label
         self.total = total
+        self.line_seconds = line_seconds
+        self.shows_rate = shows_rate
         self.done = 0.0
         self.detail = ""
         self._started = time.monotonic()
@@ -102,7 +104,7 @@ class Tick:
         now = time.monotonic()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done, pace=self._pace(now), detail=plain_text(self.detail))  # type: ignore[arg-type]
-        elif now - self._last_line >= _LINE_SECONDS:
+        elif now - self._last_line >= self.line_seconds:
             self._last_line = now
             share = f"/{self.total:,.0f} ({100 * self.done / self.total:.0f} %)" if self.total else ""
             say(f"  {self.label}: {self.done:,.0f}{share}, {self._pace(now)}  {self.detail}".rstrip())
@@ -110,21 +112,30 @@ class Tick:
     def _pace(self, now: float) -> str:
         """Rate and time left, of what was done since the start."""
         rate = (self.done - self._start_done) / max(now - self._started, 1e-9)
-        if not self.total or rate <= 0:
-            return f"{number(rate)}/s"
-        return f"{number(rate)}/s, {duration(max(0.0, self.total - self.done) / rate)} left"
+        parts = [f"{number(rate)}/s"] if self.shows_rate else []
+        if self.total and rate > 0:
+            parts.append(f"{duration(max(0.0, self.total - self.done) / rate)} left")
+        return ", ".join(parts)
 
 
 @contextmanager
-def progress(label: str, total: float | None = None) -> Iterator[Tick]:
+def progress(
+    label: str, total: float | None = None, line_seconds: float = _LINE_SECONDS, shows_rate: bool = True
+) -> Iterator[Tick]:
     """Shows how far a loop is, its rate and the time left.
+
+    Args:
+        label: stands in front.
+        total: what `advance` adds up to, if that is known.
+        line_seconds: between two lines where there is no terminal.
+        shows_rate: with how much is done a second; off where `detail` says a better rate.
 
     Example:
         with progress("reading", len(files)) as tick:
             for file in files:
                 tick.advance(detail=file.name)
     """
-    tick = Tick(label, total)
+    tick = Tick(label, total, line_seconds, shows_rate)
     if not err.is_terminal:
         yield tick
         return

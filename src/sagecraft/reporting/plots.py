@@ -9,6 +9,7 @@ The palette is that of Okabe and Ito (https://jfly.uni-koeln.de/color/), darkene
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import re
 import warnings
@@ -127,11 +128,12 @@ def smooth(values: Sequence[float], window: int) -> list[float]:
 
     At the start, where a loss falls fast, only as many are taken from behind a value as there are before it.
     """
+    sums = [0.0, *itertools.accumulate(values)]  # a mean of each window anew would take hours for a long run
     result = []
     for position in range(len(values)):
         before = min(window // 2, position)
-        part = values[position - before : position + min(window // 2, max(before, 1)) + 1]
-        result.append(sum(part) / len(part))
+        first, last = position - before, min(len(values), position + min(window // 2, max(before, 1)) + 1)
+        result.append((sums[last] - sums[first]) / (last - first))
     return result
 
 
@@ -171,6 +173,65 @@ def loss_curves(
         axes.grid(axis="y")
         if len(series) > 1:
             axes.legend()
+        return figure
+
+    return _drawing(draw)
+
+
+def step_curve(points: Sequence[tuple[float, float]], y_label: str, dots: bool = False) -> str:
+    """One value over the steps of a run: a line, or dots and their running mean.
+
+    Args:
+        points: `(step, value)` in order; values that are not finite are left out.
+        y_label: of the vertical axis.
+        dots: the values scatter, so they are dots and the line is their mean over a twentieth of the run.
+    """
+    _need(points, "step_curve")
+
+    def draw() -> Any:
+        figure, axes = _figure(2.4)
+        kept = [(x, y) for x, y in points if math.isfinite(y)]
+        if kept and dots:
+            axes.plot(
+                *zip(*_thin(kept), strict=True), ".", color=_SERIES[0], alpha=0.4, markersize=3.2, markeredgewidth=0
+            )
+            mean = smooth([y for _, y in kept], max(3, len(kept) // 20))
+            kept = list(zip([x for x, _ in kept], mean, strict=True))
+        if kept:
+            axes.plot(*zip(*_thin(kept), strict=True), color=_SERIES[0])
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("step")
+        axes.set_ylabel(y_label)
+        axes.grid(axis="y")
+        return figure
+
+    return _drawing(draw)
+
+
+def measured_curves(series: Mapping[str, Sequence[tuple[float, float]]], y_label: str, relative: bool = False) -> str:
+    """Values that were measured now and then, each with its mark.
+
+    Args:
+        series: name → `(step, value)` in order.
+        y_label: of the vertical axis.
+        relative: values are divided by their series' first, so that series of different sizes can be compared.
+    """
+    _need(series, "measured_curves")
+
+    def draw() -> Any:
+        figure, axes = _figure(2.9)
+        for number, (name, points) in enumerate(series.items()):
+            first = points[0][1] if relative and points else 1.0
+            kept = [(x, y / first) for x, y in points if first and math.isfinite(y / first)]
+            if kept:
+                color = _SERIES[number % len(_SERIES)]
+                axes.plot(*zip(*_thin(kept), strict=True), "o-", color=color, markersize=4, label=_short(name))
+        if relative:
+            axes.axhline(1, color=_QUIET, linestyle=(0, (4, 3)), linewidth=1.1, zorder=0)
+        axes.set_xlabel("step")
+        axes.set_ylabel(y_label)
+        axes.grid(axis="y")
+        axes.legend()
         return figure
 
     return _drawing(draw)

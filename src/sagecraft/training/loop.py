@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,38 +25,46 @@ from sagecraft.training.loss import cross_entropy_sum
 from sagecraft.training.optim import MasterAdamW
 from sagecraft.training.schedule import learning_rate_at
 from sagecraft.training.train import TrainConfig
-
-History = list[dict[str, Any]]
+from sagecraft.training.watch import Watcher
 
 
 class Trainer:
     """Moves one model along the batches of one loader; resumes from `checkpoints` to the same bytes."""
 
-    def __init__(self, config: TrainConfig, model: Decoder | ForeignDecoder, loader: Loader, checkpoints: Path) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Decoder | ForeignDecoder,
+        loader: Loader,
+        checkpoints: Path,
+        watcher: Watcher,
+    ) -> None:
         self.config = config
         self.loader = loader
         self.checkpoints = checkpoints
+        self.watcher = watcher
         learning = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         masters = {name: parameter.detach().clone() for name, parameter in learning.items()}
         self.model = model.to(getattr(torch, config.compute_dtype)).train()
         self.optimizer = MasterAdamW(self.model, config.optimizer, masters)
-        self.history: History = []
 
-    def fit(self, label: str) -> History:
-        """Trains to the end and returns one record a step."""
-        self._resume()
+    def fit(self) -> int:
+        """Trains to the end, or until the watcher stops it. Returns the number of steps done."""
+        done = self._resume()
         written = time.monotonic()
-        tokens_per_step = self.config.rows_per_step * self.loader.packed.row_length
-        with console.progress(label, self.loader.num_steps * tokens_per_step) as tick:
-            tick.start_at(len(self.history) * tokens_per_step)
-            for step in range(len(self.history), self.loader.num_steps):
-                record = self.step(step)
-                self.history.append(record)
-                tick.advance(tokens_per_step, f"loss {record['loss']:.3f}")
+        try:
+            stop = self.watcher.start(done, self.sequence_logprobs)
+            while done < self.loader.num_steps and not stop:
+                record = self.step(done)
+                done += 1
+                stop = self.watcher.after_step(record)
                 if time.monotonic() - written >= 60 * self.config.checkpoint_minutes:
-                    save_checkpoint(self.checkpoints, step + 1, self.optimizer.state(), {"history": self.history})
+                    self.watcher.before_checkpoint()
+                    save_checkpoint(self.checkpoints, done, self.optimizer.state(), {})
                     written = time.monotonic()
-        return self.history
+        finally:
+            self.watcher.close()
+        return done
 
     def step(self, step: int) -> dict[str, Any]:
         """One optimizer step over all its rows.
@@ -104,14 +114,27 @@ class Trainer:
         self.optimizer.collect()
         return losses
 
-    def _resume(self) -> None:
+    @torch.no_grad()
+    def sequence_logprobs(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probability of each token given those before it, by the model as it stands; a first token has none."""
+        lengths = [len(ids) for ids in batch]
+        boundaries = [0, *itertools.accumulate(lengths)]
+        ids = torch.tensor([token for row in batch for token in row])
+        predicts = torch.ones(len(ids), dtype=torch.bool)
+        predicts[torch.tensor(boundaries[1:]) - 1] = False  # a row's last token has no next one
+        hidden = self.model(ids, boundaries=boundaries)
+        targets = ids.roll(-1)[predicts]
+        _, losses = cross_entropy_sum(hidden[predicts], self.model.lm_head.weight, targets)
+        return [(-row).tolist() for row in torch.split(losses, [length - 1 for length in lengths])]
+
+    def _resume(self) -> int:
         found = load_checkpoint(self.checkpoints)
         if found is None:
-            return
+            return 0
         tensors, state = found
         self.optimizer.load_state(tensors)
-        self.history = list(state["history"])
         console.say(f"  resumed at step {state['step']:,} of {self.loader.num_steps:,}")
+        return int(state["step"])
 
     def weights(self) -> dict[str, Tensor]:
         """The exact weights that learn, under their Hugging Face names."""

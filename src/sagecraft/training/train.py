@@ -14,6 +14,7 @@ from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
 from sagecraft.training.lora import LoraConfig
 from sagecraft.training.schedule import OptimizerConfig
+from sagecraft.training.watch import WatchConfig
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +45,7 @@ class TrainConfig(BaseModel):
         seed: keys the order of the rows, and where LoRA begins.
         lora: trains low-rank pairs beside frozen weights; null trains the weights. The finished folder holds merged
             weights either way, and with LoRA the pairs as `adapter/` in peft's format.
+        watch: held-out perplexity while it trains, and where its figures are shown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +58,7 @@ class TrainConfig(BaseModel):
     checkpoint_minutes: float = Field(default=5.0, ge=0)
     seed: int = 0
     lora: LoraConfig | None = None
+    watch: WatchConfig = WatchConfig()
 
 
 def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str = "cpt") -> Manifest:
@@ -63,7 +66,8 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str =
 
     Args:
         config: settings.
-        inputs: `model` (a Hugging Face folder) and `tokens` (a tokens artifact).
+        inputs: `model` (a Hugging Face folder) and `tokens` (a tokens artifact); documents `domain` and `general`, whose
+            perplexity is measured now and then, if they are given.
         out: the new model folder.
         stage: name of the stage, `cpt` or `sft`.
 
@@ -73,13 +77,15 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str =
     from sagecraft.models.load import read_config
     from sagecraft.models.save import save_model
     from sagecraft.training.loop import Trainer
+    from sagecraft.training.watch import watcher_for
 
     with artifact.build(
         out, kind="model", stage=stage, version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
         ready = prepare(config, inputs)
-        trainer = Trainer(config, ready.model, ready.loader, build.scratch("checkpoints"))
-        history = trainer.fit(stage)
+        watcher = watcher_for(config, ready, inputs, build.scratch("watch"), out, stage)
+        trainer = Trainer(config, ready.model, ready.loader, build.scratch("checkpoints"), watcher)
+        trainer.fit()
         save_model(
             build.path,
             _finished_weights(config, trainer, inputs["model"], build.path),
@@ -87,15 +93,7 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str =
             inputs["model"],
             chat_template=ready.chat_template,
         )
-        artifact.write_jsonl(build.path / "metrics.jsonl", history)
-        build.stats.update(
-            num_steps=ready.loader.num_steps,
-            num_tokens=sum(entry["num_tokens"] for entry in history),
-            num_learned=sum(entry["num_learned"] for entry in history),
-            epochs=config.epochs,
-            first_loss=history[0]["loss"],
-            last_loss=history[-1]["loss"],
-        )
+        build.stats.update(epochs=config.epochs, **watcher.finish(build.path))
     return build.manifest
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from pico import pico_model, pico_tokenizer, write_tokens
+from pico import pico_model, pico_tokenizer, pico_watcher, write_tokens
 from sagecraft.errors import UserError
 from sagecraft.models.load import load_model
 from sagecraft.tokens.loader import Loader
@@ -31,7 +31,7 @@ def trainer_of(config: TrainConfig, model: Path, tokens: Path, folder: Path) -> 
     assert config.lora is not None
     add_lora(loaded, config.lora, config.seed, model)
     loader = Loader(Packed.open(tokens), config.rows_per_step, config.epochs, config.seed)
-    return Trainer(config, loaded, loader, folder)
+    return Trainer(config, loaded, loader, folder, pico_watcher(folder, loader.num_steps))
 
 
 def peft_model(model: Path, trainer: Trainer, lora: LoraConfig, **settings: Any) -> Any:
