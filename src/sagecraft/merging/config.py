@@ -140,7 +140,8 @@ class MergekitConfig(BaseModel):
 
     Attributes:
         merge_method: a name of `METHODS`.
-        models: folders with their parameters; the base may stand among them, without parameters.
+        models: folders with their parameters; the base may stand among them, without parameters. `folder+adapter` is
+            a folder with a LoRA adapter of peft added.
         base_model: what deltas are taken from; SLERP's starting point.
         parameters: for all models.
         dtype: mergekit's type of computation. Here everything is computed in float32; it is the output's type if
@@ -281,12 +282,13 @@ def depths(names: Sequence[str]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Source:
-    """A model of a merge: its label (keys its masks), its folder and its parameters."""
+    """A model of a merge: its label (keys its masks), its folder and its parameters; `adapter` is added to its weights."""
 
     label: str
     folder: Path
     weight: Any = None
     density: Any = None
+    adapter: Path | None = None
 
 
 @dataclass(frozen=True)

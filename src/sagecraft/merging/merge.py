@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -146,49 +146,65 @@ def merge_from_yaml(config_path: Path, out: Path) -> Manifest:
     """
     config = read_merge_config(config_path)
     named = dict.fromkeys([*([config.base_model] if config.base_model else []), *(row.model for row in config.models)])
-    folders, faults = {}, []
+    folders: dict[str, Path] = {}
+    adapters: dict[str, Path] = {}
+    faults = []
     for name in named:
         try:
-            folders[name] = _folder(name, config_path)
+            folders[name], adapter = _folder(name, config_path)
+            adapters |= {name: adapter} if adapter is not None else {}
         except UserError as error:
             faults.append(str(error))
     if faults:
         raise UserError("\n".join(faults))
     try:
-        job = make_job(config, folders)
+        job = make_job(config, folders, adapters)
     except UserError as error:
         raise UserError(f"{config_path}: {error}") from error
     if config.parameters.int8_mask:
         console.say("  int8_mask: masks are made block by block and never held, so it changes nothing here")
-    return _merge(job, config, folders, out)
+    return _merge(job, config, folders | {f"{name} (adapter)": path for name, path in adapters.items()}, out)
 
 
-def _folder(name: str, config_path: Path) -> Path:
-    """A model's folder, seen from the YAML file or from the working directory."""
-    for start in (config_path.parent, Path()):
-        path = start / Path(name).expanduser()
-        if path.is_dir():
-            return path
-    if "+" in name:
-        raise UserError(f"{config_path}: {name}: adapters (model+adapter) are not supported yet; merge them first")
+def _folder(name: str, config_path: Path) -> tuple[Path, Path | None]:
+    """A model's folder and its adapter's, seen from the YAML file or from the working directory."""
+    starts = (config_path.parent, Path())
+    parts = name.split("+")  # folders may have a plus in their names: the whole is tried first
+    for cut in range(len(parts), 0, -1):
+        found = [_seen(starts, "+".join(part)) for part in (parts[:cut], parts[cut:]) if part]
+        if all(path is not None for path in found):
+            model, adapter = (*found, None)[:2]
+            assert model is not None
+            return model, adapter
+    if "+" in name and _seen(starts, parts[0]) is not None:
+        raise UserError(
+            f"{config_path}: {name}: no folder {'+'.join(parts[1:])!r} here; name an adapter in peft's format"
+        )
     raise UserError(
-        f"{config_path}: model {name!r} is no folder here; for a model of the hub run "
-        f"`sagecraft model fetch {name} --out DIR` first and name DIR"
+        f"{config_path}: model {parts[0]!r} is no folder here; for a model of the hub run "
+        f"`sagecraft model fetch {parts[0]} --out DIR` first and name DIR"
     )
 
 
-def make_job(config: MergekitConfig, folders: Mapping[str, Path]) -> Job:
-    """Fills in the defaults and finds the models."""
+def _seen(starts: Sequence[Path], name: str) -> Path | None:
+    paths = [start / Path(name).expanduser() for start in starts]
+    return next((path for path in paths if path.is_dir()), None)
+
+
+def make_job(config: MergekitConfig, folders: Mapping[str, Path], adapters: Mapping[str, Path] | None = None) -> Job:
+    """Fills in the defaults and finds the models; `adapters` are added to the weights of some."""
     row, common = find_method(config.merge_method), config.parameters
+    adapters = adapters or {}
     base = None
     if config.base_model is not None:
-        base = Source(config.base_model, folders[config.base_model])
+        base = Source(config.base_model, folders[config.base_model], adapter=adapters.get(config.base_model))
     models = tuple(
         Source(
             entry.model,
             folders[entry.model],
             common.weight if entry.parameters.weight is None else entry.parameters.weight,
             common.density if entry.parameters.density is None else entry.parameters.density,
+            adapters.get(entry.model),
         )
         for entry in config.models
         if row.base != "needed" or entry.model != config.base_model

@@ -10,6 +10,7 @@ from typing import Any
 from sagecraft.artifact import read_json
 from sagecraft.errors import UserError
 from sagecraft.merging.config import Dtype, Job, Source, depths, value_at
+from sagecraft.models.adapter import read_adapter
 from sagecraft.models.config import read_config
 from sagecraft.models.tensors import TensorRecord, list_tensors
 
@@ -121,6 +122,8 @@ def make_plan(job: Job, block_elements: int, num_threads: int) -> MergePlan:
     _compare_configs(job, configs, faults, notes)
     for source in job.sources:
         _drop_derived(configs[source.label], records[source.label])
+        if source.adapter is not None:
+            faults += _adapter_faults(source, records[source.label])
     _compare_tensors(job, records, faults)
     vocabulary = _compare_vocabularies(job, records, faults)
     tensors = _plan_tensors(job, records, faults) if not faults else ()
@@ -182,6 +185,15 @@ def _drop_derived(config: Mapping[str, Any], records: dict[str, TensorRecord]) -
         del records[name]
     if config.get("tie_word_embeddings") and any(name.endswith("embed_tokens.weight") for name in records):
         records.pop("lm_head.weight", None)
+
+
+def _adapter_faults(source: Source, records: Mapping[str, TensorRecord]) -> list[str]:
+    assert source.adapter is not None
+    try:
+        adapter = read_adapter(source.adapter)
+    except UserError as error:
+        return [str(error)]
+    return adapter.faults({name: record.shape for name, record in records.items()}, source.folder)
 
 
 def _compare_tensors(job: Job, records: Mapping[str, Mapping[str, TensorRecord]], faults: list[str]) -> None:

@@ -28,6 +28,7 @@ from sagecraft.merging.methods import Numbers
 from sagecraft.merging.plan import FLOATS, MergePlan, TensorPlan, output_bytes
 from sagecraft.merging.sparsify import Cut
 from sagecraft.merging.summary import BlockSums, TensorSummary, measure_block, summarise
+from sagecraft.models.adapter import load_adapter
 from sagecraft.models.tensors import SHARD_BYTES, TensorRecord, plan_shards, write_index
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class Merger:
         self.files = files
         self.map_blocks = map_blocks
         self.block_elements = block_elements
+        self.changes = {s.label: load_adapter(s.adapter) for s in job.sources if s.adapter is not None}
 
     def blocks(self, row: TensorPlan) -> list[tuple[int, int, int]]:
         """(number, start, count) of each block of a tensor."""
@@ -162,7 +164,11 @@ class Merger:
 
     def read(self, row: TensorPlan, start: int, count: int) -> dict[str, Floats]:
         """A block of every model by label."""
-        return {label: self.files.read(record, row.name, start, count) for label, record in row.records.items()}
+        values = {label: self.files.read(record, row.name, start, count) for label, record in row.records.items()}
+        for label, changes in self.changes.items():
+            if row.name in changes:
+                changes[row.name].add_to(values[label], start)
+        return values
 
     def deltas(self, values: dict[str, Floats]) -> list[Floats]:
         """Differences of the models from the base (or from the reference, for the summary)."""

@@ -57,6 +57,8 @@ _BEGINNINGS = (True, False, "gaussian", "eva", "orthogonal", "mica")
 #: A pattern that is a name, which peft takes for the end of a module's; `.` stands for itself.
 _NAME = re.compile(r"\^?[\w.\-]+")
 _MAX_LISTED = 20
+#: Elements of a weight that are changed at once: a block of a merge, so that a block takes two tiles at most.
+_TILE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -73,25 +75,29 @@ class LowRank:
     up: Floats
     scale: float
 
-    def rows(self, first: int, last: int) -> Floats:
-        """Rows [first, last) of scale · B · A.
+    def add_to(self, values: Floats, start: int) -> None:
+        """Adds the change to elements [start, start + n) of the flattened weight, in place.
 
-        Summed in float64 and rounded once, so that a weight that is changed block by block and one that is changed as
-        a whole do not differ by the order of the sums.
+        The product is made in tiles of whole rows that depend on the weight's shape only, summed in float64 and rounded
+        once: a weight that is changed block by block has the bytes of one that is changed as a whole.
         """
+        num_rows, width = self.up.shape[0], self.down.shape[1]
+        height = max(1, _TILE // width)
+        end = start + len(values)
+        for top in range(start // width // height * height, num_rows, height):
+            first = top * width
+            if first >= end:
+                break
+            tile = self._rows(top, min(top + height, num_rows)).reshape(-1)
+            low, high = max(first, start), min(first + len(tile), end)
+            values[low - start : high - start] += tile[low - first : high - first]
+
+    def _rows(self, first: int, last: int) -> Floats:
         import numpy as np
 
         product = self.up[first:last].astype(np.float64) @ self.down.astype(np.float64)
         product *= self.scale
         return product.astype(np.float32)
-
-    def add_to(self, values: Floats, start: int) -> None:
-        """Adds the change to elements [start, start + n) of the flattened weight, in place."""
-        if not len(values):
-            return
-        width = self.down.shape[1]
-        first, last = start // width, -(-(start + len(values)) // width)
-        values += self.rows(first, last).reshape(-1)[start - first * width :][: len(values)]
 
 
 @dataclass(frozen=True)

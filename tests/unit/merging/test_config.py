@@ -142,7 +142,10 @@ def test_models_that_are_no_folders(tmp_path: Path) -> None:
         merge_from_yaml(tmp_path / "m.yml", tmp_path / "out")
     first, second = str(caught.value).split("\n")
     assert "sagecraft model fetch org/x" in first
-    assert "adapters" in second
+    assert "sagecraft model fetch y --out" in second
+    (tmp_path / "y").mkdir()
+    with pytest.raises(UserError, match=r"y\+lora: no folder 'lora' here; name an adapter in peft's format"):
+        merge_from_yaml(tmp_path / "m.yml", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from sagecraft import artifact
 from sagecraft.errors import MachineError, UserError
 from sagecraft.merging import merge as stage
 from sagecraft.merging.merge import MergeConfig, merge_from_yaml, run
+from sagecraft.models.adapter import ChangedWeights, load_adapter, write_adapter
 from sagecraft.models.load import load_model
+from sagecraft.models.save import save_model
 from sagecraft.models.tokenizer import Tokenizer
 
 Copy = Callable[..., Path]
@@ -193,3 +196,52 @@ def test_sharded_inputs_and_inputs_of_several_types(family: Path, tmp_path: Path
     wide, out = (load_file(tmp_path / name / "model.safetensors") for name in ("wide", "out"))
     for name in names:
         torch.testing.assert_close(out[name], (wide[name] + weights[name].float()) / 2)
+
+
+@pytest.mark.parametrize(("tail", "method"), [("", "linear"), ("-16", "linear"), ("", "ties")])
+def test_a_model_with_an_adapter_is_merged_like_its_merged_folder(
+    tail: str, method: str, family: Path, tmp_path: Path
+) -> None:
+    """Mergekit's `base+adapter`, streamed, in a folder whose name has a plus too; the adapter is an input of its own."""
+    base = tmp_path / "base+1"
+    shutil.copytree(family / f"base{tail}", base)
+    generator = torch.Generator().manual_seed(0)
+    pairs = {
+        f"model.layers.{layer}.{name}.weight": (
+            torch.randn(3, width, generator=generator),
+            torch.randn(height, 3, generator=generator) * 0.01,
+        )
+        for layer, name, height, width in ((0, "self_attn.k_proj", 16, 32), (1, "mlp.down_proj", 32, 64))
+    }
+    write_adapter(tmp_path / "adapter", pairs, {"r": 3, "lora_alpha": 5})
+    save_model(
+        tmp_path / "whole",
+        ChangedWeights(base, load_adapter(tmp_path / "adapter"), torch.float32),
+        json.loads((base / "config.json").read_text()),
+        base,
+    )
+    others = {"base_model": str(base), "parameters": {"density": 0.5}} if method == "ties" else {}
+    results = []
+    for name in (str(tmp_path / "whole"), f"{base}+{tmp_path / 'adapter'}"):
+        value = {**linear(name, str(family / f"a{tail}")), **others, "merge_method": method, "out_dtype": "float32"}
+        out = tmp_path / f"out-{len(results)}"
+        results.append((from_yaml(tmp_path, out, **value), (out / "model.safetensors").read_bytes()))
+    assert results[0][1] == results[1][1]
+    assert any("(adapter)" in name for name in results[1][0].inputs)
+    assert load_file(tmp_path / "out-1" / "model.safetensors")["model.layers.1.mlp.down_proj.weight"].isfinite().all()
+
+
+def test_an_adapter_that_does_not_fit_is_found_before_weights_are_read(family: Path, tmp_path: Path) -> None:
+    names = ("model.layers.0.self_attn.q_prj.weight", "model.layers.1.self_attn.q_proj.weight")
+    pairs = {name: (torch.ones(2, 32), torch.ones(8, 2)) for name in names}
+    write_adapter(tmp_path / "adapter", pairs, {"r": 2, "lora_alpha": 2})
+    (tmp_path / "none").mkdir()
+    models = [f"{family / 'a'}+{tmp_path / 'adapter'}", f"{family / 'b'}+{tmp_path / 'none'}"]
+    with pytest.raises(UserError) as caught:
+        from_yaml(tmp_path, tmp_path / "out", **linear(*models))
+    text = str(caught.value)
+    assert "q_prj.weight, which" in text
+    assert "nearest: model.layers.0.self_attn.q_proj.weight" in text
+    assert "by a matrix [8, 32], but in" in text
+    assert "no adapter_config.json" in text
+    assert not (tmp_path / "out").exists()
