@@ -99,12 +99,18 @@ class Attention(nn.Module):
         keys = self.k_norm(self.k_proj(x).view(*shape, self.num_groups, self.head_size))
         values = self.v_proj(x).view(*shape, self.num_groups, self.head_size)
         if boundaries is not None:
-            mixed = packed_attention(queries, keys, values, rotary, boundaries, self.scale, self.window)
+            mixed = self._packed(queries, keys, values, rotary, boundaries)
         else:
             queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)
             mixed = self._batched(queries, keys, values, cache)
         projected: Tensor = self.o_proj(mixed.reshape(*shape, -1))
         return projected
+
+    def _packed(
+        self, queries: Tensor, keys: Tensor, values: Tensor, rotary: tuple[Tensor, Tensor], boundaries: Boundaries
+    ) -> Tensor:
+        """Causal attention sequence by sequence; [N, H, K] in and out. A method, so that compilation can leave it out."""
+        return packed_attention(queries, keys, values, rotary, boundaries, self.scale, self.window)
 
     def _batched(self, queries: Tensor, keys: Tensor, values: Tensor, cache: Cache | None) -> Tensor:
         """Causal attention over the cache and the new tokens; [B, T, H, K] in and out."""

@@ -140,12 +140,12 @@ def test_damaged_checkpoint_is_named_and_the_last_good_one_taken(
     for step in (1, 2, 3):
         save_checkpoint(tmp_path, step, {"x": torch.full((4,), float(step))}, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000003"]
-    newest = tmp_path / "step-00000003" / "tensors.safetensors"
+    newest = tmp_path / "step-00000003" / "part-00000.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
     found = load_checkpoint(tmp_path)
     assert found is not None
-    assert found[1]["step"] == 2
-    assert found[0]["x"].tolist() == [2.0] * 4
+    assert found.state["step"] == 2
+    assert found["x"].tolist() == [2.0] * 4
     assert "step-00000003" in capsys.readouterr().err
     assert newest.exists(), "nothing is deleted"
 
@@ -179,25 +179,25 @@ def test_a_run_goes_on_over_a_damaged_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "step-00000003" / "state.json").write_text("null")
     found = load_checkpoint(tmp_path)
     assert found is not None
-    assert found[1]["step"] == 2
+    assert found.state["step"] == 2
     for step in (3, 4):
         save_checkpoint(tmp_path, step, {"x": torch.full((4,), 10.0 * step)}, {})
     found = load_checkpoint(tmp_path)
     assert found is not None
-    assert found[0]["x"].tolist() == [40.0] * 4
+    assert found["x"].tolist() == [40.0] * 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000003", "step-00000004"]
 
 
 def test_a_good_checkpoint_is_not_given_up_for_a_damaged_one(tmp_path: Path) -> None:
     for step in (2, 8):
         save_checkpoint(tmp_path, step, {"x": torch.zeros(4)}, {})
-    (tmp_path / "step-00000008" / "tensors.safetensors").write_bytes(b"")
+    (tmp_path / "step-00000008" / "part-00000.safetensors").write_bytes(b"")
     save_checkpoint(tmp_path, 3, {"x": torch.ones(4)}, {})
     save_checkpoint(tmp_path, 4, {"x": torch.ones(4)}, {})
-    (tmp_path / "step-00000004" / "tensors.safetensors").write_bytes(b"")
+    (tmp_path / "step-00000004" / "part-00000.safetensors").write_bytes(b"")
     found = load_checkpoint(tmp_path)
     assert found is not None
-    assert found[1]["step"] == 3
+    assert found.state["step"] == 3
 
 
 @pytest.mark.parametrize("poison", ["loss", "gradient"])
@@ -213,7 +213,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
         if next(calls) == 1:
             if poison == "loss":
                 return losses * float("nan")
-            next(iter(self.optimizer.masters.values())).grad.fill_(float("inf"))
+            next(iter(self.optimizer.gradients.values())).fill_(float("inf"))
         return losses
 
     monkeypatch.setattr(Trainer, "_forward_backward", poisoned)
@@ -230,12 +230,12 @@ def test_a_parameter_that_no_loss_has_reached_resumes(tmp_path: Path, pico: Path
     masters = {name: p.detach().clone() for name, p in first.named_parameters()}
     before, after = MasterAdamW(first, config, dict(masters)), MasterAdamW(second, config, dict(masters))
     reached = next(iter(before.masters))
-    before.masters[reached].grad = torch.ones_like(before.masters[reached])
+    before.gradients[reached] = torch.ones_like(before.masters[reached])
     before.step(1e-3)
     after.load_state(before.state())
     for optimizer in (before, after):
-        for master in optimizer.masters.values():
-            master.grad = torch.full_like(master, 0.5)
+        for name, master in optimizer.masters.items():
+            optimizer.gradients[name] = torch.full_like(master, 0.5)
         optimizer.step(1e-3)
     for name, master in before.masters.items():
         torch.testing.assert_close(after.masters[name], master, rtol=0, atol=0)
