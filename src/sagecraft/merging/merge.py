@@ -6,7 +6,6 @@ YAML names folders. Both become a `Job`; it is planned from headers alone, strea
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,8 +33,9 @@ from sagecraft.merging.config import (
 if TYPE_CHECKING:
     from sagecraft.merging.plan import MergePlan
     from sagecraft.merging.summary import TensorSummary
+    from sagecraft.models.parity import Parity
 
-VERSION = 1
+VERSION = 2
 #: What the merged model continues, to see that it runs; any plain text does.
 _PROBE = "The answer to the question is"
 _PROBE_TOKENS = 12
@@ -255,13 +255,14 @@ def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -
         copy_tokenizer(job.tokenizer.folder, build.path, template)
         write_json(build.path / "config.json", plan.config)
         _write_summary(build, job, plan, summaries)
-        check(build.path, plan)
+        parity = check(build.path, plan)
         build.stats.update(
             method=job.method,
             paper=job.row.url,
             tokenizer=job.tokenizer.label,
             num_bytes=plan.num_output_bytes,
             **totals(summaries),
+            **(parity.stats() if parity else {}),
         )
     return build.manifest
 
@@ -327,24 +328,41 @@ def _write_summary(build: Build, job: Job, plan: MergePlan, summaries: list[Tens
     write_json(build.path / "summary.json", value)
 
 
-def check(folder: Path, plan: MergePlan) -> str | None:
-    """Loads the result, runs it and shows what it says.
+def check(folder: Path, plan: MergePlan) -> Parity | None:
+    """Runs the result, shows what it says, and compares its logits with those of transformers.
 
     Returns:
-        The continuation of a probe; None if this machine has not the memory to load the model (and says so).
+        The comparison, layer by layer where this machine has not the memory for the model; None for a family that only
+        transformers computes, if it does not fit.
 
     Raises:
-        MachineError: the merged model gives logits that are not finite.
+        MachineError: the merged model gives logits that are not finite, or others than transformers.
     """
-    import torch
-
-    from sagecraft.models.load import load_model
+    from sagecraft.models.config import supported
+    from sagecraft.models.parity import check_folder
+    from sagecraft.models.streaming import free_bytes
 
     dtype: Literal["bfloat16", "float32"] = "bfloat16" if plan.config["dtype"] == "bfloat16" else "float32"
     needed = 1.1 * sum(row.num_elements for row in plan.tensors) * (2 if dtype == "bfloat16" else 4)
     if needed > free_bytes():
-        console.warn(f"not loaded for a test: it takes {needed / 1e9:.1f} GB of memory; try `sagecraft chat` elsewhere")
-        return None
+        console.warn(
+            f"no text is made for a test: it takes {needed / 1e9:.1f} GB of memory; try `sagecraft chat` elsewhere"
+        )
+        if not supported(plan.config):
+            return None
+    else:
+        _say_something(folder, dtype)
+    parity = check_folder(folder)
+    console.say(f"  {parity}")
+    return parity
+
+
+def _say_something(folder: Path, dtype: Literal["bfloat16", "float32"]) -> None:
+    """Continues a probe."""
+    import torch
+
+    from sagecraft.models.load import load_model
+
     loaded = load_model(folder, dtype)
     ids = loaded.tokenizer.encode(_PROBE)
     ids = [loaded.tokenizer.bos_id, *ids] if loaded.tokenizer.bos_id is not None else ids
@@ -355,16 +373,4 @@ def check(folder: Path, plan: MergePlan) -> str | None:
             if not bool(torch.isfinite(logits).all()):
                 raise MachineError("the merged model gives logits that are not finite; lower the weights or lambda")
             ids.append(int(logits[0, -1].argmax()))
-    text = loaded.tokenizer.decode(ids[start:])
-    console.say(f"  it runs; after {_PROBE!r} it says {text!r}")
-    return text
-
-
-def free_bytes() -> int:
-    """Memory a program may take: what is free, and file contents in memory that are given up when needed (Linux)."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    path = Path("/proc/meminfo")
-    if not path.is_file():
-        return free
-    rows = dict(line.split(":", 1) for line in path.read_text(encoding="utf-8").splitlines() if ":" in line)
-    return max(free, 1024 * int(rows.get("MemAvailable", "0").split()[0]))
+    console.say(f"  it runs; after {_PROBE!r} it says {loaded.tokenizer.decode(ids[start:])!r}")

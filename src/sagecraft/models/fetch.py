@@ -222,4 +222,4 @@ def _gate(build: Build, source: Any) -> None:
 
     parity = check_folder(build.path) if source is None else check_conversion(source, build.path)
     build.stats.update(own_decoder=supported(read_config(build.path)), **parity.stats())
-    console.say(f"  logit parity with transformers: largest difference {parity.relative:.2g} of their spread")
+    console.say(f"  {parity}")

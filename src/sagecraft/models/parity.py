@@ -98,6 +98,14 @@ class Parity:
     tolerance: float
     by_layer: bool
 
+    def __str__(self) -> str:
+        """A line for the user."""
+        way = ", computed layer by layer," if self.by_layer else ""
+        return (
+            f"logit parity with transformers{way} over {self.num_positions} positions and distances to "
+            f"{self.farthest:,} tokens: largest difference {self.relative:.2g} of their spread"
+        )
+
     def stats(self) -> dict[str, Any]:
         """The figures for a manifest; the difference in two digits."""
         return {
@@ -105,7 +113,6 @@ class Parity:
             "parity_tolerance": self.tolerance,
             "parity_positions": self.num_positions,
             "parity_farthest": self.farthest,
-            "parity_by_layer": self.by_layer,
         }
 
 
