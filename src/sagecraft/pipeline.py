@@ -27,6 +27,8 @@ from sagecraft.models.config import check_context, read_config
 from sagecraft.models.fetch import FetchConfig, find
 from sagecraft.models.tensors import list_tensors
 from sagecraft.recipe import Recipe, resolve
+from sagecraft.training.trackers import require
+from sagecraft.training.train import TrainConfig
 
 #: stage → (module that holds its `run` and `VERSION`, kind of artifact it makes).
 STAGES: dict[str, tuple[str, str]] = {
@@ -128,7 +130,8 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
         yield Step("mix", "mix", recipe.mix, inputs)
         yield Step("pack", "pack", recipe.pack, {**inputs, "mixture": Ref("mix", "mixture")})
     if recipe.cpt is not None:
-        yield Step("cpt", "cpt", recipe.cpt, {"model": tuned, "tokens": Ref("pack", "tokens")})
+        watched = _watched(recipe, "cpt", recipe.cpt, faults)
+        yield Step("cpt", "cpt", recipe.cpt, {"model": tuned, "tokens": Ref("pack", "tokens"), **watched})
         tuned = Ref("cpt", "model")
     yield from _tuning(recipe, folder, faults, tuned, base, training, task, benchmarks)
 
@@ -197,7 +200,8 @@ def _tuning(
     if recipe.render is not None:
         yield Step("render", "render", recipe.render, {"conversations": Ref("synth", "conversations"), "model": start})
     if recipe.sft is not None:
-        yield Step("sft", "sft", recipe.sft, {"model": start, "tokens": Ref("render", "tokens")})
+        watched = _watched(recipe, "sft", recipe.sft, faults)
+        yield Step("sft", "sft", recipe.sft, {"model": start, "tokens": Ref("render", "tokens"), **watched})
         models["sft"] = Ref("sft", "model")
     if recipe.merge is not None:
         wanted = recipe.merge.roles()
@@ -208,6 +212,18 @@ def _tuning(
         yield Step("merge", "merge", recipe.merge, taken)
         models["merged"] = Ref("merge", "model")
     yield from _measuring(recipe, models, task, bool(benchmarks))
+
+
+def _watched(recipe: Recipe, key: str, config: TrainConfig, faults: list[str]) -> dict[str, Ref | Path]:
+    """The held-out text whose perplexity is measured while a model is trained, as far as the recipe has it."""
+    watch, general = config.watch, bool(recipe.general.held_out)
+    _check(lambda: require(watch), key, faults)
+    if watch.max_general_loss is not None and not (general and watch.tokens):
+        faults.append(f"{key}.watch.max_general_loss: needs general text; name it in general.held_out")
+    if not watch.tokens:
+        return {}
+    texts: dict[str, Ref | Path] = {"domain": Ref("withhold", "documents", "withheld")}
+    return texts | ({"general": Ref("ingest-held-out", "documents")} if general else {})
 
 
 def _measuring(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagecraft.errors import UserError
+from sagecraft import console
 from sagecraft.evaluation.perplexity import Window, choose_windows, measure_windows
 
 if TYPE_CHECKING:
@@ -55,9 +55,6 @@ class HeldOut:
             seed: of the choice.
             tokenizer: the model's.
             max_positions: the model's context.
-
-        Raises:
-            UserError: documents without text.
         """
         from sagecraft.corpus.documents import read_documents
 
@@ -67,9 +64,10 @@ class HeldOut:
             found, _ = choose_windows(
                 self._learner, read_documents(folder), max_tokens, max(2, min(window, max_positions)), seed
             )
-            if not found:
-                raise UserError(f"{folder}: the documents have no text to measure; set watch.tokens to 0")
-            self.windows[name] = found
+            if found:
+                self.windows[name] = found
+            else:
+                console.warn(f"{folder}: no {name} text to measure while training")
 
     def measure(self, score: Score) -> dict[str, dict[str, Any]]:
         """Nats per token and perplexity of each text by the model behind `score`."""

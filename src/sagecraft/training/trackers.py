@@ -76,7 +76,7 @@ def open_tracker(config: WatchConfig, place: Place, step: int) -> Tracker:
         return Tracker(name, None)
 
 
-def require(config: WatchConfig, key: str) -> None:
+def require(config: WatchConfig) -> None:
     """Says before training what the tracker lacks.
 
     Raises:
@@ -86,11 +86,11 @@ def require(config: WatchConfig, key: str) -> None:
         return
     kind = TRACKERS[config.tracker]
     if importlib.util.find_spec(kind.package) is None:
-        raise UserError(f"{key}.tracker: {config.tracker} is not installed: pip install {kind.package}")
+        raise UserError(f"watch.tracker: {config.tracker} is not installed: pip install {kind.package}")
     online = not config.offline and os.environ.get("WANDB_MODE", "online") == "online"
     if config.tracker == "wandb" and online and not os.environ.get("WANDB_API_KEY"):
         raise UserError(
-            f"{key}.tracker: wandb needs its key in the environment (WANDB_API_KEY), or {key}.offline: true"
+            "watch.tracker: wandb needs its key in the environment (WANDB_API_KEY), or set watch.offline: true"
         )
 
 

@@ -334,12 +334,13 @@ def watcher_for(
     """
     from sagecraft.training.held_out import TEXTS, HeldOut
 
-    trackers.require(config.watch, f"{stage}.watch")
+    trackers.require(config.watch)
     texts = {name: inputs[name] for name in TEXTS if name in inputs}
     held_out = None
     if texts and config.watch.tokens:
         limit, window = ready.model.max_positions, ready.loader.packed.row_length
         held_out = HeldOut(texts, config.watch.tokens, window, config.seed, ready.tokenizer, limit)
+        held_out = held_out if held_out.windows else None
     device = next(ready.model.parameters()).device
     folder = out.resolve().parent
     return Watcher(
