@@ -88,16 +88,58 @@ def run(
     from sagecraft.pipeline import plan_steps, run_steps
     from sagecraft.recipe import load_recipe
     from sagecraft.summary import print_summary, summarise
+    from sagecraft.training.train import assist
+    from sagecraft.training.world import joined
 
-    loaded = load_recipe(recipe, set_)
-    steps = plan_steps(loaded, recipe.parent)
-    target = out or Path("runs") / loaded.name
-    journal = run_steps(steps, target, only, from_)
-    result = summarise(steps, journal, target)
+    with joined() as world:
+        if world.is_first:
+            loaded = load_recipe(recipe, set_)
+            steps = plan_steps(loaded, recipe.parent)
+            target = out or Path("runs") / loaded.name
+            journal = run_steps(steps, target, only, from_)
+            result = summarise(steps, journal, target)
+        else:
+            exit_code = assist()
+    if not world.is_first:
+        sys.exit(exit_code)
     if json:
         console.emit(result)
     else:
         print_summary(result)
+
+
+@app.command()
+def launch(
+    recipe: Annotated[Path, typer.Argument(help="recipe file")],
+    processes: Annotated[int | None, typer.Option(help="processes here; one for each device if not given")] = None,
+    slurm: Annotated[Path | None, typer.Option(help="write a job script for Slurm here, and start nothing")] = None,
+    nodes: Annotated[int, typer.Option(help="with --slurm: machines")] = 1,
+    gpus_per_node: Annotated[int, typer.Option(help="with --slurm: devices of each")] = 8,
+    time: Annotated[str, typer.Option(help="with --slurm: limit of one job")] = "24:00:00",
+    account: Annotated[str | None, typer.Option(help="with --slurm: whose allocation")] = None,
+    partition: Annotated[str | None, typer.Option(help="with --slurm: queue")] = None,
+    set_: Annotated[list[str], typer.Option("--set", help="override: section.key=value (repeatable)")] = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(help="folder of the run; runs/<recipe> if not given")] = None,
+) -> None:
+    """Run a recipe in several processes, one a device, or write the job script that does."""
+    from sagecraft.launch import local
+    from sagecraft.launch import slurm as job
+    from sagecraft.recipe import load_recipe
+    from sagecraft.settings import explained
+
+    loaded = load_recipe(recipe, set_)
+    command = [sys.executable, "-m", "sagecraft", "run", str(recipe)]
+    command += [part for value in set_ for part in ("--set", value)]
+    command += ["--out", str(out)] if out else []
+    if slurm is None:
+        local.start(command, local.num_devices() if processes is None else processes)
+        return
+    with explained(job.SlurmConfig, "launch"):
+        config = job.SlurmConfig(
+            nodes=nodes, gpus_per_node=gpus_per_node, time=time, account=account, partition=partition
+        )
+    job.write(slurm, config, loaded.name, command)
+    console.say(f"{slurm}: {nodes * gpus_per_node} processes on {nodes} node(s); submit it with: sbatch {slurm}")
 
 
 @app.command()

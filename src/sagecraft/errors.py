@@ -26,6 +26,12 @@ class MachineError(SagecraftError):
     exit_code = 1
 
 
+class StoppedError(SagecraftError):
+    """The run was asked to stop, wrote a checkpoint and left; the same command goes on (exit 75, sysexits' TEMPFAIL)."""
+
+    exit_code = 75
+
+
 #: Operating-system errors that say something about the machine, not about what the user typed.
 _MACHINE_ERRNOS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",

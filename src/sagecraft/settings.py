@@ -171,3 +171,12 @@ def explained(model: type[BaseModel], where: str) -> Iterator[None]:
         yield
     except ValidationError as error:
         raise UserError("\n".join(f"{where}: {line}" for line in explain(error, model))) from error
+
+
+def dump(config: BaseModel) -> dict[str, Any]:
+    """All of a configuration as plain values, also what its fingerprint leaves out (fields with `exclude`)."""
+    values = config.model_dump(mode="json")
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        values[name] = dump(value) if isinstance(value, BaseModel) else values.get(name, value)
+    return values

@@ -31,7 +31,7 @@ LAYERS = [
     {"corpus", "tokens"},
     {"evaluation"},
     {"training", "synthesis", "benchmark", "merging"},
-    {"planning", "assistant", "publishing"},
+    {"planning", "assistant", "publishing", "launch"},
     {"recipe"},
     {"pipeline"},
     {"summary"},

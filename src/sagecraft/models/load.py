@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from sagecraft.errors import UserError
-from sagecraft.models.config import parse_config, read_config, supported
+from sagecraft.models.config import DecoderConfig, parse_config, read_config, supported
 from sagecraft.models.decoder import Decoder
 from sagecraft.models.foreign import ForeignDecoder
 from sagecraft.models.tensors import TensorRecord, list_tensors
@@ -51,14 +51,19 @@ def load_model(path: Path, dtype: Dtype = "float32") -> LoadedModel:
         foreign = ForeignDecoder.load(path, getattr(torch, dtype))
         return LoadedModel(foreign.eval(), Tokenizer.from_folder(path), path)
     config = parse_config(raw, path / "config.json")
-    with torch.device("meta"):
-        model = Decoder(config).to(getattr(torch, dtype))
+    model = empty_model(config, dtype)
     check_tensors(path, model, records)
     model.to_empty(device="cpu")
     if config.tied_embeddings:  # to_empty gave the two names storage of their own
         model.lm_head.weight = model.embed_tokens.weight
     fill(parameters_by_file_name(model), records)
     return LoadedModel(model.eval(), Tokenizer.from_folder(path), path)
+
+
+def empty_model(config: DecoderConfig, dtype: Dtype) -> Decoder:
+    """A decoder on the meta device: shapes without weights."""
+    with torch.device("meta"):
+        return Decoder(config).to(getattr(torch, dtype))
 
 
 def parameters_by_file_name(model: nn.Module) -> dict[str, nn.Parameter]:

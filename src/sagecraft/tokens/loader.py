@@ -59,6 +59,16 @@ class Loader:
         size = self.packed.num_rows
         return [self._order(n // size)[n % size] for n in range(first, last)]
 
+    def count(self, rows: Sequence[int]) -> tuple[int, int]:
+        """Tokens of some rows, and how many of them are learned: known to every process, whoever's rows they are."""
+        num_tokens = num_learned = 0
+        for row in rows:
+            pieces = self.packed.pieces_of(row)
+            num_tokens += int(pieces[:, LENGTH].sum())
+            mask = self.packed.mask[row]
+            num_learned += int(np.count_nonzero(mask)) - int(np.count_nonzero(mask[pieces[:, START]]))
+        return num_tokens, num_learned
+
     def batch(self, rows: Sequence[int]) -> Batch:
         """Lays the pieces of some rows end to end."""
         ids: list[NDArray[np.int64]] = []

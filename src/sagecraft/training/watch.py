@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sagecraft import artifact, console, hardware
 from sagecraft.errors import UserError
 from sagecraft.training import trackers
+from sagecraft.training.world import current
 
 if TYPE_CHECKING:
     from sagecraft.training.held_out import HeldOut
@@ -341,14 +342,15 @@ def watcher_for(
         limit, window = ready.model.max_positions, ready.loader.packed.row_length
         held_out = HeldOut(texts, config.watch.tokens, window, config.seed, ready.tokenizer, limit)
         held_out = held_out if held_out.windows else None
-    device = next(ready.model.parameters()).device
     folder = out.resolve().parent
     return Watcher(
         config.watch,
         scratch,
         stage,
         ready.loader.num_steps,
-        Machine(str(device), num_devices, config.compute_dtype, flop_per_token(ready, config.lora is not None)),
+        Machine(
+            str(current().device), num_devices, config.compute_dtype, flop_per_token(ready, config.lora is not None)
+        ),
         held_out,
         trackers.Place(folder, f"{folder.name}/{out.name}", scratch / "tracker.json") if config.watch.tracker else None,
         is_main,

@@ -196,13 +196,13 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
     forward = Trainer._forward_backward
     calls = itertools.count()
 
-    def poisoned(self: Trainer, batch: Any, num_learned: int) -> torch.Tensor:
-        losses = forward(self, batch, num_learned)
+    def poisoned(self: Trainer, batch: Any, num_learned: int) -> tuple[float, torch.Tensor]:
+        total, losses = forward(self, batch, num_learned)
         if next(calls) == 1:
             if poison == "loss":
-                return losses * float("nan")
+                return total, losses * float("nan")
             next(iter(self.optimizer.gradients.values())).fill_(float("inf"))
-        return losses
+        return total, losses
 
     monkeypatch.setattr(Trainer, "_forward_backward", poisoned)
     with pytest.raises(MachineError, match=rf"step 1: the loss .*{'nan' if poison == 'loss' else 'inf|nan'}") as caught:

@@ -1,0 +1,1 @@
+"""Starting a recipe on several devices: processes of this machine, or a job script for Slurm."""
