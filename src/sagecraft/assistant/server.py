@@ -188,7 +188,7 @@ def create_app(model: Path | LocalEngine, allowed_hosts: Sequence[str] = ("*",))
     from sagecraft.inference.local import LocalEngine
 
     worker = Worker(LocalEngine(model) if isinstance(model, Path) else model)
-    worker.engine.template.takes_system  # noqa: B018  a template that cannot be read is found now, not by a client
+    worker.engine.template.dialect  # noqa: B018  a template that cannot be read is found now, not by a client
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

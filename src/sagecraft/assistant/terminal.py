@@ -208,7 +208,7 @@ def save(talk: Talk, name: str) -> Path:
             thinking="on" if thinks else "off",
             source=talk.engine.name,
         )
-        artifact.write_text(path, row.model_dump_json(exclude_none=True) + "\n")
+        artifact.write_jsonl(path, [row.as_row()])
     else:
         artifact.write_text(path, _markdown(talk))
     return path

@@ -1,11 +1,10 @@
 """Conversations as tokens, with the mask of what the assistant is taught.
 
-Where each message stands in the rendered text is asked of the renderer, never searched for: the conversation is
-rendered a second time with a unique mark in place of every text, which gives the template's own markup between them.
-That one map serves two ends:
+Where each text stands in the rendering is known from the renderer (`spans.py`). That one map serves two ends:
 
-* the mask: an assistant's thought, answer and end-of-turn token are supervised, its header is not; a token that
-  straddles the border belongs to the assistant only if it starts inside;
+* the mask: an assistant's thought, answer, tool calls and end-of-turn token are supervised, its header is not; a token
+  that straddles the border belongs to the assistant only if it starts inside. A template that says itself what the
+  assistant is taught (`{% generation %}`) is taken at its word, token for token as transformers does;
 * safety: markup is encoded with its special tokens, message text is not, so nobody can type a special token.
 
 In the ordinary case (no message holds the text of a special token) the whole is encoded at once, and the ids are those
@@ -15,23 +14,19 @@ of transformers' `apply_chat_template(tokenize=True)`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sagecraft.chat.dialect import json_text
 from sagecraft.chat.messages import Conversation, Message
-from sagecraft.chat.template import ChatTemplate, Turn
-from sagecraft.chat.thinking import CLOSE, OPEN, Switch
+from sagecraft.chat.spans import Layout, Span, beginning, compose, locate, shared
+from sagecraft.chat.template import ChatTemplate, Script
+from sagecraft.chat.thinking import Switch
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
     from sagecraft.models.tokenizer import Tokenizer
-
-#: The mark that stands for text `i` of part `a` (answer) or `t` (thought): letters only, so that no template
-#: trims, escapes or splits it.
-_MARK = re.compile(r"zqx(\d+)([at])xqz")
-#: How templates tidy a text before they print it.
-_TIDY = (str, str.strip, str.rstrip, str.lstrip)
 
 
 @dataclass(frozen=True)
@@ -42,158 +37,177 @@ class EncodedConversation:
     mask: list[bool]
 
 
-@dataclass(frozen=True)
-class _Span:
-    """A text of message `turn` at characters `start:end` of the rendering."""
-
-    start: int
-    end: int
-    turn: int
-    part: str
-
-
-def encode_conversation(
-    tokenizer: Tokenizer, template: ChatTemplate, conversation: Conversation
-) -> EncodedConversation:
-    """The conversation as one training row: every assistant turn is supervised.
-
-    Raises:
-        UserError: there is no assistant message, or the template renders earlier turns differently once later ones
-            follow (`encode_rows` makes one row an assistant turn of those).
-    """
-    rows = encode_rows(tokenizer, template, conversation)
-    if len(rows) > 1:
-        raise UserError(
-            f"conversation {conversation.id}: {template.where}: the chat template changes earlier turns when later ones "
-            "follow, so it needs one row for each assistant turn; encode it with encode_rows"
-        )
-    return rows[0]
-
-
 def encode_rows(tokenizer: Tokenizer, template: ChatTemplate, conversation: Conversation) -> list[EncodedConversation]:
     """Training rows of a conversation: one, or one for each assistant turn if the template is not prefix-stable.
 
-    Every assistant turn is supervised in exactly one row.
+    Every assistant turn is supervised in exactly one row. Prefix-stable means that every beginning that ends with an
+    assistant turn renders as a prefix of the whole: otherwise the model would be taught replies to what no prompt holds.
+
+    Raises:
+        UserError: there is nothing to learn, or the template cannot show what there is.
     """
     where = f"conversation {conversation.id}"
-    turns = template.turns(conversation.messages, conversation.thinking)
-    taught = [position for position, turn in enumerate(turns) if turn.role == "assistant"]
+    template = template.with_tools if conversation.tools else template
+    script = template.script(conversation.messages, conversation.thinking, conversation.tools)
+    taught = [position for position, turn in enumerate(script.turns) if turn.role == "assistant"]
     if not taught:
         raise UserError(f"{where}: no assistant message, so there is nothing to learn; remove the row")
-    silent = next((p for p in taught if turns[p].thought is None and not turns[p].content.strip()), None)
-    if silent is not None:
+    turns = [script.turns[position] for position in taught]
+    if any(turn.thought is None and not turn.calls and not turn.content.strip() for turn in turns):
         raise UserError(f"{where}: an assistant message is empty, which would teach silence; remove the row")
     # What follows the last assistant turn teaches nothing.
-    turns = turns[: taught[-1] + 1]
-    if is_prefix_stable(template, turns):
-        return [_encode_row(tokenizer, template, turns, taught, where)]
-    return [_encode_row(tokenizer, template, turns[: last + 1], [last], where) for last in taught]
+    script = script.until(taught[-1] + 1)
+    _refuse_markup_in_names(tokenizer, script, where)
+    layout = locate(template, script, add_generation_prompt=False)
+    row = _Row(tokenizer, template, script, where)
+    if all(row.shows(layout, position) for position in taught):
+        return [row.encode(layout, taught)]
+    return [_Row(tokenizer, template, script.until(last + 1), where).encode_last() for last in taught]
 
 
 def encode_prompt(
     tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message], thinking: Switch | None
 ) -> list[int]:
     """Token ids of a prompt, with the header of the assistant's next turn; message text never becomes markup."""
-    turns = template.turns(messages, thinking)
-    text, spans = _locate(template, turns, add_generation_prompt=True)
-    return _encode(tokenizer, text, spans, turns, template.where)[0]
+    script = template.script(messages, thinking)
+    _refuse_markup_in_names(tokenizer, script, "messages")
+    layout = locate(template, script, add_generation_prompt=True)
+    _refuse_dropped(template, script, layout, "messages", taught=())
+    return _encode(tokenizer, layout, script, template.where)[0]
 
 
-def is_prefix_stable(template: ChatTemplate, turns: Sequence[Turn]) -> bool:
-    """Whether every beginning that ends with an assistant turn renders as a prefix of the whole.
+@dataclass(frozen=True)
+class _Row:
+    """One conversation on its way to a training row."""
 
-    An end-of-sequence token after the last turn of the beginning (Phi's manner) is no difference.
-    """
-    whole = _render(template, turns, False)
-    for position, turn in enumerate(turns):
-        if turn.role != "assistant":
-            continue
-        part = _render(template, turns[: position + 1], False)
-        part = part if whole.startswith(part) else part.removesuffix(template.variables.get("eos_token", ""))
-        if not whole.startswith(part):
+    tokenizer: Tokenizer
+    template: ChatTemplate
+    script: Script
+    where: str
+
+    def shows(self, layout: Layout, position: int) -> bool:
+        """Whether an assistant turn stands in the layout as it stood when it was the last one, and as it was written."""
+        script = self.script
+        if beginning(self.template, script.until(position + 1), layout.text) is None:
             return False
-    return True
+        if script.turns[position].thought and layout.spans is not None:
+            return any(span.part == "t" for span in layout.of(position))
+        if script.thinking == "off":
+            return layout.text.startswith(self.prompt(position))
+        return True
+
+    def prompt(self, position: int) -> str:
+        """What the model reads before it writes turn `position`."""
+        return self.template.write(self.script.until(position), add_generation_prompt=True).text
+
+    def encode_last(self) -> EncodedConversation:
+        """The row that teaches the last turn only."""
+        last = len(self.script.turns) - 1
+        layout = locate(self.template, self.script, add_generation_prompt=False)
+        if not self.shows(layout, last):
+            composed = compose(self.template, self.script)
+            if composed is None and self.script.turns[last].thought:
+                raise self._fault("the chat template drops the thought of an assistant message")
+            layout = composed or layout
+        return self.encode(layout, [last])
+
+    def encode(self, layout: Layout, taught: Sequence[int]) -> EncodedConversation:
+        """Ids and mask, supervised in the turns `taught`."""
+        _refuse_dropped(self.template, self.script, layout, self.where, taught)
+        ids, offsets = _encode(self.tokenizer, layout, self.script, self.template.where)
+        mask = [False] * len(ids)
+        if layout.generated:
+            since = min((span.start for span in layout.of(taught[0])), default=0)
+            for start, end in layout.generated:
+                if end > since:
+                    _mark(mask, (n for n, (s, e) in enumerate(offsets) if s < end and e > start))
+        else:
+            for position in taught:
+                start, end = self._region(layout, position)
+                _mark(mask, (n for n, (s, _) in enumerate(offsets) if start <= s < end))
+        if not any(mask):
+            raise self._fault("the chat template marks nothing of this conversation as the assistant's")
+        return EncodedConversation(ids=ids, mask=mask)
+
+    def _region(self, layout: Layout, position: int) -> tuple[int, int]:
+        """Characters `start:end` of what assistant turn `position` is taught, its end-of-turn token included."""
+        script, text = self.script, layout.text
+        mine = layout.of(position)
+        prompt = self.prompt(position)
+        start = min(shared(prompt, text), mine[0].start if mine else len(text))
+        earlier = [span.end for span in layout.spans or () if span.turn != position and span.end <= start]
+        others = [s for s in layout.spans or () if s.turn < position and mine and s.end <= mine[0].start]
+        if (not mine and start < len(prompt)) or len(earlier) < len(others):
+            raise self._fault("the chat template hides where the assistant's turn begins")
+        limit = beginning(self.template, script.until(position + 1), text) or len(text)
+        body_end = mine[-1].end if mine else start
+        specials = self.tokenizer.special_tokens
+        if mine and not script.turns[position].calls:
+            end = _end_of_turn(text, body_end, limit, specials)
+        else:
+            end = _last_special_end(text, body_end, limit, specials)
+        # OLMo ends its last turn with another token than those before, which then stands behind the limit.
+        end = end or _end_of_turn(text, limit, len(text), specials)
+        if end is None:
+            raise self._fault(
+                "the chat template does not end the assistant's turn with a special token, so the model would never "
+                "learn to stop; use a template that does"
+            )
+        return start, end
+
+    def _fault(self, message: str) -> UserError:
+        return UserError(f"{self.where}: {self.template.where}: {message}")
 
 
-def _render(template: ChatTemplate, turns: Sequence[Turn], add_generation_prompt: bool) -> str:
-    return template.render_turns([turn.as_dict() for turn in turns], add_generation_prompt=add_generation_prompt)
+def _mark(mask: list[bool], positions: Iterable[int]) -> None:
+    for position in positions:
+        mask[position] = True
 
 
-def _encode_row(
-    tokenizer: Tokenizer, template: ChatTemplate, turns: Sequence[Turn], taught: Sequence[int], where: str
-) -> EncodedConversation:
-    text, spans = _locate(template, turns, add_generation_prompt=False)
-    ids, starts = _encode(tokenizer, text, spans, turns, template.where)
-    specials = _special_texts(tokenizer)
-    mask = [False] * len(ids)
-    for position in taught:
-        start, end = _taught_region(template, turns, text, spans, position, specials, where)
-        for index, at in enumerate(starts):
-            mask[index] = mask[index] or start <= at < end
-    return EncodedConversation(ids=ids, mask=mask)
+def _refuse_dropped(template: ChatTemplate, script: Script, layout: Layout, where: str, taught: Sequence[int]) -> None:
+    """Refuses a conversation of which the template leaves something out.
 
-
-def _locate(
-    template: ChatTemplate, turns: Sequence[Turn], add_generation_prompt: bool
-) -> tuple[str, list[_Span] | None]:
-    """The rendering, and where each text stands in it (None if the template rewrites texts)."""
-    text = _render(template, turns, add_generation_prompt)
-    marked = [
-        Turn(
-            turn.role,
-            f"zqx{position}axqz" if turn.content or turn.thought is not None else "",
-            None if turn.thought is None else f"zqx{position}txqz",
-        )
-        for position, turn in enumerate(turns)
-    ]
-    skeleton = _render(template, marked, add_generation_prompt)
-    marks = list(_MARK.finditer(skeleton))
-    edges = [mark.start() for mark in marks] + [len(skeleton)]
-    at = edges[0]
-    if text[:at] != skeleton[:at]:
-        return text, None
-    spans: list[_Span] = []
-    for mark, edge in zip(marks, edges[1:], strict=True):
-        turn = turns[int(mark.group(1))]
-        content = (turn.thought or "") if mark.group(2) == "t" else turn.content
-        markup = skeleton[mark.end() : edge]
-        fitting = [len(tidy(content)) for tidy in _TIDY if text.startswith(tidy(content) + markup, at)]
-        if not fitting:
-            return text, None
-        end = at + max(fitting)
-        spans.append(_Span(at, end, int(mark.group(1)), mark.group(2)))
-        at = end + len(markup)
-    return text, spans if at == len(text) else None
-
-
-def _special_texts(tokenizer: Tokenizer) -> dict[int, str]:
-    return {token_id: text for text, token_id in tokenizer.special_tokens.items()}
+    Earlier turns of the assistant are its own affair: templates drop their thoughts, and some their words beside a call.
+    """
+    if layout.spans is None:
+        return
+    shown = {(span.turn, span.part[0]) for span in layout.spans}
+    for position, turn in enumerate(script.turns):
+        matters = turn.role != "assistant" or position in taught
+        if matters and turn.content.strip() and (position, "a") not in shown:
+            beside = " that calls a tool" if turn.calls else ""
+            raise UserError(
+                f"{where}: {template.where}: the chat template drops the text of a {turn.role} message{beside}"
+            )
+        if turn.calls and turn.calls[0].name not in layout.text:
+            raise UserError(f"{where}: {template.where}: the chat template drops the tool calls of a message")
 
 
 def _encode(
-    tokenizer: Tokenizer, text: str, spans: list[_Span] | None, turns: Sequence[Turn], where: str
-) -> tuple[list[int], list[int]]:
-    """Token ids and the character each token starts at."""
+    tokenizer: Tokenizer, layout: Layout, script: Script, where: str
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Token ids, and the characters each token came from."""
+    text, spans = layout.text, layout.spans
     ids, offsets = tokenizer.encode_with_offsets(text, parse_special=True)
     if spans is None:
-        _refuse_typed_specials(tokenizer, turns, where)
-        return ids, [start for start, _ in offsets]
+        _refuse_typed_markup(tokenizer, script, where)
+        return ids, offsets
     guarded = _guarded_spans(tokenizer, text, ids, offsets, spans)
     if not guarded:
-        return ids, [start for start, _ in offsets]
+        return ids, offsets
     pieces: list[tuple[int, int, bool]] = []
     at = 0
     for span in guarded:
         pieces += [(at, span.start, True), (span.start, span.end, False)]
         at = span.end
     pieces.append((at, len(text), True))
-    ids, starts = [], []
+    ids, offsets = [], []
     for begin, end, is_markup in pieces:
-        for part_begin, part_end in [(begin, end)] if is_markup else _without_tags(text, begin, end):
+        for part_begin, part_end in [(begin, end)] if is_markup else _cut(tokenizer, text, begin, end):
             part_ids, part_offsets = tokenizer.encode_with_offsets(text[part_begin:part_end], parse_special=is_markup)
             ids += part_ids
-            starts += [part_begin + start for start, _ in part_offsets]
-    return ids, starts
+            offsets += [(part_begin + start, part_begin + stop) for start, stop in part_offsets]
+    return ids, offsets
 
 
 def _guarded_spans(
@@ -201,89 +215,80 @@ def _guarded_spans(
     text: str,
     ids: Sequence[int],
     offsets: Sequence[tuple[int, int]],
-    spans: Sequence[_Span],
-) -> list[_Span]:
-    """Spans of message text that must be encoded apart: a special token would be made of them, or a thinking tag."""
-    specials = _special_texts(tokenizer)
+    spans: Sequence[Span],
+) -> list[Span]:
+    """Spans of message text that must be encoded apart: a token of markup would be made of them."""
+    tokens = {token_id: token for token, token_id in tokenizer.added_tokens.items() if token.strip()}
     reached: list[tuple[int, int]] = []
     for token_id, (start, end) in zip(ids, offsets, strict=True):
-        if token_id in specials:
+        token = tokens.get(token_id)
+        if token is not None:
             # Some special tokens swallow the whitespace beside them, which is harmless: only their own text counts.
-            core = max(text.find(specials[token_id], start, end), start)
-            reached.append((core, min(core + len(specials[token_id]), end)))
-    tags_are_tokens = any(len(tokenizer.encode(tag)) == 1 for tag in (OPEN, CLOSE))
-    guarded = []
-    for span in spans:
-        has_special = any(start < span.end and end > span.start for start, end in reached)
-        typed = text[span.start : span.end]
-        has_tag = tags_are_tokens and (OPEN in typed or CLOSE in typed)
-        if has_special or has_tag:
-            guarded.append(span)
-    return guarded
+            core = max(text.find(token, start, end), start)
+            reached.append((core, min(core + len(token), end)))
+    return [span for span in spans if any(start < span.end and end > span.start for start, end in reached)]
 
 
-def _without_tags(text: str, begin: int, end: int) -> list[tuple[int, int]]:
-    """Cuts a text inside every thinking tag, where a tokenizer has a token for it that is not marked as special."""
+def _cut(tokenizer: Tokenizer, text: str, begin: int, end: int) -> list[tuple[int, int]]:
+    """Cuts a text inside everything that a token of markup would be made of, though it is not marked as special."""
+    plain = [re.escape(t) for t in tokenizer.added_tokens if t not in tokenizer.special_tokens and len(t.strip()) > 1]
     cuts = [begin]
-    cuts += [begin + found.start() + 2 for found in re.finditer(f"{OPEN}|{CLOSE}", text[begin:end])]
+    if plain:
+        cuts += [begin + found.start() + 1 for found in re.finditer(f"(?=({'|'.join(plain)}))", text[begin:end])]
     return list(zip(cuts, [*cuts[1:], end], strict=True))
 
 
-def _refuse_typed_specials(tokenizer: Tokenizer, turns: Sequence[Turn], where: str) -> None:
-    for turn in turns:
+def _refuse_typed_markup(tokenizer: Tokenizer, script: Script, where: str) -> None:
+    for turn in script.turns:
+        typed = turn.content + (turn.thought or "") + json_text([call.arguments for call in turn.calls])
         for token in tokenizer.special_tokens:
-            if token in turn.content or token in (turn.thought or ""):
+            if token in typed:
                 raise UserError(
                     f"{where}: a {turn.role} message holds the text of the special token {token}, and this chat "
                     "template rewrites messages, so the two cannot be told apart; remove it from the message"
                 )
 
 
-def _taught_region(
-    template: ChatTemplate,
-    turns: Sequence[Turn],
-    text: str,
-    spans: list[_Span] | None,
-    position: int,
-    specials: dict[int, str],
-    where: str,
-) -> tuple[int, int]:
-    """Characters `start:end` of what assistant turn `position` is taught, its end-of-turn token included."""
-    mine = [span for span in spans or () if span.turn == position]
-    if turns[position].thought and spans is not None and not any(span.part == "t" for span in mine):
-        raise UserError(f"{where}: {template.where}: the chat template drops the thought of an assistant message")
-    prompt = _render(template, turns[:position], True)
-    shown = _render(template, turns[: position + 1], False)
-    if text.startswith(prompt) and (not mine or len(prompt) <= mine[0].start):
-        start = len(prompt)
-    elif mine:
-        start = text.rfind(OPEN, 0, mine[0].start) if mine[0].part == "t" else mine[0].start
-    else:
-        raise UserError(f"{where}: {template.where}: the chat template hides where the assistant's turn begins")
-    body_end = mine[-1].end if mine else start
-    limit = len(shown) if text.startswith(shown) else len(text)
-    if mine or not turns[position].content:
-        end = _end_of_turn(text, body_end, limit, specials)
-    else:
-        end = _last_special_end(text, start, limit, specials)
-    if end is None:
-        raise UserError(
-            f"{where}: {template.where}: the chat template does not end the assistant's turn with a special token, so "
-            "the model would never learn to stop; use a template that does"
-        )
-    return start, end
+def _refuse_markup_in_names(tokenizer: Tokenizer, script: Script, where: str) -> None:
+    """Definitions of tools and names stand in the template's own text: a special token in them could not be told apart."""
+    names = [[call.id, call.name, _keys(call.arguments)] for turn in script.turns for call in turn.calls]
+    names += [[turn.name, turn.call_id] for turn in script.turns if turn.name or turn.call_id]
+    if not names and not script.tools:
+        return
+    text = json_text([names, script.tools])
+    for token in tokenizer.special_tokens:
+        if token.strip() and token in text:
+            raise UserError(f"{where}: a tool's definition or name holds the special token {token}; rename it")
 
 
-def _end_of_turn(text: str, body_end: int, limit: int, specials: dict[int, str]) -> int | None:
-    """End of the special token that follows the body (whitespace between them allowed)."""
+def _keys(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [*value, *(_keys(entry) for entry in value.values())]
+    return [_keys(entry) for entry in value] if isinstance(value, list) else []
+
+
+def _end_of_turn(text: str, body_end: int, limit: int, specials: Iterable[str]) -> int | None:
+    """End of the special token that follows the body (whitespace between them allowed).
+
+    Where nothing but special tokens is left of the turn, those that follow at once belong to it (Cohere ends a turn with
+    two); a template that goes on with the next header does not make the model learn that.
+    """
     at = body_end
     while at < limit and text[at].isspace():
         at += 1
-    lengths = [len(token) for token in specials.values() if token and text.startswith(token, at)]
-    return at + max(lengths) if lengths and at < limit else None
+    ends = []
+    while at < limit and (lengths := [len(token) for token in specials if token and text.startswith(token, at)]):
+        at += max(lengths)
+        ends.append(at)
+    if not ends:
+        return None
+    rest = text[at:limit]
+    for token in specials:
+        rest = rest.replace(token, "") if token else rest
+    return ends[0] if rest.strip() else ends[-1]
 
 
-def _last_special_end(text: str, start: int, limit: int, specials: dict[int, str]) -> int | None:
-    """End of the last special token of a turn whose text the template rewrites."""
-    ends = [text.rfind(token, start, limit) + len(token) for token in specials.values() if token in text[start:limit]]
+def _last_special_end(text: str, start: int, limit: int, specials: Iterable[str]) -> int | None:
+    """End of the last special token of a turn whose body the template does not end with a text of ours."""
+    ends = [text.rfind(token, start, limit) + len(token) for token in specials if token and token in text[start:limit]]
     return max(ends, default=None)

@@ -1,19 +1,19 @@
 """Messages and conversations: the one form that synthesis writes and training, evaluation and serving read.
 
-`read_conversations` also reads the two forms that public instruction data comes in: ShareGPT rows
-(`{"conversations": [{"from", "value"}]}`) and Llama-Nemotron rows (`{"input", "output", "reasoning", …}`).
+`read_conversations` also reads the forms that public instruction data comes in (`forms.py`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sagecraft.chat.thinking import CLOSE, OPEN, SWITCH, Switch, split_thought, switch_of
+from sagecraft.chat.forms import normal_message, normal_row
+from sagecraft.chat.thinking import CLOSE, OPEN, Switch
 from sagecraft.errors import UserError
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -21,20 +21,23 @@ Role = Literal["system", "user", "assistant", "tool"]
 #: Longest text of one message, in characters: a corpus that was pasted into one message by mistake stops here.
 MAX_CONTENT_CHARS = 4_000_000
 
-_SHAREGPT_ROLES: dict[str, Role] = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "model": "assistant",
-    "tool": "tool",
-    "observation": "tool",
-}
+
+class ToolCall(BaseModel):
+    """A call of a tool by the assistant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str = Field(min_length=1, description="name of the function")
+    arguments: dict[str, Any] = Field(default={}, description="its arguments, a JSON object")
+    id: str | None = Field(default=None, description="what the tool's answer refers to")
+
+    def as_openai(self) -> dict[str, Any]:
+        """The form that OpenAI's messages and chat templates have, the arguments as an object."""
+        call = {"type": "function", "function": {"name": self.name, "arguments": self.arguments}}
+        return call if self.id is None else {"id": self.id, **call}
 
 
 class Message(BaseModel):
-    """One turn. A thought is a field of its own and never pasted into the content."""
+    """One turn. A thought and tool calls are fields of their own and never pasted into the content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     role: Role = Field(description="who speaks")
@@ -42,12 +45,36 @@ class Message(BaseModel):
     thinking: str | None = Field(
         default=None, max_length=MAX_CONTENT_CHARS, description="the thought before an assistant's answer"
     )
+    tool_calls: tuple[ToolCall, ...] = Field(default=(), description="calls that an assistant's message ends with")
+    tool_call_id: str | None = Field(default=None, description="the call that a tool's message answers")
+    name: str | None = Field(default=None, description="who speaks, by name: of a tool's message, the function")
 
     @model_validator(mode="after")
-    def _only_assistants_think(self) -> Message:
+    def _fits_its_role(self) -> Message:
         if self.thinking is not None and self.role != "assistant":
             raise ValueError(f"a {self.role} message cannot have a thought")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"a {self.role} message cannot call tools")
+        if self.tool_call_id is not None and self.role != "tool":
+            raise ValueError(f"a {self.role} message cannot answer a tool call")
         return self
+
+    @classmethod
+    def of(cls, value: Any, where: str) -> Message:
+        """The message of an object in OpenAI's form (or ShareGPT's).
+
+        Raises:
+            ValueError: it is no message (pydantic's error is one).
+        """
+        return cls.model_validate(normal_message(value, where))
+
+    def as_row(self) -> dict[str, Any]:
+        """The message as JSON in OpenAI's form, with `thinking` beside `content`; what is absent is left out."""
+        row: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            row["tool_calls"] = [call.as_openai() for call in self.tool_calls]
+        more = {"thinking": self.thinking, "tool_call_id": self.tool_call_id, "name": self.name}
+        return row | {key: value for key, value in more.items() if value is not None}
 
 
 class Lineage(BaseModel):
@@ -71,6 +98,7 @@ class Conversation(BaseModel):
         source: where the row comes from.
         license: licence of the text.
         lineage: the sentences it is grounded in.
+        tools: definitions of the tools that the assistant may call, in OpenAI's form.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,6 +109,7 @@ class Conversation(BaseModel):
     source: str = ""
     license: str = ""
     lineage: tuple[Lineage, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()
 
     @model_validator(mode="after")
     def _well_formed(self) -> Conversation:
@@ -96,9 +125,15 @@ class Conversation(BaseModel):
             raise ValueError('thinking is "on", but the last assistant message has no thought')
         return self
 
+    def as_row(self) -> dict[str, Any]:
+        """The conversation as one JSON row, in the form that `read_conversations` gives back."""
+        row = self.model_dump(mode="json", exclude={"messages", "tools"})
+        head = {"id": row.pop("id"), "messages": [message.as_row() for message in self.messages]}
+        return head | row | ({"tools": list(self.tools)} if self.tools else {})
+
 
 def read_conversations(path: Path) -> Iterator[Conversation]:
-    """Reads a JSONL file of conversations, ShareGPT rows or Nemotron rows (they may be mixed).
+    """Reads a JSONL file of conversations in OpenAI's form, ShareGPT's or Llama-Nemotron's (they may be mixed).
 
     Raises:
         UserError: names the file, the line and the key.
@@ -134,85 +169,10 @@ def _numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, row
 
 
-def parse_conversation(row: dict[str, Any], fallback_id: str) -> Conversation:
-    """Makes a conversation of one row of any of the three forms.
+def parse_conversation(row: Mapping[str, Any], fallback_id: str) -> Conversation:
+    """Makes a conversation of one row of any of the forms.
 
     Raises:
         ValueError: the row has none of the forms, or a value is wrong (pydantic's error is one).
     """
-    if "messages" in row:
-        return Conversation.model_validate({"id": fallback_id, **row})
-    if "conversations" in row:
-        return _from_turns(_sharegpt_turns(row["conversations"]), row, fallback_id, kind=_text(row, "category"))
-    if "input" in row and "output" in row:
-        return _from_nemotron(row, fallback_id)
-    found = ", ".join(sorted(map(str, row))[:6])
-    raise ValueError(f"no `messages`, no `conversations`, no `input` and `output` (found: {found})")
-
-
-def _text(row: dict[str, Any], *keys: str) -> str:
-    """The first of the keys that holds a text."""
-    return next((row[key] for key in keys if isinstance(row.get(key), str)), "")
-
-
-def _sharegpt_turns(turns: Any) -> list[tuple[Role, str]]:
-    if not isinstance(turns, list):
-        raise ValueError("conversations: expected a list of turns")
-    result: list[tuple[Role, str]] = []
-    for position, turn in enumerate(turns):
-        speaker, value = (turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (None, None)
-        if not isinstance(value, str):
-            raise ValueError(f"conversations.{position}: expected an object with texts `from` and `value`")
-        if not isinstance(speaker, str) or speaker not in _SHAREGPT_ROLES:
-            raise ValueError(f"conversations.{position}.from: unknown speaker {speaker!r}")
-        result.append((_SHAREGPT_ROLES[speaker], value))
-    return result
-
-
-def _from_nemotron(row: dict[str, Any], fallback_id: str) -> Conversation:
-    turns: list[tuple[Role, str]] = []
-    if system := _text(row, "system_prompt"):
-        turns.append(("system", system))
-    asked = row["input"]
-    for message in asked if isinstance(asked, list) else [{"role": "user", "content": asked}]:
-        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            raise ValueError("input: expected a text or a list of messages with `role` and `content`")
-        turns.append((message.get("role", "user"), message["content"]))
-    if not isinstance(row["output"], str):
-        raise ValueError("output: expected a text")
-    turns.append(("assistant", row["output"]))
-    state = row.get("reasoning")
-    if state is not None and state not in SWITCH:
-        raise ValueError(f'reasoning: expected "on" or "off", found {state!r}')
-    return _from_turns(turns, row, fallback_id, kind=_text(row, "category"), state=state)
-
-
-def _from_turns(
-    turns: list[tuple[Role, str]], row: dict[str, Any], fallback_id: str, *, kind: str, state: Switch | None = None
-) -> Conversation:
-    """Turns of plain text → messages: thoughts and the switch are taken out of the text they were pasted into."""
-    messages: list[Message] = []
-    for role, text in turns:
-        if role == "system":
-            written, text = switch_of(text)
-            state = state or written
-            if text:
-                messages.append(Message(role=role, content=text))
-        elif role == "assistant":
-            thought, answer, closed = split_thought(text)
-            if not closed:
-                raise ValueError("an assistant's <think> is never closed")
-            messages.append(Message(role=role, content=answer, thinking=thought or None))
-        else:
-            messages.append(Message(role=role, content=text))
-    thinks = next((m.thinking is not None for m in reversed(messages) if m.role == "assistant"), False)
-    if not thinks and state == "on":
-        state = None  # some public rows claim a reasoning mode and hold no thought: they teach nothing about the switch
-    return Conversation(
-        id=_text(row, "id", "uuid") or fallback_id,
-        messages=tuple(messages),
-        thinking=state or ("on" if thinks else None),
-        kind=kind or "chat",
-        source=_text(row, "source", "generator"),
-        license=_text(row, "license"),
-    )
+    return Conversation.model_validate(normal_row(row, fallback_id))

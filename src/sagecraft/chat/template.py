@@ -7,20 +7,21 @@ that has none gets a built-in one that fits its tokens (`templates/*.jinja`), wh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagecraft import artifact
-from sagecraft.chat.messages import Message
-from sagecraft.chat.thinking import SWITCH, Switch, join_thought, switch_of
+from sagecraft.chat.dialect import Dialect, Turn, probe
+from sagecraft.chat.messages import Message, ToolCall
+from sagecraft.chat.thinking import CLOSE, OPEN, SWITCH, Switch, switch_of
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
-    from sagecraft.chat.sandbox import CompiledTemplate
+    from sagecraft.chat.sandbox import CompiledTemplate, Rendered
     from sagecraft.models.tokenizer import Tokenizer
 
 _BUILT_IN = Path(__file__).parent / "templates"
@@ -35,6 +36,11 @@ _NEEDS = {
 #: The date that templates with `strftime_now` see unless the caller names another: training data must not depend on
 #: the day it was rendered. It is the date Llama 3.1's own template falls back to.
 FIXED_DATE = date(2024, 7, 26)
+
+#: What transformers gives every template, used or not.
+_ABSENT: dict[str, Any] = {"tools": None, "documents": None, "add_generation_prompt": False}
+#: Texts that some templates take for a switch wherever they find them; a closing tag first, since it holds a shorter one.
+_TYPED_SWITCHES = (CLOSE, OPEN, "/no_think", "/nothink", "/think")
 
 
 def built_in(name: str) -> str:
@@ -52,6 +58,7 @@ class ChatTemplate:
         variables: the tokenizer's named special tokens (`bos_token`, `eos_token`, …).
         where: the folder it belongs to, for error messages.
         today: what the template takes for the present day.
+        tool_text: the source for conversations with tools, where the checkpoint has another one for them.
     """
 
     text: str
@@ -59,6 +66,7 @@ class ChatTemplate:
     variables: dict[str, str] = field(default_factory=dict)
     where: str = "chat template"
     today: date = FIXED_DATE
+    tool_text: str | None = None
 
     @classmethod
     def for_tokenizer(cls, tokenizer: Tokenizer) -> ChatTemplate:
@@ -67,7 +75,7 @@ class ChatTemplate:
         where = str(tokenizer.folder)
         own = tokenizer.chat_template
         if own is not None:
-            return cls(text=own, name="checkpoint", variables=variables, where=where)
+            return cls(text=own, name="checkpoint", variables=variables, where=where, tool_text=tokenizer.tool_template)
         known = tokenizer.special_tokens
         name = next(name for name, needed in _NEEDS.items() if all(token in known for token in needed))
         if name == "plain" and not variables.get("eos_token"):
@@ -87,7 +95,8 @@ class ChatTemplate:
     @cached_property
     def sha256(self) -> str:
         """Hash of the template's text: it stands in the manifest of whatever the template made."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        whole = self.text if self.tool_text is None else f"{self.text}\0{self.tool_text}"
+        return hashlib.sha256(whole.encode()).hexdigest()
 
     @cached_property
     def _compiled(self) -> CompiledTemplate:
@@ -101,73 +110,197 @@ class ChatTemplate:
             raise UserError(f"{self.where}: the chat template cannot be read ({error}); mend or remove it") from error
 
     @cached_property
-    def takes_system(self) -> bool:
-        """Whether the template accepts a system message; if not, its text opens the first user message."""
+    def with_tools(self) -> ChatTemplate:
+        """The template for conversations with tools: some checkpoints hold one of its own for them (`tool_use`)."""
+        if self.tool_text is None:
+            return self
+        return replace(self, text=self.tool_text, tool_text=None)
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        """What the template reads."""
         from jinja2 import TemplateError
 
-        probe = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
-        try:
-            self._compiled.render({**self.variables, "messages": probe, "add_generation_prompt": True})
-        except TemplateError:
-            return False
-        return True
+        from sagecraft.chat.sandbox import LimitError
+
+        def attempt(messages: list[dict[str, Any]], **variables: Any) -> str | None:
+            try:
+                return self._compiled.render({**self.variables, **_ABSENT, "messages": messages, **variables}).text
+            except LimitError as error:
+                raise UserError(f"{self.where}: the chat template refuses the messages: {error}") from error
+            except TemplateError:
+                return None
+
+        return probe(attempt, self._compiled.names)
+
+    @property
+    def has_generation_tags(self) -> bool:
+        """Whether the template itself says what the assistant is taught."""
+        return self._compiled.has_generation_tags
 
     def render(self, messages: Sequence[Message], *, thinking: Switch | None, add_generation_prompt: bool) -> str:
         """Renders messages as the model reads them.
 
         Args:
             messages: the turns.
-            thinking: state of the switch; it becomes (the first line of) the system prompt. None leaves it alone.
+            thinking: state of the switch: the template's own variable, or (the first line of) the system prompt.
+                None leaves it alone.
             add_generation_prompt: end with the header of the assistant's next turn.
 
         Raises:
             UserError: the template refuses the messages.
         """
-        turns = self.turns(messages, thinking)
-        return self.render_turns([turn.as_dict() for turn in turns], add_generation_prompt=add_generation_prompt)
+        return self.write(self.script(messages, thinking), add_generation_prompt=add_generation_prompt).text
 
-    def render_turns(self, turns: Sequence[dict[str, str]], *, add_generation_prompt: bool) -> str:
-        """Renders turns that are ready (see `turns`)."""
+    def write(self, script: Script, *, add_generation_prompt: bool) -> Rendered:
+        """Renders a script (see `script`).
+
+        A prompt whose switch is off, but whose template opens a thought all the same, gets an empty thought.
+        """
         from jinja2 import TemplateError
 
-        variables = {**self.variables, "messages": list(turns), "add_generation_prompt": add_generation_prompt}
+        shield = Shield.over(script.turns)
+        turns = [self.dialect.as_dict(shield.cover(turn)) for turn in script.turns]
+        variables = {
+            **self.variables,
+            **_ABSENT,
+            "messages": turns,
+            "tools": list(script.tools) or None,
+            "add_generation_prompt": add_generation_prompt,
+            **self.dialect.variables(script.thinking),
+        }
         try:
-            return self._compiled.render(variables)
+            rendered = self._compiled.render(variables)
         except TemplateError as error:
             raise UserError(f"{self.where}: the chat template refuses the messages: {error}") from error
+        text = shield.uncover(rendered.text)
+        if add_generation_prompt and script.thinking == "off" and text.rstrip().endswith(OPEN):
+            text = f"{text.rstrip()}\n\n{CLOSE}\n\n"
+        return replace(rendered, text=text)
 
-    def turns(self, messages: Sequence[Message], thinking: Switch | None) -> list[Turn]:
-        """Messages with the switch put in: what the template is given, with thought and text still apart."""
-        turns = [
-            Turn(message.role, message.content, message.thinking if thinking != "off" else None) for message in messages
-        ]
+    def script(
+        self, messages: Sequence[Message], thinking: Switch | None, tools: Sequence[dict[str, Any]] = ()
+    ) -> Script:
+        """Messages with the switch put in: what the template is given, with thought, text and calls still apart.
+
+        Raises:
+            UserError: the template has no place for what the messages hold.
+        """
+        turns = _named_answers(messages, self.dialect.short_ids, keep_thoughts=thinking != "off")
+        if any(turn.calls for turn in turns) and not self.dialect.calls:
+            raise UserError(f"{self.where}: the chat template does not write tool calls; leave such rows out")
         if thinking is not None:
             system = ""
             if turns and turns[0].role == "system":
                 system = switch_of(turns[0].content)[1]
                 turns = turns[1:]
-            turns.insert(0, Turn("system", f"{SWITCH[thinking]}\n{system}".strip(), None))
-        if turns and turns[0].role == "system" and not self.takes_system:
+            line = SWITCH[thinking] if self.dialect.switch is None else ""
+            text = f"{line}\n{system}".strip()
+            turns = [Turn("system", text), *turns] if text else turns
+        if turns and turns[0].role == "system" and not self.dialect.takes_system:
             first = next((i for i, turn in enumerate(turns) if turn.role == "user"), None)
             if first is None:
                 raise UserError(f"{self.where}: the chat template has no system turn, and there is no user message")
-            turns[first] = Turn("user", f"{turns[0].content}\n\n{turns[first].content}", None)
+            turns[first] = replace(turns[first], content=f"{turns[0].content}\n\n{turns[first].content}")
             turns = turns[1:]
-        return turns
+        return Script(tuple(turns), tuple(tools), thinking)
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One turn as a template is given it, thought and text still apart."""
+class Script:
+    """What a template is given."""
 
-    role: str
-    content: str
-    thought: str | None
+    turns: tuple[Turn, ...]
+    tools: tuple[dict[str, Any], ...] = ()
+    thinking: Switch | None = None
 
-    def as_dict(self) -> dict[str, str]:
-        """The form templates expect."""
-        text = self.content if self.thought is None else join_thought(self.thought, self.content)
-        return {"role": self.role, "content": text}
+    def until(self, num_turns: int) -> Script:
+        """Its first turns."""
+        return replace(self, turns=self.turns[:num_turns])
+
+
+@dataclass(frozen=True)
+class Shield:
+    """Hides what users, tools and assistants typed from templates that would take it for a switch.
+
+    Some templates look for `<think>` or `/no_think` in what they are given, whoever wrote it. Each such text is replaced by
+    as many characters that mean nothing, and put back when the template is through.
+
+    Attributes:
+        pairs: what was typed, and what stands for it.
+    """
+
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def over(cls, turns: Sequence[Turn]) -> Shield:
+        """The shield that some turns need; in the ordinary case none."""
+        texts = [text for turn in turns if turn.role != "system" for text in _texts_of(turn)]
+        if not any("think" in text for text in texts):
+            return cls()
+        free = (chr(code) for code in range(0xE000, 0xF900) if not any(chr(code) in text for text in texts))
+        return cls(tuple((typed, next(free) * len(typed)) for typed in _TYPED_SWITCHES))
+
+    def cover(self, turn: Turn) -> Turn:
+        """The turn as the template may see it."""
+        if not self.pairs or turn.role == "system":
+            return turn
+        thought = None if turn.thought is None else self._hide(turn.thought)
+        calls = tuple(
+            call.model_copy(update={"arguments": map_texts(call.arguments, self._hide)}) for call in turn.calls
+        )
+        return replace(turn, content=self._hide(turn.content), thought=thought, calls=calls)
+
+    def uncover(self, text: str) -> str:
+        """The rendering with what was typed put back."""
+        for typed, hidden in self.pairs:
+            text = text.replace(hidden, typed)
+        return text
+
+    def _hide(self, text: str) -> str:
+        for typed, hidden in self.pairs:
+            text = text.replace(typed, hidden)
+        return text
+
+
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with its texts changed, keys left alone."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: map_texts(entry, change) for key, entry in value.items()}
+    return [map_texts(entry, change) for entry in value] if isinstance(value, list) else value
+
+
+def _texts_of(turn: Turn) -> list[str]:
+    texts = [turn.content, turn.thought or ""]
+    for call in turn.calls:
+        map_texts(call.arguments, lambda text: texts.append(text) or text)  # type: ignore[func-returns-value]
+    return texts
+
+
+def _named_answers(messages: Sequence[Message], short_ids: bool, keep_thoughts: bool) -> list[Turn]:
+    """The messages as turns; calls without ids get them, and tools' messages say which call of which tool they answer."""
+    turns: list[Turn] = []
+    ids: dict[str, str] = {}
+    waiting: list[ToolCall] = []
+    for message in messages:
+        calls = []
+        for call in message.tool_calls:
+            number = len(ids)
+            own = call.id or f"call{number:05d}"
+            ids[own] = f"call{number:05d}" if short_ids and not (len(own) == 9 and own.isalnum()) else own
+            calls.append(call.model_copy(update={"id": ids[own]}))
+        waiting = calls or (waiting if message.role == "tool" else [])
+        call_id, name = message.tool_call_id, message.name
+        if message.role == "tool" and waiting:
+            wanted = ids.get(call_id or "", call_id)
+            answered = next((call for call in waiting if call.id == wanted), waiting[0])
+            call_id, name = (answered.id if call_id is None else wanted), name or answered.name
+            waiting = [call for call in waiting if call is not answered]
+        thought = message.thinking if keep_thoughts else None
+        turns.append(Turn(message.role, message.content, thought, tuple(calls), call_id, name))
+    return turns
 
 
 def _named_tokens(tokenizer: Tokenizer) -> dict[str, str]:

@@ -15,6 +15,8 @@ from typing import Any
 from sagecraft.artifact import read_json
 from sagecraft.errors import UserError
 
+#: Where newer checkpoints keep their second chat template.
+TOOL_TEMPLATE = "additional_chat_templates/tool_use.jinja"
 #: Files that make up a tokenizer; whichever exist travel with a checkpoint.
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -22,6 +24,7 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "chat_template.jinja",
     "generation_config.json",
+    TOOL_TEMPLATE,
 )
 
 #: End-of-document tokens by name, best first. An instruct model's EOS ends a turn (`<|im_end|>`, `<|eot_id|>`),
@@ -94,6 +97,12 @@ class Tokenizer:
         added = self._markup.get_added_tokens_decoder()
         return {token.content: index for index, token in sorted(added.items()) if token.special}
 
+    @cached_property
+    def added_tokens(self) -> dict[str, int]:
+        """Token that is matched whole wherever its text stands → id; the special ones are among them."""
+        added = self._markup.get_added_tokens_decoder()
+        return {token.content: index for index, token in sorted(added.items())}
+
     def _named(self, key: str) -> int | None:
         value = self.config.get(key)
         text = value.get("content") if isinstance(value, dict) else value
@@ -157,10 +166,23 @@ class Tokenizer:
         if path.is_file():
             return path.read_text(encoding="utf-8")
         value = self.config.get("chat_template")
-        if isinstance(value, list):  # named templates: [{"name": "default", "template": …}, …]
-            named = {entry["name"]: entry["template"] for entry in value}
+        if isinstance(value, list):
+            named = self._named_templates
             value = named.get("default") or next(iter(named.values()), None)
         return value
+
+    @cached_property
+    def tool_template(self) -> str | None:
+        """The checkpoint's other template, for conversations with tools, where it has one (transformers' `tool_use`)."""
+        return self._named_templates.get("tool_use") if self.chat_template is not None else None
+
+    @cached_property
+    def _named_templates(self) -> dict[str, str]:
+        """Templates by name: `[{"name": "default", "template": …}, …]`, or the files that newer checkpoints have."""
+        value = self.config.get("chat_template")
+        named = {entry["name"]: entry["template"] for entry in value} if isinstance(value, list) else {}
+        path = self.folder / TOOL_TEMPLATE
+        return named | ({"tool_use": path.read_text(encoding="utf-8")} if path.is_file() else {})
 
 
 def copy_tokenizer(source: Path, target: Path, chat_template: str | None = None) -> None:
@@ -168,10 +190,21 @@ def copy_tokenizer(source: Path, target: Path, chat_template: str | None = None)
     target.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
+            (target / name).parent.mkdir(exist_ok=True)
             (target / name).write_bytes((source / name).read_bytes())
     if chat_template is not None:
-        config_path = target / "tokenizer_config.json"
-        config = read_json(config_path) if config_path.is_file() else {}
-        config["chat_template"] = chat_template
-        config_path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (target / "chat_template.jinja").unlink(missing_ok=True)
+        write_chat_template(target, chat_template)
+
+
+def write_chat_template(folder: Path, text: str) -> None:
+    """Makes `text` the only chat template of a tokenizer folder.
+
+    It goes into both places: transformers reads the file before the configuration since 4.43, and older versions, like
+    most other programs, read the configuration alone.
+    """
+    config_path = folder / "tokenizer_config.json"
+    config = read_json(config_path) if config_path.is_file() else {}
+    config["chat_template"] = text
+    config_path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(text, encoding="utf-8")
+    (folder / TOOL_TEMPLATE).unlink(missing_ok=True)

@@ -102,7 +102,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
             )
         general = list(_general(config, inputs["general"], len(rows), leaks, dropped)) if "general" in inputs else []
         mixed = sorted([*rows, *general], key=lambda row: (artifact.keyed_hash(config.seed, "order", row.id), row.id))
-        num_rows = artifact.write_jsonl(build.path / "conversations.jsonl", map(_as_row, mixed))
+        num_rows = artifact.write_jsonl(build.path / "conversations.jsonl", (row.as_row() for row in mixed))
         dropped.sort(key=lambda row: (row["document"], row["sentence"], row["question"]))
         artifact.write_jsonl(build.path / "dropped.jsonl", iter(dropped))
         build.stats.update(counts)
@@ -142,14 +142,6 @@ def conversations_of(config: SynthConfig, pair: Pair) -> Iterator[Conversation]:
             # A question about the record rests on no sentence, but on the document all the same.
             lineage=tuple(Lineage(document=pair.document, sentence=text) for text in pair.sentences or ("",)),
         )
-
-
-def _as_row(conversation: Conversation) -> dict[str, Any]:
-    row = conversation.model_dump(mode="json")
-    for message in row["messages"]:
-        if message["thinking"] is None:
-            del message["thinking"]
-    return row
 
 
 def _general(

@@ -1,0 +1,182 @@
+"""Where each text of a conversation stands in its rendering: asked of the renderer, never searched for.
+
+The conversation is rendered a second time with a unique mark in place of every text, which gives the template's own
+markup between them; laid over the real rendering, it gives the place of every text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import count
+
+from sagecraft.chat.dialect import Turn
+from sagecraft.chat.messages import ToolCall
+from sagecraft.chat.template import ChatTemplate, Script, map_texts
+from sagecraft.chat.thinking import CLOSE, OPEN, join_thought
+
+#: The mark that stands for a text of a turn: letters and digits only, so that no template trims, escapes or splits it.
+_MARK = re.compile(r"zqx(\d+)([at]|c\d+)xqz")
+
+
+def _as_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+#: How templates tidy a text before they print it.
+_TIDY = (
+    str,
+    str.strip,
+    str.rstrip,
+    str.lstrip,
+    lambda text: text.strip("\n"),
+    lambda text: text.lstrip("\n"),
+    lambda text: text.rstrip("\n"),
+    _as_json,
+    lambda text: _as_json(text.strip()),
+)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A text of turn `turn` at characters `start:end`; `part` is `a` (answer), `t` (thought) or `c…` (in a tool call)."""
+
+    start: int
+    end: int
+    turn: int
+    part: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A rendering with its map.
+
+    Attributes:
+        text: what the model reads.
+        spans: where the texts stand, in order; None if the template rewrites texts.
+        generated: the template's own word on what the assistant says (`{% generation %}`).
+    """
+
+    text: str
+    spans: tuple[Span, ...] | None
+    generated: tuple[tuple[int, int], ...] = ()
+
+    def of(self, turn: int) -> list[Span]:
+        """The texts of one turn."""
+        return [span for span in self.spans or () if span.turn == turn]
+
+
+def locate(template: ChatTemplate, script: Script, *, add_generation_prompt: bool) -> Layout:
+    """Renders a script and finds its texts."""
+    rendered = template.write(script, add_generation_prompt=add_generation_prompt)
+    text = rendered.text
+    marked, texts = _marked(script)
+    skeleton = template.write(marked, add_generation_prompt=add_generation_prompt).text
+    marks = list(_MARK.finditer(skeleton))
+    edges = [mark.start() for mark in marks] + [len(skeleton)]
+    at = edges[0]
+    unknown = Layout(text, None, rendered.generated)
+    if text[:at] != skeleton[:at]:
+        return unknown
+    spans: list[Span] = []
+    for mark, edge in zip(marks, edges[1:], strict=True):
+        markup = skeleton[mark.end() : edge]
+        lengths = _lengths(text, at, texts[mark.group()], markup)
+        if not lengths:
+            return unknown
+        end = at + max(lengths)
+        spans.append(Span(at, end, int(mark.group(1)), mark.group(2)))
+        at = end + len(markup)
+    return Layout(text, tuple(spans), rendered.generated) if at == len(text) else unknown
+
+
+def _lengths(text: str, at: int, content: str, markup: str) -> list[int]:
+    """Lengths that a text may have in the rendering, where its markup follows it."""
+    if text.startswith(content, at) and text.startswith(markup, at + len(content)):
+        return [len(content)]  # as it is, nearly always
+    tidied = {tidy(content) for tidy in _TIDY}
+    return [len(tidy) for tidy in tidied if text.startswith(tidy + markup, at)]
+
+
+def _marked(script: Script) -> tuple[Script, dict[str, str]]:
+    """The script with marks in place of its texts, and the text behind each mark."""
+    texts: dict[str, str] = {}
+
+    def mark(turn: int, part: str, text: str) -> str:
+        name = f"zqx{turn}{part}xqz"
+        texts[name] = text
+        return name
+
+    turns = []
+    for number, turn in enumerate(script.turns):
+        filled = turn.content or turn.thought is not None
+        content = mark(number, "a", turn.content) if filled and not (turn.calls and not turn.content) else ""
+        thought = None if turn.thought is None else mark(number, "t", turn.thought)
+        turns.append(replace(turn, content=content, thought=thought, calls=_marked_calls(turn, number, mark)))
+    return replace(script, turns=tuple(turns)), texts
+
+
+def _marked_calls(turn: Turn, number: int, mark: Callable[[int, str, str], str]) -> tuple[ToolCall, ...]:
+    """The calls of a turn with marks in place of the texts among their arguments."""
+    leaves = count()
+
+    def leaf(text: str) -> str:
+        return mark(number, f"c{next(leaves)}", text) if text else text
+
+    return tuple(call.model_copy(update={"arguments": map_texts(call.arguments, leaf)}) for call in turn.calls)
+
+
+def beginning(template: ChatTemplate, script: Script, whole: str) -> int | None:
+    """Length of a script's rendering as a prefix of `whole`; None if it is no prefix."""
+    part = template.write(script, add_generation_prompt=False).text
+    part = part if whole.startswith(part) else part.removesuffix(template.variables.get("eos_token", ""))
+    return len(part) if whole.startswith(part) else None
+
+
+def compose(template: ChatTemplate, script: Script) -> Layout | None:
+    """The layout of a script whose last turn the template would not show as the model wrote it; None if it cannot be.
+
+    Templates of models that always think (DeepSeek R1) open the thought in the prompt and cut it out of every turn that
+    is over. What the model wrote is the prompt, the thought, and what the template shows of the turn without it.
+    """
+    last = len(script.turns) - 1
+    turn = script.turns[last]
+    bare = replace(script, turns=(*script.turns[:last], replace(turn, thought=None)))
+    prompt = locate(template, script.until(last), add_generation_prompt=True)
+    shown = locate(template, bare, add_generation_prompt=False)
+    if prompt.spans is None or shown.spans is None:
+        return None
+    first = shown.of(last)[0].start if shown.of(last) else None
+    head = min(shared(prompt.text, shown.text), len(shown.text) if first is None else first)
+    before = template.write(script.until(last), add_generation_prompt=False).text
+    opened = prompt.text[head:]
+    has_header = len(before) < head and (first is None or first == head or not turn.content)
+    if turn.thought is not None and CLOSE in opened:
+        return None  # the prompt itself says that there is no thought
+    if not has_header or opened.replace(OPEN, "").replace(CLOSE, "").strip():
+        return None
+    text, spans = prompt.text, list(prompt.spans)
+    if turn.thought is not None:
+        pasted = f"{turn.thought}\n{CLOSE}\n\n" if text.rstrip().endswith(OPEN) else join_thought(turn.thought, "")
+        start = len(text) + pasted.index(turn.thought)
+        spans.append(Span(start, start + len(turn.thought), last, "t"))
+        text += pasted
+    shift = len(text) - head
+    spans += [replace(span, start=span.start + shift, end=span.end + shift) for span in shown.of(last)]
+    return Layout(text + shown.text[head:], tuple(spans))
+
+
+def shared(first: str, second: str) -> int:
+    """Length of what two texts begin with in common."""
+    low, high = 0, min(len(first), len(second))
+    if second.startswith(first):
+        return high
+    while low < high:  # by halving: comparing slices is far faster than characters
+        middle = (low + high + 1) // 2
+        if first[:middle] == second[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
