@@ -30,7 +30,7 @@ class LoraLinear(nn.Linear):
     """y = W x + bias + scale · B · A · dropout(x), W and bias frozen.
 
     Attributes:
-        key: what a dropout mask is drawn from besides the layer's name: (seed, step, pass).
+        key: what a dropout mask is drawn from besides the layer's name: see `begin_pass`.
     """
 
     def __init__(self, linear: nn.Linear, name: str, config: LoraConfig, seed: int) -> None:
@@ -118,7 +118,7 @@ def _targeted(linear: Mapping[str, nn.Linear], head: set[str], targets: tuple[st
 
 
 def begin_pass(model: nn.Module, *key: int) -> None:
-    """Says which pass begins: (seed, step, pass), from which dropout draws."""
+    """Says which pass begins: (seed, step, pass, group of processes), from which dropout draws."""
     for layer in lora_layers(model):
         layer.key = key
 
@@ -162,8 +162,9 @@ def merged_weights(
 
 def pairs_of(weights: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
     """Name of the changed weight in a checkpoint → A and B in float32, from what learned under Hugging Face names."""
+    whole = {name: weight.float() for name, weight in weights.items()}  # each once: shards are gathered by all in order
     return {
-        name.removesuffix(_A) + ".weight": (down.float(), weights[name.removesuffix(_A) + _B].float())
-        for name, down in weights.items()
+        name.removesuffix(_A) + ".weight": (down, whole[name.removesuffix(_A) + _B])
+        for name, down in whole.items()
         if name.endswith(_A)
     }
