@@ -74,7 +74,7 @@ def test_follows_peft_in_float64(tmp_path: Path, pico: Path) -> None:
         loss.backward()
         if step == 0:
             batch = trainer.loader.batch(trainer.loader.rows(0))
-            losses = trainer._forward_backward(batch, len(batch.targets))
+            _, losses = trainer._forward_backward(batch, len(batch.targets))
             assert losses.mean().item() == pytest.approx(loss.item(), abs=1e-12)
             for name, gradient in trainer.optimizer.gradients.items():
                 module, _, side = name.rpartition(".")
