@@ -7,6 +7,7 @@ does the same in one kernel).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -88,6 +89,8 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 
 
 def _chunk(hidden: Tensor, weight: Tensor) -> int:
-    """Tokens of one chunk: the plain way holds each score three times, twice of them in float32 or wider."""
+    """Tokens of one chunk, all of about the same size: the plain way holds each score three times, in float32 or wider."""
     size = 2 if ready(hidden, weight) else 3 * _wide(hidden.dtype).itemsize
-    return max(1, _CHUNK_BYTES // (size * weight.shape[0]))
+    most = max(1, _CHUNK_BYTES // (size * weight.shape[0]))
+    num_chunks = max(1, math.ceil(hidden.shape[0] / most))
+    return max(1, math.ceil(hidden.shape[0] / num_chunks))

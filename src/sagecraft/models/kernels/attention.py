@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sagecraft.models.kernels.library import native, ready
+from sagecraft.models.kernels.library import has_products, native, ready
 
 Boundaries = Sequence[int] | Tensor
 
@@ -43,7 +43,7 @@ def packed_attention(
     Returns:
         [N, H, K].
     """
-    if queries.shape[-1] % 2 == 0 and ready(queries, keys, values, *rotary):
+    if queries.shape[-1] % 2 == 0 and ready(queries, keys, values, *rotary) and has_products():
         return packed_attention_native(queries, keys, values, rotary, boundaries, scale, window)
     return packed_attention_plain(queries, keys, values, rotary, boundaries, scale, window)
 

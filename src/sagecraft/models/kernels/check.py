@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,35 +12,85 @@ from sagecraft.models.kernels.library import BuildError
 #: Relative difference (of norms) that rounding to bf16 explains; a wrong kernel is off by more than a tenth.
 _TOLERANCE = 0.03
 
+Outputs = Sequence[Tensor]
 
-def check() -> None:
+
+@torch.inference_mode(False)
+def check(with_attention: bool) -> None:
     """Compares.
 
     Raises:
         BuildError: a kernel and its twin disagree.
     """
-    generator = torch.Generator().manual_seed(0)
-    with torch.inference_mode(False), torch.enable_grad():  # the first call may come from a model that only scores
-        compared = [*_attention(generator)]
-    for name, ours, plain in compared:
-        difference = float((ours.double() - plain.double()).norm() / plain.double().norm())
+    from sagecraft.models.kernels import attention, pointwise
+
+    boundaries, angles = [0, 70, 71, 90], _draw(90, 1, 8).repeat(1, 1, 2)
+    rotary = (angles.cos(), angles.sin())
+    x, weight = _draw(50, 24), _draw(24)
+    cases: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], Outputs]] = {
+        "norm": (
+            lambda x, w: pointwise.rms_norm(x, w, 1e-5),
+            lambda x, w: pointwise.rms_norm_plain(x, w, 1e-5),
+            (x, weight),
+        ),
+        "the gated unit": (
+            lambda a, b: pointwise.gated(a, b, "silu"),
+            lambda a, b: pointwise.gated_plain(a, b, "silu"),
+            (x, x.flip(0)),
+        ),
+    }
+    if with_attention:
+        cases["attention"] = (
+            lambda q, k, v: attention.packed_attention_native(q, k, v, rotary, boundaries),
+            lambda q, k, v: attention.packed_attention_plain(q, k, v, rotary, boundaries),
+            (_draw(90, 4, 16), _draw(90, 2, 16), _draw(90, 2, 16)),
+        )
+    for name, (ours, plain, inputs) in cases.items():
+        _compare(name, _with_gradients(ours, inputs), _with_gradients(plain, inputs))
+    targets = torch.arange(50) % 24
+    for slopes in (True, False):
+        first, second = x.clone(), x.clone()
+        ours_losses, _ = pointwise.softmax_losses(first, targets, slopes)
+        plain_losses, _ = pointwise.softmax_losses_plain(second, targets, slopes)
+        _compare("the loss", (ours_losses, first), (plain_losses, second))
+    _compare("AdamW", *_adamw_steps())
+
+
+@torch.no_grad()
+def _adamw_steps() -> tuple[Outputs, Outputs]:
+    """Masters and moments after two steps of the kernel, and of torch's."""
+    from sagecraft.models.kernels.adamw import adamw, gradient_norm
+
+    master, grads = _draw(7, 9).float(), (_draw(9, 7).T.contiguous(), _draw(3, 21).view(7, 9))
+    mean, square, copy = torch.zeros_like(master), torch.zeros_like(master), torch.empty_like(master)
+    theirs = torch.nn.Parameter(master.clone())
+    optimizer = torch.optim.AdamW([theirs], lr=0.1, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
+    norms = []
+    for step, grad in enumerate(grads, start=1):
+        adamw([master], [mean], [square], [copy], [grad], [0.1], [float(step)], 0.1, 0.9, 0.95, 1e-8, 0.5)
+        theirs.grad = 0.5 * grad.float()
+        optimizer.step()
+        norms += [gradient_norm([grad]), grad.float().norm()]
+    state = optimizer.state[theirs]
+    ours = (master, copy, mean, square, norms[0], norms[2])
+    return ours, (theirs.data, theirs.data, state["exp_avg"], state["exp_avg_sq"], norms[1], norms[3])
+
+
+def _draw(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape))).bfloat16()
+
+
+@torch.enable_grad()
+def _with_gradients(function: Callable[..., Tensor], inputs: Outputs) -> Outputs:
+    leaves = [value.clone().requires_grad_() for value in inputs]
+    out = function(*leaves)
+    return [out.detach(), *torch.autograd.grad(out, leaves, _draw(*out.shape))]
+
+
+def _compare(name: str, ours: Outputs, plain: Outputs) -> None:
+    for first, second in zip(ours, plain, strict=True):
+        difference = float((first.double() - second.double()).norm() / second.double().norm())
         if not difference < _TOLERANCE:
             raise BuildError(
                 f"{name} is off by {difference:.2g} from the plain computation; please report this machine"
             )
-
-
-def _attention(generator: torch.Generator) -> list[tuple[str, Tensor, Tensor]]:
-    from sagecraft.models.kernels import attention
-
-    boundaries, angles = [0, 70, 71, 90], torch.randn(90, 1, 8, generator=generator).repeat(1, 1, 2)
-    rotary = (angles.cos().bfloat16(), angles.sin().bfloat16())
-    results = []
-    for function in (attention.packed_attention_native, attention.packed_attention_plain):
-        generator.manual_seed(1)
-        inputs = [torch.randn(90, heads, 16, generator=generator).bfloat16().requires_grad_() for heads in (4, 2, 2)]
-        mixed = function(inputs[0], inputs[1], inputs[2], rotary, boundaries)
-        grads = torch.autograd.grad(mixed, inputs, torch.randn(mixed.shape, generator=generator).bfloat16())
-        results.append([mixed.detach(), *grads])
-    names = ("attention", "the gradient of attention's queries", "of its keys", "of its values")
-    return [(name, ours, plain) for name, ours, plain in zip(names, *results, strict=True)]

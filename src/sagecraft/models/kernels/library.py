@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -39,8 +40,21 @@ class BuildError(Exception):
     """Why there are no kernels, as one clause, and what to do about it."""
 
 
-_lock = threading.Lock()
-_loaded: list[ctypes.CDLL | None] = []
+@dataclass(frozen=True)
+class Native:
+    """The loaded library.
+
+    Attributes:
+        functions: its C functions.
+        has_products: this processor has oneDNN's small products in bf16 (AVX-512 or a matrix unit), as attention needs.
+    """
+
+    functions: ctypes.CDLL
+    has_products: bool
+
+
+_lock = threading.RLock()  # the check calls operators, which ask again
+_loaded: list[Native | None] = []
 
 
 def ready(*tensors: Tensor) -> bool:
@@ -62,21 +76,27 @@ def available() -> bool:
 
             try:
                 _loaded.append(load())
-                check()
+                check(with_attention=_loaded[0] is not None and _loaded[0].has_products)
             except BuildError as error:
                 _loaded[:] = [None]
                 console.say(f"  no native kernels, training on this processor is slower: {error}")
     return _loaded[0] is not None
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def has_products() -> bool:
+    """True if attention's kernel runs here too."""
+    return available() and (found := _loaded[0]) is not None and found.has_products
+
+
 def native() -> ctypes.CDLL:
-    """The library, which `available` has loaded."""
+    """The library's functions, which `available` has loaded."""
     library = _loaded[0]
     assert library is not None, "operators are called after `available` said yes"
-    return library
+    return library.functions
 
 
-def load(cache: Path = _CACHE) -> ctypes.CDLL:
+def load(cache: Path = _CACHE) -> Native:
     """The library, built if it is not there yet.
 
     Raises:
@@ -160,7 +180,7 @@ def _features() -> str:
     return " ".join([platform.machine(), *dict.fromkeys(lines)])
 
 
-def _bind(library: ctypes.CDLL) -> ctypes.CDLL:
+def _bind(functions: ctypes.CDLL) -> Native:
     """Declares the arguments, and hands over torch's small product if this processor has it."""
     p, n, f, i, d = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int, ctypes.c_double
     shapes = [n, n, n, n, f, n]
@@ -174,17 +194,15 @@ def _bind(library: ctypes.CDLL) -> ctypes.CDLL:
         "softmax_losses": [p, p, n, n, i, f, p, p, i],
         "gradient_squares": [p, p, p, n, i],
         "adamw_step": [p] * 8 + [n, p, p] + [d] * 5 + [i],
+        "attention_prepare": [p, p],
     }
     for name, arguments in signatures.items():
-        function = getattr(library, name)
+        function = getattr(functions, name)
         function.argtypes, function.restype = arguments, None
-    library.gradient_squares.restype = d
-    torch_library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
-    library.attention_prepare.argtypes, library.attention_prepare.restype = [p, p], i
+    functions.gradient_squares.restype, functions.attention_prepare.restype = d, i
+    torch_functions = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
     try:
-        product, release = (ctypes.cast(torch_library[name], p) for name in (_PRODUCT, _RELEASE))
-    except AttributeError as error:
-        raise BuildError(f"torch {torch.__version__} has no small matrix product in bf16") from error
-    if not library.attention_prepare(product, release):
-        raise BuildError("this processor has no small matrix product in bf16 (it needs AVX-512)")
-    return library
+        product, release = (ctypes.cast(torch_functions[name], p) for name in (_PRODUCT, _RELEASE))
+    except AttributeError:  # torch before 2.6, or a build without oneDNN
+        return Native(functions, has_products=False)
+    return Native(functions, has_products=bool(functions.attention_prepare(product, release)))
