@@ -100,6 +100,32 @@ def pico_model(folder: Path, seed: int = 0, dtype: str = "float32", **overrides:
     return folder
 
 
+def transformers_model(folder: Path, kind: str, **changes: Any) -> Path:
+    """A folder that transformers made: weights far from their initial values, so that every one of them counts."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    sizes = {
+        "vocab_size": 320,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 512,
+    }
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**sizes, **changes}))
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    model.save_pretrained(folder)
+    return pico_tokenizer(folder)
+
+
 def write_tokens(folder: Path, model: Path, lengths: list[int], row: int = 32) -> Path:
     """A tokens artifact of keyed random tokens, made as the pack stage makes it."""
     from sagecraft import artifact

@@ -51,7 +51,7 @@ def load_model(path: Path, dtype: Dtype = "float32") -> LoadedModel:
         foreign = ForeignDecoder.load(path, getattr(torch, dtype))
         return LoadedModel(foreign.eval(), Tokenizer.from_folder(path), path)
     config = parse_config(raw, path / "config.json")
-    model = empty_model(config, dtype)
+    model = empty_model(config, getattr(torch, dtype))
     check_tensors(path, model, records)
     model.to_empty(device="cpu")
     if config.tied_embeddings:  # to_empty gave the two names storage of their own
@@ -60,10 +60,10 @@ def load_model(path: Path, dtype: Dtype = "float32") -> LoadedModel:
     return LoadedModel(model.eval(), Tokenizer.from_folder(path), path)
 
 
-def empty_model(config: DecoderConfig, dtype: Dtype) -> Decoder:
+def empty_model(config: DecoderConfig, dtype: torch.dtype) -> Decoder:
     """A decoder on the meta device: shapes without weights."""
     with torch.device("meta"):
-        return Decoder(config).to(getattr(torch, dtype))
+        return Decoder(config).to(dtype)
 
 
 def parameters_by_file_name(model: nn.Module) -> dict[str, nn.Parameter]:

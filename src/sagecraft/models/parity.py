@@ -26,10 +26,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.errors import MachineError
-from sagecraft.models.config import read_config, supported
+from sagecraft.models.config import parse_config, read_config, supported
 from sagecraft.models.decoder import Decoder
 from sagecraft.models.foreign import ForeignDecoder, load_with_transformers
-from sagecraft.models.load import Dtype, list_tensors, load_model, parameters_by_file_name
+from sagecraft.models.load import (
+    Dtype,
+    empty_model,
+    hugging_face_name,
+    list_tensors,
+    load_model,
+    parameters_by_file_name,
+)
 from sagecraft.models.streaming import fits, stream_model, stream_oracle
 from sagecraft.models.tokenizer import Tokenizer
 
@@ -165,6 +172,29 @@ def check_model(model: Model, folder: Path) -> Parity:
     return _judge(folder, rows, (ours, oracle_logits(folder, rows, dtype)), dtype, by_layer)
 
 
+def check_saved(weights: Mapping[str, Tensor], source: Path, folder: Path) -> Parity:
+    """Compares weights in memory, in the architecture of the folder they began in, with transformers' load of their own.
+
+    Args:
+        weights: Hugging Face name → what was written to `folder`, tied ones once.
+        source: the folder whose architecture it is; of a family that only transformers computes, nothing but the
+            folder's own consistency is checked.
+        folder: what was saved.
+
+    Raises:
+        MachineError: the logits differ.
+    """
+    config = read_config(source)
+    if not supported(config):
+        return check_folder(folder)
+    model = empty_model(parse_config(config, source / "config.json"), torch.float32)
+    names = {name: hugging_face_name(name) for name, _ in model.named_parameters()}
+    model.load_state_dict({name: weights[stored].float() for name, stored in names.items()}, strict=False, assign=True)
+    if model.config.tied_embeddings:
+        model.lm_head.weight = model.embed_tokens.weight
+    return check_model(model.eval(), folder)
+
+
 def check_conversion(source: PreTrainedModel, folder: Path) -> Parity:
     """Compares what a folder was made from (a transformers model in float32) with the folder, computed either way.
 
@@ -225,7 +255,7 @@ def their_logits(model: PreTrainedModel, rows: Sequence[Probe]) -> list[Tensor]:
     found = []
     with contextlib.ExitStack() as stack:
         if model.dtype == torch.float64:
-            stack.enter_context(_Wide())  # type: ignore[no-untyped-call]
+            stack.enter_context(without_narrowing())
         for row in rows:
             ids, settings = torch.tensor([row.ids]), dict[str, Any]()
             if row.positions is not None:  # with a mask, else it takes a jump for a new document
@@ -244,14 +274,20 @@ def oracle_logits(folder: Path, rows: Sequence[Probe], dtype: torch.dtype) -> li
 
 
 class _Wide(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Leaves float64 wide: transformers computes norms in float32 whatever the weights are, which hides 1e-7."""
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         settings = dict(kwargs or {})
         narrows = func is torch.ops.aten._to_copy.default and settings.get("dtype") == torch.float32
         if narrows and args[0].dtype == torch.float64:
             settings["dtype"] = torch.float64
         return func(*args, **settings)
+
+
+def without_narrowing() -> TorchDispatchMode:
+    """A context in which float64 stays wide.
+
+    transformers computes norms in float32 whatever the weights are, which hides differences of 1e-7.
+    """
+    return _Wide()  # type: ignore[no-untyped-call]
 
 
 _STORED = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}

@@ -16,7 +16,7 @@ from torch import nn
 
 from sagecraft.models.config import parse_config, read_config
 from sagecraft.models.decoder import Decoder
-from sagecraft.models.load import check_tensors, fill, list_tensors, parameters_by_file_name
+from sagecraft.models.load import check_tensors, empty_model, fill, list_tensors, parameters_by_file_name
 from sagecraft.models.tensors import TensorRecord
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def fits(folder: Path, dtype: torch.dtype) -> bool:
 def stream_model(folder: Path, dtype: torch.dtype) -> Decoder:
     """Our decoder, its layers on demand."""
     config, records = parse_config(read_config(folder), folder / "config.json"), list_tensors(folder)
-    with torch.device("meta"):
-        model = Decoder(config).to(dtype)
+    model = empty_model(config, dtype)
     check_tensors(folder, model, records)
     for module in (model.embed_tokens, model.norm, model.lm_head):
         module.to_empty(device="cpu")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pico import pico_model, pico_tokenizer
+from pico import pico_model, pico_tokenizer, transformers_model
 from sagecraft.errors import MachineError
 from sagecraft.models import parity, streaming
 from sagecraft.models.config import FAMILIES, parse_config, read_config
@@ -19,15 +19,11 @@ from sagecraft.models.decoder import Decoder, RMSNorm
 from sagecraft.models.load import load_model, parameters_by_file_name
 from sagecraft.models.parity import check_conversion, check_folder, check_model
 
-_BASE: dict[str, Any] = {
-    "vocab_size": 320, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 512,
-}  # fmt: skip
 _LLAMA3 = {
     "rope_theta": 10000.0, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }  # fmt: skip
-#: Name → `model_type` and what differs from `_BASE`.
+#: Name → `model_type` and what differs from `pico.transformers_model`'s sizes.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {}),
     "llama-tied-large-epsilon": ("llama", {"tie_word_embeddings": True, "rms_norm_eps": 0.1}),
@@ -51,27 +47,13 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def library_model(folder: Path, name: str) -> Path:
-    """A folder that transformers made: weights far from their initial values, so that every one of them counts."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    kind, changes = MODELS[name]
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**_BASE, **changes}))
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
-    model.save_pretrained(folder)
-    return pico_tokenizer(folder)
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     place, made = tmp_path_factory.mktemp("parity"), dict[str, Path]()
 
     def get(name: str) -> Path:
         if name not in made:
-            made[name] = library_model(place / name, name)
+            made[name] = transformers_model(place / name, MODELS[name][0], **MODELS[name][1])
         return made[name]
 
     return get
