@@ -237,7 +237,10 @@ def our_logits(model: Model, rows: Sequence[Probe]) -> list[Tensor]:
     plain = [row for row in rows if row.is_plain]
     ids = torch.tensor([token for row in plain for token in row.ids])
     boundaries = [0, *itertools.accumulate(len(row.ids) for row in plain)]
-    packed = iter(torch.split(model(ids, boundaries=boundaries), [len(row.ids) for row in plain]))
+    with contextlib.ExitStack() as stack:
+        if isinstance(model, ForeignDecoder) and model.lm_head.weight.dtype == torch.float64:
+            stack.enter_context(without_narrowing())  # as the library's side is computed
+        packed = iter(torch.split(model(ids, boundaries=boundaries), [len(row.ids) for row in plain]))
     found = []
     for row in rows:
         if row.is_plain:

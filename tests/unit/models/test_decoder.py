@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pico import pico_config, pico_model, pico_tokenizer
+from pico import pico_config, pico_model, pico_tokenizer, transformers_model
 from sagecraft.errors import UserError
 from sagecraft.models.config import parse_config, read_config
 from sagecraft.models.decoder import Cache
+from sagecraft.models.foreign import ForeignDecoder
 from sagecraft.models.load import load_model
 from sagecraft.models.save import save_model
 
@@ -36,6 +37,20 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3": {"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "head_dim": 16},
     "padded-vocabulary": {"vocab_size": 384},
     "one-key-head-wider-than-hidden": {"num_key_value_heads": 1, "head_dim": 24, "tie_word_embeddings": False},
+    "mistral-window": {
+        "model_type": "mistral",
+        "architectures": ["MistralForCausalLM"],
+        "sliding_window": 9,
+    },
+    "gemma": {"model_type": "gemma", "hidden_act": "gelu_pytorch_tanh", "architectures": ["GemmaForCausalLM"]},
+    "gemma3": {
+        "model_type": "gemma3_text",
+        "architectures": ["Gemma3ForCausalLM"],
+        "hidden_activation": "gelu_pytorch_tanh",
+        "sliding_window": 9,
+        "sliding_window_pattern": 2,
+        "rope_parameters": None,
+    },
     "window-wider-than-context": {
         "model_type": "mistral",
         "architectures": ["MistralForCausalLM"],
@@ -60,8 +75,12 @@ def test_logits_equal_transformers(family: str, tmp_path: Path) -> None:
     assert spread > 0.01, "logits that hardly vary would prove nothing"
 
 
-def test_packed_equals_separate(pico: Path) -> None:
-    model = load_model(pico, "float64").model
+WINDOWS = ["llama", "mistral-window", "gemma3"]
+
+
+@pytest.mark.parametrize("family", WINDOWS)
+def test_packed_equals_separate(family: str, tmp_path: Path) -> None:
+    model = load_model(pico_model(tmp_path / "model", **FAMILIES[family]), "float64").model
     generator = torch.Generator().manual_seed(2)
     pieces = [torch.randint(0, 320, (n,), generator=generator) for n in (5, 1, 17, 40)]
     boundaries = [0, 5, 6, 23, 63]
@@ -72,8 +91,9 @@ def test_packed_equals_separate(pico: Path) -> None:
             torch.testing.assert_close(packed[start : start + len(piece)], alone, rtol=0, atol=1e-9)
 
 
-def test_cache_equals_whole(pico: Path) -> None:
-    model = load_model(pico, "float64").model
+@pytest.mark.parametrize("family", WINDOWS)
+def test_cache_equals_whole(family: str, tmp_path: Path) -> None:
+    model = load_model(pico_model(tmp_path / "model", **FAMILIES[family]), "float64").model
     ids = torch.randint(0, 320, (1, 30), generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         whole = model(ids)
@@ -117,23 +137,9 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         load_model(folder)
 
 
-def gemma(folder: Path) -> Path:
-    """A family that only transformers computes."""
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
-
-    config = Gemma3TextConfig(
-        vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=8, max_position_embeddings=256, sliding_window=16,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    Gemma3ForCausalLM(config).save_pretrained(folder)
-    pico_tokenizer(folder)
-    return folder
-
-
 def test_other_families_run_through_transformers(tmp_path: Path) -> None:
-    folder = gemma(tmp_path / "gemma")
-    model = load_model(folder, "float64").model
+    model = load_model(transformers_model(tmp_path / "olmo", "olmo2"), "float64").model
+    assert isinstance(model, ForeignDecoder)
     generator = torch.Generator().manual_seed(4)
     prefix = torch.randint(0, 320, (1, 30), generator=generator)
     more = torch.randint(0, 320, (3, 5), generator=generator)
@@ -217,7 +223,7 @@ def test_a_header_that_nests_without_end_is_one_line(tmp_path: Path) -> None:
 
 
 def test_other_families_with_missing_weights_are_refused(tmp_path: Path) -> None:
-    folder = gemma(tmp_path / "gemma")
+    folder = transformers_model(tmp_path / "olmo", "olmo2")
     tensors = load_file(folder / "model.safetensors")
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

@@ -71,6 +71,18 @@ def test_logits_equal_transformers(name: str, folders: Callable[[str], Path]) ->
     assert check_model(loaded, folder).relative < 1e-4
 
 
+def test_other_families_are_compared_where_positions_count_from_nought(tmp_path: Path) -> None:
+    folder = transformers_model(tmp_path / "olmo", "olmo2")
+    found = check_folder(folder, "float64")
+    assert found.relative < 1e-11
+    assert found.farthest < 200
+    loaded = load_model(folder).model
+    with torch.no_grad():
+        loaded.lm_head.weight[5] += 0.01
+    with pytest.raises(MachineError, match="nothing was kept"):
+        check_model(loaded, folder)
+
+
 def test_a_folder_of_defaults_is_read_as_transformers_reads_it() -> None:
     from transformers import AutoConfig
 
