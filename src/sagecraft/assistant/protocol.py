@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sagecraft.chat.messages import Message, Role
+from sagecraft.chat.messages import Message
 from sagecraft.chat.thinking import Switch, switch_of
 
 #: Tokens of a reply where the request names no limit: enough for a thought and an answer, and it ends.
@@ -37,13 +37,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "tool_choice": ("none", "auto"),
     "echo": (False,),
 }
-_ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-}
 
 
 class RequestError(Exception):
@@ -65,24 +58,6 @@ class RequestError(Exception):
         """The JSON body."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-    type: Literal["text"]
-    text: str
-
-
-class _Turn(BaseModel):
-    model_config = ConfigDict(frozen=True)
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[_Part] | None = None
-
-    def text(self) -> str:
-        """The content as one text."""
-        if isinstance(self.content, list):
-            return "".join(part.text for part in self.content)
-        return self.content or ""
 
 
 class _StreamOptions(BaseModel):
@@ -118,7 +93,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str | None = None
-    messages: list[_Turn] = Field(min_length=1)
+    messages: list[dict[str, Any]] = Field(min_length=1)
     stream: bool = False
     stream_options: _StreamOptions | None = None
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
@@ -154,19 +129,29 @@ class ChatRequest(BaseModel):
         return [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
 
     def chat_messages(self) -> list[Message]:
-        """The turns as messages; system messages at the start become one."""
+        """The turns as messages; system messages at the start become one.
+
+        Raises:
+            RequestError: a turn is no message; names it.
+        """
         system: list[str] = []
         messages: list[Message] = []
         for position, turn in enumerate(self.messages):
-            role, text = _ROLES[turn.role], turn.text()
-            if role != "system":
-                messages.append(Message(role=role, content=text))
+            where = f"messages.{position}"
+            try:
+                message = Message.of(turn, where)
+            except ValidationError as error:
+                fault = error.errors(include_url=False)[0]
+                key = ".".join(map(str, [where, *fault["loc"]]))
+                raise RequestError(f"{key}: {fault['msg'].removeprefix('Value error, ')}", param=key) from error
+            except ValueError as error:
+                raise RequestError(str(error), param=str(error).partition(":")[0]) from error
+            if message.role != "system":
+                messages.append(message)
             elif messages:
-                raise RequestError(
-                    f"messages.{position}: a system message may only stand at the start", param=f"messages.{position}"
-                )
+                raise RequestError(f"{where}: a system message may only stand at the start", param=where)
             else:
-                system.append(text)
+                system.append(message.content)
         if not messages:
             raise RequestError("messages: there is nothing to reply to; add a user message", param="messages")
         return [Message(role="system", content="\n\n".join(system)), *messages] if system else messages
@@ -195,7 +180,7 @@ def parse_request(value: Any) -> ChatRequest:
     except ValidationError as error:
         # Of the branches of a union the one that got furthest is the one that was meant.
         fault = max(error.errors(include_url=False), key=lambda one: len(one["loc"]))
-        param = ".".join(str(part) for part in fault["loc"] if part not in ("str", "list[_Part]"))
+        param = ".".join(str(part) for part in fault["loc"] if part not in ("str", "list[str]"))
         if fault["type"] == "extra_forbidden":
             message = f"{param}: not supported here; leave it out"
             raise RequestError(message, code="unsupported_parameter", param=param) from error
