@@ -37,6 +37,7 @@ LAYERS = [
     {"summary"},
     {"show"},
     {"cli"},
+    {"__main__"},
 ]
 #: Uses inside one row that are meant: packing reads documents.
 ALLOWED = {("tokens", "corpus"), ("console", "errors"), ("settings", "errors"), ("reporting", "errors")}

@@ -67,7 +67,10 @@ class CheckpointWriter:
         self._fault: BaseException | None = None
 
     def save(self, step: int, tensors: Mapping[str, Tensor | Piece], state: dict[str, Any]) -> None:
-        """Begins a checkpoint; all processes call it at the same step. `finish` or `advance` completes it."""
+        """Writes a checkpoint, or begins it if that is done in the background; all processes call it at the same step.
+
+        What was begun counts once `advance` or `finish` has put it in place.
+        """
         self.finish()
         if self.world.is_first:
             for old in self.folder.glob("*.part"):
@@ -82,6 +85,7 @@ class CheckpointWriter:
             self._thread.start()
         else:
             self._write(step, pieces)
+            self.finish()
 
     def status(self) -> tuple[bool, bool]:
         """Of the checkpoint that was begun: has this process written its part, and did it fail."""

@@ -197,7 +197,8 @@ class Trainer:
         from sagecraft.training.sharding import local
         from sagecraft.training.vocabulary_loss import sharded_cross_entropy_sum
 
-        return sharded_cross_entropy_sum(hidden, local(weight), targets, self.sharding.tensor_group)
+        group, z_loss = self.sharding.tensor_group, self.config.optimizer.z_loss
+        return sharded_cross_entropy_sum(hidden, local(weight), targets, group, z_loss)
 
     @torch.no_grad()
     def sequence_logprobs(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
