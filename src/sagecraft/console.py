@@ -50,16 +50,17 @@ def emit(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table; columns of numbers are aligned to the right."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], aside: bool = False) -> None:
+    """Prints a table; columns of numbers are aligned to the right. `aside`: it is no result, so it is not for a pipe."""
     grid = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for position, column in enumerate(columns):
         numeric = all(isinstance(row[position], int | float) for row in rows)
         grid.add_column(column, justify="right" if numeric else "left")
     for row in rows:
         grid.add_row(*(Text(number(cell) if isinstance(cell, float) else plain_text(str(cell))) for cell in row))
+    where = err if aside else out
     # in a pipe or a log a path that is folded to 80 columns cannot be copied
-    (out if out.is_terminal else Console(file=out.file, width=_UNFOLDED)).print(grid)
+    (where if where.is_terminal else Console(file=where.file, width=_UNFOLDED)).print(grid)
 
 
 def number(value: float) -> str:

@@ -19,6 +19,12 @@ def flop_per_token_causal(config: DecoderConfig, sequence_length: int) -> float:
     return float(6 * config.num_parameters(embedding=False) + attention)
 
 
+def flop_per_training_token(config: DecoderConfig, sequence_length: int, frozen: bool) -> float:
+    """As `flop_per_token_causal`; weights that are `frozen` (LoRA) need no gradients of their own: 4N instead of 6N."""
+    whole = flop_per_token_causal(config, sequence_length)
+    return whole - (2.0 * config.num_parameters(embedding=False) if frozen else 0.0)
+
+
 def flop_per_token_full(config: DecoderConfig, sequence_length: int) -> float:
     """6N + 12·L·d·s, N without the input embedding: attention counted as if every token saw all (torchtitan)."""
     attention = 12 * config.num_layers * config.hidden_size * sequence_length

@@ -12,10 +12,25 @@ _WIDTH = {"bfloat16": 2, "float32": 4, "float64": 8}
 _LOGIT_TOKENS = 256
 
 
-def state_bytes(config: DecoderConfig, compute_dtype: str) -> float:
-    """Bytes of weights and optimizer: 16 a parameter (master, gradient, two moments) and the copy that computes."""
-    width = _WIDTH[compute_dtype]
-    return float(config.num_parameters() * (4 * max(4, width) + width))
+def state_bytes(config: DecoderConfig, compute_dtype: str, num_learning: int | None = None) -> float:
+    """Bytes of weights and optimizer: 16 a parameter that learns (master, gradient, two moments) and the copies that compute.
+
+    Args:
+        config: the architecture.
+        compute_dtype: of the copies.
+        num_learning: parameters that learn; None is all of them. With LoRA they are fewer, and beside the model's.
+    """
+    width, whole = _WIDTH[compute_dtype], config.num_parameters()
+    learning = whole if num_learning is None else num_learning
+    copies = whole if learning >= whole else whole + learning
+    return float(learning * 4 * max(4, width) + copies * width)
+
+
+def num_lora_parameters(config: DecoderConfig, rank: int) -> int:
+    """Parameters of pairs of a rank beside every linear layer but the head: rank × (inputs + outputs) each."""
+    width, inner = config.hidden_size, config.intermediate_size
+    queries, keys = config.num_heads * config.head_size, config.num_key_value_heads * config.head_size
+    return config.num_layers * rank * (7 * width + 2 * queries + 2 * keys + 3 * inner)
 
 
 def kept_bytes_per_token(config: DecoderConfig, compute_dtype: str) -> float:
@@ -41,7 +56,12 @@ def head_bytes(config: DecoderConfig) -> float:
 
 
 def training_gib(
-    config: DecoderConfig, compute_dtype: str, tokens_per_pass: int, num_devices: int, recompute: bool
+    config: DecoderConfig,
+    compute_dtype: str,
+    tokens_per_pass: int,
+    num_devices: int,
+    recompute: bool,
+    num_learning: int | None = None,
 ) -> float:
     """Memory of one device in GiB; states are sharded over all devices, activations of a device's own tokens are not.
 
@@ -51,10 +71,11 @@ def training_gib(
         tokens_per_pass: tokens that one device takes at once.
         num_devices: devices that share the states.
         recompute: activations are computed again in the backward pass.
+        num_learning: parameters that learn; None is all of them.
     """
     per_token = recomputed_bytes_per_token if recompute else kept_bytes_per_token
     activations = per_token(config, compute_dtype) * tokens_per_pass
-    states = state_bytes(config, compute_dtype) / num_devices
+    states = state_bytes(config, compute_dtype, num_learning) / num_devices
     return (states + activations + head_bytes(config) + _OVERHEAD_BYTES) / GIB
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft.errors import UserError
+from sagecraft.hardware import TRAINING_SHARE
 from sagecraft.settings import explained, read_yaml_mapping
 
 
@@ -42,14 +43,13 @@ class Cluster(BaseModel):
         return self.peak_tflops is None
 
 
-#: Used where no file is given. Utilisation: our trainer on layers of SmolLM2-135M's shape, 2 × 256 tokens, one thread
-#: of an AMD EPYC with AVX512-bf16, between two measurements of the product: 0.40 to 0.46.
+#: Used where no file is given.
 THIS_MACHINE = Cluster(
     name="this machine",
     devices=1,
     memory_gib=None,
     peak_tflops=None,
-    mfu=0.43,
+    mfu=TRAINING_SHARE,
     usd_per_device_hour=None,
     source="measured by sagecraft doctor's matrix product",
     date=None,

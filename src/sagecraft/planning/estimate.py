@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sagecraft.models.config import DecoderConfig
-from sagecraft.models.flops import flop_per_token_causal
-from sagecraft.models.memory import GIB, inference_gib, training_gib
+from sagecraft.models.flops import flop_per_training_token
+from sagecraft.models.memory import GIB, inference_gib, num_lora_parameters, training_gib
 from sagecraft.planning.cluster import Cluster
 from sagecraft.planning.corpus_size import BYTES_PER_TOKEN, num_rows, num_tokens, withheld_shares
+from sagecraft.training.preflight import CHECKPOINT_BYTES, NUM_CHECKPOINTS
 
 #: Characters a second that one core reads and cleans (LaTeX and CNXML; Markdown is faster).
 _READ_BYTES_PER_SECOND = 0.4e6
@@ -240,20 +241,23 @@ def train(step: Situation, sequence_length: int) -> Result:
     devices = machine.cluster.devices
     rows = max(1, -(-int(step.config.get("rows_per_pass", 1)) // devices))
     size = rows * sequence_length
-    memory = training_gib(model, dtype, size, devices, recompute=False)
+    lora = step.config.get("lora")
+    learning = model.num_parameters() if lora is None else num_lora_parameters(model, int(lora["rank"]))
+    memory = training_gib(model, dtype, size, devices, recompute=False, num_learning=learning)
     notes = []
     if memory > machine.memory_gib and devices > 1:
-        memory = training_gib(model, dtype, size, devices, recompute=True)
+        memory = training_gib(model, dtype, size, devices, recompute=True, num_learning=learning)
         notes.append("with recomputed activations")
     stored = 2.0 if step.config.get("save_dtype") == "bfloat16" else 4.0
-    disk, scratch = stored * model.num_parameters() / GIB, 2 * 12.0 * model.num_parameters() / GIB
+    disk, scratch = stored * model.num_parameters() / GIB, NUM_CHECKPOINTS * CHECKPOINT_BYTES * learning / GIB
     made = Made(model=model)
     if tokens is None:
         return Estimate(memory_gib=memory, disk_gib=disk, scratch_gib=scratch, num_devices=devices), made
     seen = tokens * float(step.config.get("epochs", 1.0))
-    flop = seen * flop_per_token_causal(model, sequence_length)
+    per_token = flop_per_training_token(model, sequence_length, frozen=lora is not None)
+    flop = seen * per_token
     hours = flop / machine.flop_per_second / 3600
-    rate = machine.flop_per_second / flop_per_token_causal(model, sequence_length)
+    rate = machine.flop_per_second / per_token
     notes.insert(0, f"{rate:,.0f} tokens/s a device")
     return Estimate(seen, flop, memory, hours, devices, disk, scratch, "; ".join(notes)), made
 

@@ -7,6 +7,7 @@ comparable runs reached. Waiting, failures and repeated runs come on top; a proj
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from sagecraft.planning.architecture import find_architecture
 from sagecraft.planning.cluster import Cluster, read_cluster
 from sagecraft.planning.estimate import ESTIMATES, Estimate, Machine, Made, Result, Situation, train
 from sagecraft.planning.published import compare_with_published, published_run
+from sagecraft.training.preflight import advice
+from sagecraft.training.train import TrainConfig
 
 __all__ = ["Cluster", "plan_recipe", "print_plan", "read_cluster"]
 
@@ -58,7 +61,7 @@ def plan_recipe(name: str, base: str, steps: Sequence[Mapping[str, Any]], cluste
         "convention": f"{CONVENTION}: {CONVENTIONS[CONVENTION][0]}",
         "steps": rows,
         "totals": _totals(rows),
-        "warnings": _warnings(rows, machine, model, base),
+        "warnings": [*_warnings(rows, machine, model, base), *_advice(steps, rows, model, configs)],
         "published": None if run is None else compare_with_published(run),
     }
 
@@ -157,6 +160,32 @@ def _warnings(rows: Sequence[Mapping[str, Any]], machine: Machine, model: Decode
     if machine.cluster.is_this_machine and _peak_disk(rows) > free:
         warnings.append(f"disk: {_peak_disk(rows):,.1f} GiB are needed, {free:,.1f} are free here")
     return warnings
+
+
+def _advice(
+    steps: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    model: DecoderConfig | None,
+    configs: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    """What training will say of its settings before it starts."""
+    found = []
+    for step, row in zip(steps, rows, strict=True):
+        if step["stage"] not in _TRAINING or model is None:
+            continue
+        config = TrainConfig.model_validate(step["config"])
+        length = configs.get(step["inputs"].get("tokens", ""), {}).get("sequence_length", _SEQUENCE_LENGTH)
+        num_steps = None if row["tokens"] is None else math.ceil(row["tokens"] / length / config.rows_per_step)
+        found += advice(
+            step["name"],
+            config.optimizer.learning_rate,
+            config.epochs,
+            model.num_parameters(),
+            config.lora is not None,
+            num_steps,
+            config.rows_per_step,
+        )
+    return found
 
 
 def print_plan(plan: Mapping[str, Any]) -> None:

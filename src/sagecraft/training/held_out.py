@@ -13,8 +13,6 @@ from sagecraft.evaluation.perplexity import Window, choose_windows, measure_wind
 if TYPE_CHECKING:
     from sagecraft.models.tokenizer import Tokenizer
 
-#: Text → where a recipe's evaluation finds it too: documents of the field that were withheld, and general ones.
-TEXTS = ("domain", "general")
 Score = Callable[[Sequence[Sequence[int]]], list[list[float]]]
 
 

@@ -88,28 +88,26 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str =
         UserError: tokens and model have different tokenizers, or nothing is to be learned.
     """
     from sagecraft.models.load import read_config
-    from sagecraft.models.parity import check_folder
+    from sagecraft.models.parity import check_saved
     from sagecraft.models.save import save_model
+    from sagecraft.training.preflight import check_and_show
 
     with artifact.build(
         out, kind="model", stage=stage, version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
         ready = prepare(config, inputs)
-        build.stats.update(base_parity_difference=_gate(config, ready, inputs["model"]).stats()["parity_difference"])
         job = Job(config, inputs, build.scratch("checkpoints"), build.scratch("watch"), out, stage)
+        check_and_show(config, ready, inputs, out, stage, job.checkpoints)
+        build.stats.update(base_parity_difference=_gate(config, ready, inputs["model"]).stats()["parity_difference"])
         with current().together():
             job.call_others()
             trainer, watcher = job.train(ready)
-            save_model(
-                build.path,
-                _finished_weights(config, trainer, inputs["model"], build.path),
-                read_config(inputs["model"]),
-                inputs["model"],
-                chat_template=ready.chat_template,
-            )
+            weights = _finished_weights(config, trainer, inputs["model"], build.path)
+            base = read_config(inputs["model"])
+            save_model(build.path, weights, base, inputs["model"], chat_template=ready.chat_template)
         build.stats.update(epochs=config.epochs, **watcher.finish(build.path))
-        del ready, trainer, watcher  # the trained model makes room for its check
-        parity = check_folder(build.path)
+        del ready, trainer, watcher  # optimizer states and the copy that computed make room for the check
+        parity = check_saved(weights, inputs["model"], build.path)
         console.say(f"  {parity}")
         build.stats.update(parity.stats())
     return build.manifest
@@ -122,10 +120,8 @@ def _gate(config: TrainConfig, ready: Prepared, folder: Path) -> Parity:
     """
     from sagecraft.models.parity import check_folder, check_model
 
-    if config.lora is None and ready.layout is None:
-        parity = check_model(ready.model, folder)
-    else:
-        parity = check_folder(folder)
+    whole = config.lora is None and ready.layout is None
+    parity = check_model(ready.model, folder) if whole else check_folder(folder)
     console.say(f"  {parity}")
     return parity
 
@@ -250,11 +246,6 @@ def prepare(config: TrainConfig, inputs: Mapping[str, Path]) -> Prepared:
         add_lora(loaded.model, config.lora, config.seed, inputs["model"])
     chat_template = _template(inputs, loaded.tokenizer.chat_template, stats)
     loader = Loader(packed, config.rows_per_step, config.epochs, config.seed)
-    if current().is_first:
-        console.say(
-            f"  {loader.num_steps:,} steps of {config.rows_per_step} × {packed.row_length} tokens, "
-            f"learning rate {config.optimizer.learning_rate:g}"
-        )
     return Prepared(loaded.model, loaded.tokenizer, loader, chat_template, layout)
 
 
@@ -275,7 +266,7 @@ def _open(config: TrainConfig, folder: Path) -> tuple[LoadedModel, Layout | None
             raise UserError("parallel.tensor: LoRA's pairs are not cut into tensors; set it to 1")
         # frozen weights have no masters: they are read in the precision that computes
         return load_model(folder, wide if config.lora is None else config.compute_dtype), layout
-    return LoadedModel(empty_model(ours, wide), Tokenizer.from_folder(folder), folder), layout
+    return LoadedModel(empty_model(ours, getattr(torch, wide)), Tokenizer.from_folder(folder), folder), layout
 
 
 def _template(inputs: Mapping[str, Path], own: str | None, stats: Mapping[str, Any]) -> str | None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sagecraft.training.held_out import HeldOut
     from sagecraft.training.train import Prepared, TrainConfig
 
+#: Held-out texts, by the names that evaluations give them too: withheld documents of the field, and general ones.
+TEXTS = ("domain", "general")
 METRICS, HELD_OUT, TIMING = "metrics.jsonl", "held_out.jsonl", "timing.jsonl"
 #: Steps over which the rate that is shown is a mean.
 _RATE_STEPS = 20
@@ -333,7 +335,7 @@ def watcher_for(
         num_devices: cards that work together; 1 on processors, however many processes share them.
         is_main: this process writes and shows.
     """
-    from sagecraft.training.held_out import TEXTS, HeldOut
+    from sagecraft.training.held_out import HeldOut
 
     trackers.require(config.watch)
     texts = {name: inputs[name] for name in TEXTS if name in inputs}
@@ -360,11 +362,9 @@ def watcher_for(
 def flop_per_token(ready: Prepared, frozen: bool) -> float:
     """FLOP of forward and backward pass for a token, in the convention of every plan (`models.flops`)."""
     from sagecraft.models.decoder import Decoder
-    from sagecraft.models.flops import flop_per_token_causal
+    from sagecraft.models.flops import flop_per_training_token
 
     if not isinstance(ready.model, Decoder):
         num_parameters = sum(parameter.numel() for parameter in ready.model.parameters())
         return (4.0 if frozen else 6.0) * num_parameters
-    whole = flop_per_token_causal(ready.model.config, ready.loader.packed.row_length)
-    # weights that are frozen need no gradients of their own: 4N instead of 6N
-    return whole - (2.0 * ready.model.config.num_parameters(embedding=False) if frozen else 0.0)
+    return flop_per_training_token(ready.model.config, ready.loader.packed.row_length, frozen)
