@@ -27,8 +27,10 @@ using Release = void (*)(bool);
 Product product = nullptr;
 Release release = nullptr;
 
-constexpr int64_t kBlock = 64;  // rows and columns of a block of scores: four of them in float32 fill 64 KB of the second cache
-constexpr int64_t kGrain = 16;  // a sequence is padded to this, so that few shapes of products exist
+constexpr int64_t kBlock = 64;   // rows of a block of scores, and its columns in the backward pass
+constexpr int64_t kKeys = 256;   // columns of a block in the forward pass: each row's maximum and sum are found once a block
+constexpr int64_t kGrain = 16;   // a sequence is padded to this, so that few shapes of products exist
+static_assert(kGrain == kLanes && kKeys % kBlock == 0);
 
 struct Shape {
     int64_t num_pieces, num_heads, num_groups, head_size, window;
@@ -44,13 +46,13 @@ struct Block {
     int64_t piece, begin, end, width, padded;  // padded: where its rows start when every sequence is padded
 };
 
-std::vector<Block> cut(const Shape& shape) {
+std::vector<Block> cut(const Shape& shape, int64_t size) {
     std::vector<Block> blocks;
     int64_t padded = 0;
     for (int64_t piece = 0; piece < shape.num_pieces; ++piece) {
         const int64_t length = shape.length(piece);
-        for (int64_t begin = 0; begin < length; begin += kBlock) {
-            const int64_t end = std::min(begin + kBlock, length);
+        for (int64_t begin = 0; begin < length; begin += size) {
+            const int64_t end = std::min(begin + size, length);
             const int64_t width = round_up(end - begin, kGrain);
             blocks.push_back({piece, begin, end, width, padded});
             padded += width;
@@ -143,76 +145,90 @@ void transpose(const T* x, int64_t rows, int64_t columns, T* out) {
 
 // Does a query block see a key block at all, and does every one of its queries see every key?
 bool sees(const Shape& shape, const Block& q, const Block& k) {
-    return k.begin <= q.begin && (shape.window <= 0 || k.end - 1 > q.begin - shape.window);
+    return k.begin < q.end && (shape.window <= 0 || k.end - 1 > q.begin - shape.window);
 }
 bool sees_all(const Shape& shape, const Block& q, const Block& k) {
-    return k.begin < q.begin && (shape.window <= 0 || k.begin > q.end - 1 - shape.window);
+    return k.end - 1 <= q.begin && (shape.window <= 0 || k.begin > q.end - 1 - shape.window);
 }
 
-// One row of scores → weights in bf16, with the running maximum and sum; returns the factor for what was summed before.
+// One row of scores → weights in bf16, of which [low, high) may be non-zero, with the running maximum and sum. Returns the
+// factor for what was summed before.
 float weigh_row(float* scores, int64_t width, int64_t low, int64_t high, float scale, float& top, float& sum, bf16* weights) {
-    float largest = top;
-#pragma omp simd reduction(max : largest)
-    for (int64_t k = 0; k < width; ++k) {
-        const float score = (k >= low && k < high) ? scores[k] * scale : -INFINITY;
-        scores[k] = score;
+    const Floats none = Floats{} - INFINITY;
+    const int64_t first = low / kLanes * kLanes, last = round_up(high, kLanes);
+    Floats largest = none;
+    for (int64_t k = first; k < last; k += kLanes) {
+        Floats score = load<Floats>(scores + k) * scale;
+        if (k < low || k + kLanes > high) {
+            const Ints lane = lanes_from(k);
+            score = (lane >= static_cast<int32_t>(low)) & (lane < static_cast<int32_t>(high)) ? score : none;
+        }
+        store(scores + k, score);
         largest = score > largest ? score : largest;
     }
-    if (largest == -INFINITY) {  // a window that none of this block's keys is in
+    const float before = top, found = last > first ? largest_of(largest) : -INFINITY;
+    if (found == -INFINITY) {  // a window that none of this block's keys is in
         std::memset(weights, 0, sizeof(bf16) * width);
         return 1.0f;
     }
-    float total = 0.0f;
-#pragma omp simd reduction(+ : total)
-    for (int64_t k = 0; k < width; ++k) {
-        const float weight = scores[k] == -INFINITY ? 0.0f : exponential(scores[k] - largest);
+    top = found > before ? found : before;
+    Floats total{};
+    for (int64_t k = 0; k < width; k += kLanes) {
+        if (k < first || k >= last) {
+            store(weights + k, Halves{});
+            continue;
+        }
+        const Floats score = load<Floats>(scores + k);
+        Floats weight = exponential(score - top);
+        if (k < low || k + kLanes > high) weight = score == none ? Floats{} : weight;
         total += weight;
-        weights[k] = narrow(weight);
+        store(weights + k, narrow(weight));
     }
-    const float factor = top == -INFINITY ? 0.0f : std::exp(top - largest);
-    sum = sum * factor + total;
-    top = largest;
+    const float factor = before == -INFINITY ? 0.0f : before == top ? 1.0f : exponential(before - top);
+    sum = sum * factor + sum_of(total);
     return factor;
 }
 
 // Workspace of one thread for one block of queries.
 struct ForwardSpace {
-    Scratch<bf16> queries, weights;
+    Scratch<bf16> rows, weights;
     Scratch<float> scores, mixed;
     explicit ForwardSpace(int64_t padded)
-        : queries(kBlock * padded), weights(kBlock * kBlock), scores(kBlock * kBlock), mixed(kBlock * padded) {}
+        : rows(kKeys * padded), weights(kBlock * kKeys), scores(kBlock * kKeys), mixed(kBlock * padded) {}
 };
 
 struct Packed {
     const bf16 *keys, *values;  // one group's right operands, block by block
 };
 
-void attend(const Shape& shape, const Block* first, const Block& q, const Packed& packed, const bf16* query_head,
-            const bf16* cosine, const bf16* sine, ForwardSpace& space, bf16* out, float* normaliser) {
+void attend(const Shape& shape, const Block* first, const Block* last, const Block& q, const Packed& packed,
+            const bf16* query_head, const bf16* cosine, const bf16* sine, ForwardSpace& space, bf16* out, float* normaliser) {
     const int64_t size = shape.head_size, padded = shape.padded_size(), stride = shape.num_heads * size;
     const int64_t origin = shape.boundaries[q.piece], rows = q.end - q.begin;
     float top[kBlock], sum[kBlock];
     std::fill(top, top + kBlock, -INFINITY);
     std::fill(sum, sum + kBlock, 0.0f);
-    load_rows(query_head, cosine, sine, stride, q, origin, shape, space.queries.get());
-    std::memset(space.mixed.get(), 0, sizeof(float) * q.width * padded);
-    for (const Block* k = first; k <= &q; ++k) {
+    load_rows(query_head, cosine, sine, stride, q, origin, shape, space.rows.get());
+    bool started = false;
+    for (const Block* k = first; k < last && k->begin < q.end; ++k) {
         if (!sees(shape, q, *k)) continue;
-        product(q.width, k->width, padded, padded, k->width, k->width, false, space.queries.get(),
-                packed.keys + k->padded * padded, space.scores.get(), true);
+        const int64_t width = std::min(k->width, round_up(q.end - k->begin, kGrain));  // keys behind the last query: none
+        product(q.width, width, padded, padded, k->width, kKeys, false, space.rows.get(), packed.keys + k->padded * padded,
+                space.scores.get(), true);
         for (int64_t row = 0; row < rows; ++row) {
             const int64_t position = q.begin + row;
-            const int64_t high = std::min(k->width, position - k->begin + 1);
+            const int64_t high = std::min(k->end, position + 1) - k->begin;
             const int64_t low = shape.window > 0 ? std::max<int64_t>(0, position - shape.window + 1 - k->begin) : 0;
-            const float factor = weigh_row(space.scores.get() + row * k->width, k->width, low, high, shape.scale, top[row],
-                                           sum[row], space.weights.get() + row * k->width);
-            if (factor == 1.0f) continue;
+            const float factor = weigh_row(space.scores.get() + row * kKeys, width, low, high, shape.scale, top[row], sum[row],
+                                           space.weights.get() + row * kKeys);
+            if (factor == 1.0f || !started) continue;
             float* mixed = space.mixed.get() + row * padded;
 #pragma omp simd
             for (int64_t d = 0; d < padded; ++d) mixed[d] *= factor;
         }
-        product(q.width, padded, k->width, k->width, padded, padded, true, space.weights.get(),
+        product(q.width, padded, width, kKeys, padded, padded, started, space.weights.get(),
                 packed.values + k->padded * padded, space.mixed.get(), true);
+        started = true;
     }
     for (int64_t row = 0; row < rows; ++row) {
         const int64_t token = origin + q.begin + row;
@@ -281,26 +297,24 @@ void slope_block(const Shape& shape, const Block& q, const Block& k, const float
     const int64_t width = q.width;
     const bool all = sees_all(shape, q, k);
     for (int64_t row = 0; row < k.width; row += 2) {
-        bf16* weights = space.weights.get() + row * width;
-        bf16* slopes = space.score_slopes.get() + row * width;
-        for (int64_t r = 0; r < 2; ++r) {
-            const float* scores = space.scores.get() + (row + r) * width;
-            const float* weight_slopes = space.weight_slopes.get() + (row + r) * width;
-            // the queries that see this key: from its own position on, and not beyond the window
-            const int64_t low = all ? 0 : k.begin + row + r - q.begin;
-            const int64_t high = all || shape.window <= 0 ? width : k.begin + row + r + shape.window - q.begin;
-#pragma omp simd
-            for (int64_t m = 0; m < width; ++m) {
-                float weight = exponential(scores[m] * shape.scale - normaliser[m]);
-                weight = (m >= low && m < high) ? weight : 0.0f;
-                weights[r * width + m] = narrow(weight);
-                slopes[r * width + m] = narrow(weight * (weight_slopes[m] - dots[m]) * shape.scale);
+        // the queries that see this key: from its own position on, and not beyond the window
+        const int32_t low = static_cast<int32_t>(k.begin + row - q.begin);
+        const int32_t high = shape.window > 0 ? low + static_cast<int32_t>(shape.window) : static_cast<int32_t>(width);
+        for (int64_t m = 0; m < width; m += kLanes) {
+            const Floats normalisers = load<Floats>(normaliser + m), products = load<Floats>(dots + m);
+            const Ints lane = lanes_from(m);
+            Words paired{};
+            for (int32_t r = 0; r < 2; ++r) {
+                const int64_t at = (row + r) * width + m;
+                Floats weight = exponential(load<Floats>(space.scores.get() + at) * shape.scale - normalisers);
+                if (!all) weight = (lane >= low + r) & (lane < high + (shape.window > 0 ? r : 0)) ? weight : Floats{};
+                const Floats slope = weight * shape.scale * (load<Floats>(space.weight_slopes.get() + at) - products);
+                const Halves rounded = narrow(slope);
+                store(space.weights.get() + at, narrow(weight));
+                store(space.score_slopes.get() + at, rounded);
+                paired |= __builtin_convertvector(rounded, Words) << (16 * r);
             }
-        }
-        auto* paired = reinterpret_cast<uint32_t*>(space.score_slopes_paired.get() + row * width);
-#pragma omp simd
-        for (int64_t m = 0; m < width; ++m) {
-            paired[m] = static_cast<uint32_t>(slopes[m]) | (static_cast<uint32_t>(slopes[width + m]) << 16);
+            store(space.score_slopes_paired.get() + row * width + 2 * m, paired);
         }
     }
 }
@@ -392,22 +406,23 @@ void attention_forward(const bf16* queries, const bf16* keys, const bf16* values
                        const int64_t* boundaries, int64_t num_pieces, int64_t num_heads, int64_t num_groups,
                        int64_t head_size, float scale, int64_t window, bf16* out, float* normaliser, int num_threads) {
     const Shape shape{num_pieces, num_heads, num_groups, head_size, window, scale, boundaries};
-    const auto blocks = cut(shape);
-    const auto first = firsts(shape, blocks);
-    const int64_t padded = shape.padded_size(), tokens = padded_tokens(blocks), num_blocks = blocks.size();
+    const auto blocks = cut(shape, kBlock), key_blocks = cut(shape, kKeys);
+    const auto first = firsts(shape, key_blocks);
+    const int64_t padded = shape.padded_size(), tokens = padded_tokens(blocks);
+    const int64_t num_blocks = blocks.size(), num_key_blocks = key_blocks.size();
     Scratch<bf16> packed_keys(num_groups * tokens * padded), packed_values(num_groups * tokens * padded);
 #pragma omp parallel num_threads(num_threads)
     {
         ForwardSpace space(padded);
 #pragma omp for schedule(static)
-        for (int64_t task = 0; task < num_groups * num_blocks; ++task) {
-            const int64_t group = task / num_blocks, stride = num_groups * head_size;
-            const Block& block = blocks[task % num_blocks];
+        for (int64_t task = 0; task < num_groups * num_key_blocks; ++task) {
+            const int64_t group = task / num_key_blocks, stride = num_groups * head_size;
+            const Block& block = key_blocks[task % num_key_blocks];
             const int64_t to = (group * tokens + block.padded) * padded, origin = boundaries[block.piece];
-            load_rows(keys + group * head_size, cosine, sine, stride, block, origin, shape, space.queries.get());
-            pair_columns(space.queries.get(), block.width, padded, packed_keys.get() + to);
-            load_rows(values + group * head_size, nullptr, nullptr, stride, block, origin, shape, space.queries.get());
-            pair_rows(space.queries.get(), block.width, padded, packed_values.get() + to);
+            load_rows(keys + group * head_size, cosine, sine, stride, block, origin, shape, space.rows.get());
+            pair_columns(space.rows.get(), block.width, padded, packed_keys.get() + to);
+            load_rows(values + group * head_size, nullptr, nullptr, stride, block, origin, shape, space.rows.get());
+            pair_rows(space.rows.get(), block.width, padded, packed_values.get() + to);
         }
 #pragma omp for schedule(dynamic)
         for (int64_t task = 0; task < num_heads * num_blocks; ++task) {
@@ -415,7 +430,7 @@ void attention_forward(const bf16* queries, const bf16* keys, const bf16* values
             const Block& block = blocks[num_blocks - 1 - task / num_heads];
             const int64_t head = task % num_heads, group = head / (num_heads / num_groups);
             const Packed packed{packed_keys.get() + group * tokens * padded, packed_values.get() + group * tokens * padded};
-            attend(shape, &blocks[first[block.piece]], block, packed, queries + head * head_size, cosine, sine, space,
+            attend(shape, &key_blocks[first[block.piece]], key_blocks.data() + first[block.piece + 1], block, packed, queries + head * head_size, cosine, sine, space,
                    out + head * head_size, normaliser + head * shape.num_tokens());
         }
         release(true);
@@ -427,7 +442,7 @@ void attention_backward(const bf16* queries, const bf16* keys, const bf16* value
                         int64_t head_size, float scale, int64_t window, const bf16* out, const float* normaliser,
                         const bf16* grad_out, bf16* grad_queries, bf16* grad_keys, bf16* grad_values, int num_threads) {
     const Shape shape{num_pieces, num_heads, num_groups, head_size, window, scale, boundaries};
-    const auto blocks = cut(shape);
+    const auto blocks = cut(shape, kBlock);
     const auto first = firsts(shape, blocks);
     const int64_t padded = shape.padded_size(), tokens = padded_tokens(blocks), num_blocks = blocks.size();
     int64_t longest = 0;

@@ -1,13 +1,18 @@
 // What the kernels share: bfloat16 as its 16 bits, an exponential that vectorises, scratch memory.
 //
 // No header of torch or Python is needed: the functions take plain pointers (library.py calls them through ctypes), so a
-// build takes seconds. Loops are written for the compiler's vectoriser; `simd reduction` says where the order of a sum is free.
+// build takes seconds. Loops bound by memory are left to the compiler's vectoriser (`simd reduction` says where the order of a
+// sum is free); those bound by arithmetic are written in GCC's vectors, which it maps to whatever the processor has.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 using bf16 = uint16_t;
 
@@ -28,22 +33,69 @@ inline bf16 narrow(float x) {
     return static_cast<bf16>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+constexpr int64_t kLanes = 16;
+using Floats = float __attribute__((vector_size(64)));
+using Ints = int32_t __attribute__((vector_size(64)));
+using Words = uint32_t __attribute__((vector_size(64)));
+using Halves = bf16 __attribute__((vector_size(32)));
+
+template <typename T>
+inline T load(const void* from) {
+    T x;
+    std::memcpy(&x, from, sizeof(x));
+    return x;
+}
+template <typename T>
+inline void store(void* to, const T& x) {
+    std::memcpy(to, &x, sizeof(x));
+}
+
+inline Floats widen(Halves x) { return reinterpret<Floats>(__builtin_convertvector(x, Words) << 16); }
+inline Floats load_wide(const bf16* from) { return widen(load<Halves>(from)); }
+
+inline Halves narrow(Floats x) {
+#ifdef __AVX512BF16__  // the same rounding in one instruction; tiny numbers become 0
+    return reinterpret<Halves>(_mm512_cvtneps_pbh(reinterpret<__m512>(x)));
+#else
+    const Words bits = reinterpret<Words>(x);
+    return __builtin_convertvector((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16, Halves);
+#endif
+}
+
 // e^x to 2 units in the last place: x = n ln 2 + r, a polynomial for e^r, n put into the exponent. Below -87 it is 1e-38, not 0:
-// callers mask what must vanish.
-inline float exponential(float x) {
+// callers mask what must vanish. V is float or Floats, I the integers of its size.
+template <typename V, typename I>
+inline V exponential_of(V x) {
     constexpr float shift = 12582912.0f;  // 1.5 x 2^23: adding it rounds to an integer
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 88.0f ? 88.0f : x;
-    const float n = (x * 1.44269504f + shift) - shift;
-    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
+    x = x < -87.0f ? V{} - 87.0f : x;
+    x = x > 88.0f ? V{} + 88.0f : x;
+    const V shifted = x * 1.44269504f + shift;
+    const V n = shifted - shift;
+    const V r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    V p = 1.9875691500e-4f * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    return p * reinterpret<float>((static_cast<int32_t>(n) + 127) << 23);
+    // the integer stands in the low bits of what was shifted
+    return p * reinterpret<V>((reinterpret<I>(shifted) - reinterpret<int32_t>(shift) + 127) << 23);
+}
+inline float exponential(float x) { return exponential_of<float, int32_t>(x); }
+inline Floats exponential(Floats x) { return exponential_of<Floats, Ints>(x); }
+
+inline float sum_of(Floats x) {
+    float total = 0.0f;
+    for (int64_t i = 0; i < kLanes; ++i) total += x[i];
+    return total;
+}
+inline float largest_of(Floats x) {
+    float largest = x[0];
+    for (int64_t i = 1; i < kLanes; ++i) largest = x[i] > largest ? x[i] : largest;
+    return largest;
+}
+inline Ints lanes_from(int64_t start) {
+    return Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + static_cast<int32_t>(start);
 }
 
 // Memory that the vector units load without crossing lines; freed at the end of the scope.

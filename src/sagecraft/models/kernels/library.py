@@ -29,7 +29,16 @@ _FOLDER = Path(__file__).parent
 _CACHE = Path.home() / ".cache" / "sagecraft" / "kernels"
 _COMPILERS = ("g++", "c++")
 #: -fno-math-errno and -fno-trapping-math let loops with square roots and comparisons vectorise; they change no value.
-_FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
+_FLAGS = (
+    "-O3",
+    "-march=native",
+    "-std=c++17",
+    "-fopenmp",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-Wno-psabi",
+    "-fPIC",
+)
 _BUILD_SECONDS = 600
 #: `at::native::cpublas::brgemm` for bf16, and what gives the matrix unit back.
 _PRODUCT = "_ZN2at6native7cpublas6brgemmEllllllbPKN3c108BFloat16ES5_Pfb"
@@ -167,7 +176,7 @@ def _run(command: list[str], fault: str, folder: str | None = None) -> str:
         lines = (
             [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no output"]
         )
-        raise BuildError(f"{fault} ({lines[0].strip()}); install a g++ of version 8 or newer")
+        raise BuildError(f"{fault} ({lines[0].strip()}); install a g++ of version 9 or newer")
     return done.stdout
 
 
