@@ -14,30 +14,37 @@ from sagecraft.errors import UserError
 Family = Literal["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma3_text"]
 
 #: `model_type` of what our own decoder covers, and the values that transformers takes for keys that a configuration
-#: leaves out: a file written by `to_diff_dict`, as from a GGUF, has none of them. Other types run through transformers.
+#: leaves out, as those made from a GGUF and those inside a `text_config` do. Other types run through transformers.
 FAMILIES: Mapping[str, Mapping[str, Any]] = {
-    "llama": {"max_position_embeddings": 2048},
-    "mistral": {"num_key_value_heads": 8, "max_position_embeddings": 131072, "sliding_window": 4096},
-    "qwen2": {"num_key_value_heads": 32, "max_position_embeddings": 32768},
-    "qwen3": {"num_key_value_heads": 32, "max_position_embeddings": 32768, "head_dim": 128},
+    "llama": {
+        "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "max_position_embeddings": 2048,
+    },
+    "mistral": {
+        "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 131072, "sliding_window": 4096,
+    },
+    "qwen2": {
+        "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 32768, "sliding_window": 4096,
+    },
+    "qwen3": {
+        "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 32768, "sliding_window": 4096,
+        "head_dim": 128,
+    },
     "gemma": {
-        "num_key_value_heads": 16,
-        "max_position_embeddings": 8192,
-        "head_dim": 256,
-        "tie_word_embeddings": True,
-        "hidden_act": "gelu_pytorch_tanh",
+        "vocab_size": 256000, "hidden_size": 3072, "intermediate_size": 24576, "num_hidden_layers": 28,
+        "num_attention_heads": 16, "num_key_value_heads": 16, "max_position_embeddings": 8192, "head_dim": 256,
+        "tie_word_embeddings": True, "hidden_act": "gelu_pytorch_tanh",
     },
     "gemma3_text": {
-        "num_key_value_heads": 4,
-        "max_position_embeddings": 131072,
-        "head_dim": 256,
-        "tie_word_embeddings": True,
-        "hidden_activation": "gelu_pytorch_tanh",
-        "query_pre_attn_scalar": 256,
-        "sliding_window": 4096,
-        "sliding_window_pattern": 6,
+        "vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
+        "num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 131072, "head_dim": 256,
+        "tie_word_embeddings": True, "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 256,
+        "sliding_window": 4096, "sliding_window_pattern": 6,
     },
-}
+}  # fmt: skip
 _COMMON = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "hidden_act": "silu", "max_window_layers": 28}
 
 

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sagecraft import artifact, console
 from sagecraft.artifact import Build, Manifest
 from sagecraft.errors import MachineError, UserError
+from sagecraft.models.config import read_config, supported
+from sagecraft.models.text_part import has_text_part, take_text_part
 from sagecraft.models.tokenizer import TOKENIZER_FILES
 
 VERSION = 2
@@ -176,10 +178,20 @@ def _belongs(name: str) -> bool:
 
 
 def _from_folder(source: Path, build: Build) -> None:
+    if has_text_part(read_config(source)):
+        _take_text(source, build)
+        return
     for path in sorted(source.iterdir()):
         if path.is_file() and _belongs(path.name):
             shutil.copyfile(path, build.path / path.name)
     _gate(build, None)
+
+
+def _take_text(source: Path, build: Build) -> None:
+    """Keeps the language model of a folder that also sees pictures."""
+    console.say("  its text part is taken; what sees pictures stays behind")
+    take_text_part(source, build.path)
+    _gate(build, source)
 
 
 def _from_hub(entry: CatalogueEntry, revision: str, build: Build) -> None:
@@ -206,18 +218,21 @@ def _from_hub(entry: CatalogueEntry, revision: str, build: Build) -> None:
             ) from error
         raise MachineError(f"{repository}: the hub cannot be read ({reason}); give a local folder instead") from error
     for name, path in local.items():
-        shutil.copyfile(path, build.path / name)
         stated = names[name].lfs
-        if stated and artifact.sha256_file(build.path / name) != stated.sha256:
+        if stated and artifact.sha256_file(path) != stated.sha256:
             path.resolve().unlink(missing_ok=True)  # else the hub's cache would give it out again
             raise MachineError(f"{repository}: {name} arrived with another sha256 than the hub states; fetch again")
     build.stats["revision"] = info.sha
+    if "config.json" in local and has_text_part(read_config(local["config.json"].parent)):
+        _take_text(local["config.json"].parent, build)
+        return
+    for name, path in local.items():
+        shutil.copyfile(path, build.path / name)
     _gate(build, None)
 
 
 def _gate(build: Build, source: Any) -> None:
     """Compares the folder as sagecraft computes it with transformers' load of it, and with what it was made from."""
-    from sagecraft.models.config import read_config, supported
     from sagecraft.models.parity import check_conversion, check_folder
 
     parity = check_folder(build.path) if source is None else check_conversion(source, build.path)

@@ -195,16 +195,21 @@ def check_saved(weights: Mapping[str, Tensor], source: Path, folder: Path) -> Pa
     return check_model(model.eval(), folder)
 
 
-def check_conversion(source: PreTrainedModel, folder: Path) -> Parity:
-    """Compares what a folder was made from (a transformers model in float32) with the folder, computed either way.
+def check_conversion(source: PreTrainedModel | Path, folder: Path) -> Parity:
+    """Compares a folder, computed either way, with what it was made from.
+
+    Args:
+        source: a transformers model in float32, or a folder that transformers loads when our side has made room.
+        folder: what was made of it.
 
     Raises:
         MachineError: the logits differ.
     """
     rows, ours, by_layer = _our_side(folder, "float32")
-    theirs = oracle_logits(folder, rows, torch.float32)
-    _judge(folder, rows, (ours, theirs), torch.float32, by_layer)
-    return _judge(folder, rows, (ours, their_logits(source, rows)), torch.float32, by_layer)
+    parity = _judge(folder, rows, (ours, oracle_logits(folder, rows, torch.float32)), torch.float32, by_layer)
+    model = load_with_transformers(source, torch.float32) if isinstance(source, Path) else source
+    made = _judge(folder, rows, (ours, their_logits(model, rows)), torch.float32, by_layer)
+    return max(parity, made, key=lambda found: found.relative)
 
 
 def _our_side(folder: Path, dtype: Dtype) -> tuple[list[Probe], list[Tensor], bool]:

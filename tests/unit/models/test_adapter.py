@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,20 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from sagecraft.errors import UserError
-from sagecraft.models.adapter import CONFIG, WEIGHTS, ChangedWeights, LowRank, load_adapter, read_adapter, write_adapter
+from sagecraft.inference.local import LocalEngine
+from sagecraft.models.adapter import (
+    CONFIG,
+    WEIGHTS,
+    ChangedWeights,
+    LowRank,
+    load_adapter,
+    read_adapter,
+    split_name,
+    write_adapter,
+)
+from sagecraft.models.decoder import Decoder
 from sagecraft.models.load import load_model
+from sagecraft.models.save import save_model
 
 #: peft 0.21 asks transformers 5.23 by a name that is on its way out.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -152,3 +165,44 @@ def test_an_adapter_of_another_model_names_the_nearest_weight(tmp_path: Path, pi
     assert "nearest: model.blocks.0.self_attn.q_proj.weight" in adapter.faults(moved, pico)[0]
     assert "belongs to another model" in adapter.faults({**shapes, name: (32, 64)}, pico)[0]
     assert load_model(pico).model.layers[0].self_attn.q_proj.weight.shape == (32, 32)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_folder_loaded_with_an_adapter_is_the_merged_folder(foreign: bool, tmp_path: Path, pico: Path) -> None:
+    base = pico
+    if foreign:
+        base = tmp_path / "foreign"
+        shutil.copytree(pico, base)
+        value = json.loads((base / "config.json").read_text())
+        value["mlp_bias"], value["hidden_act"] = False, "gelu"  # not a form that our decoder covers
+        (base / "config.json").write_text(json.dumps(value))
+    adapter = some_adapter(tmp_path / "adapter")
+    changes = load_adapter(adapter)
+    whole = ChangedWeights(base, changes, torch.float32)
+    save_model(tmp_path / "whole", whole, json.loads((base / "config.json").read_text()), base)
+    engine, expected = LocalEngine(base, "float32", adapter), LocalEngine(tmp_path / "whole", "float32")
+    assert isinstance(engine.model, Decoder) != foreign
+    ids = [[5, 9, 200, 17]]
+    assert engine.sequence_logprobs(ids) == expected.sequence_logprobs(ids)
+    assert engine.sequence_logprobs(ids) != LocalEngine(base, "float32").sequence_logprobs(ids)
+    assert engine.name == f"{base.name}+adapter"
+    if not foreign:  # rounded once, from the file's float32
+        loaded = load_model(base, "bfloat16", adapter).model.layers[0].self_attn.q_proj.weight
+        assert torch.equal(loaded, whole["model.layers.0.self_attn.q_proj.weight"].bfloat16())
+    with pytest.raises(UserError, match=r"which .* has not"):
+        load_model(base, "float32", other_adapter(tmp_path / "other"))
+
+
+def other_adapter(folder: Path) -> Path:
+    write_adapter(folder, {"lm_head.weight": (torch.ones(2, 32), torch.ones(320, 2))}, {"r": 2, "lora_alpha": 2})
+    return folder
+
+
+def test_base_and_adapter_in_one_name(tmp_path: Path) -> None:
+    for name in ("a", "a+b", "c+d"):
+        (tmp_path / name).mkdir()
+    assert split_name(f"{tmp_path / 'a'}") == (tmp_path / "a", None)
+    assert split_name(f"{tmp_path / 'a+b'}") == (tmp_path / "a+b", None)
+    assert split_name(f"{tmp_path / 'a'}+{tmp_path / 'c+d'}") == (tmp_path / "a", tmp_path / "c+d")
+    assert split_name(f"{tmp_path / 'a+b'}+{tmp_path / 'c+d'}") == (tmp_path / "a+b", tmp_path / "c+d")
+    assert split_name(f"{tmp_path / 'a'}+none") == (Path(f"{tmp_path / 'a'}+none"), None)

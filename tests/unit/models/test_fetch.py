@@ -13,11 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from pico import pico_model
+from pico import pico_model, pico_tokenizer
 from sagecraft.artifact import load
 from sagecraft.errors import MachineError, UserError
-from sagecraft.models import fetch
+from sagecraft.models import fetch, text_part
+from sagecraft.models.config import read_config
+from sagecraft.models.decoder import Decoder
+from sagecraft.models.load import load_model
+from sagecraft.models.tensors import list_tensors
 
 
 def test_unknown_names_get_the_nearest() -> None:
@@ -184,3 +189,49 @@ def test_a_cut_gguf_is_one_line(tmp_path: Path) -> None:
         path.write_bytes(data[:size])
         with pytest.raises(UserError, match=r"tiny\.gguf"):
             fetch.run(fetch.FetchConfig(name=str(path)), {}, tmp_path / "out")
+
+
+def gemma_that_sees(folder: Path) -> Path:
+    """A Gemma 3 as its larger sizes are published: language model, picture encoder and what joins them."""
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3TextConfig, SiglipVisionConfig
+
+    text = Gemma3TextConfig(
+        vocab_size=320, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=512, sliding_window=24, sliding_window_pattern=2,
+        rope_scaling={"rope_type": "linear", "factor": 8.0},
+    )  # fmt: skip
+    pictures = SiglipVisionConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+                                  image_size=28, patch_size=14)  # fmt: skip
+    config = Gemma3Config(text_config=text, vision_config=pictures, image_token_index=319, boi_token_index=317,
+                          eoi_token_index=318, mm_tokens_per_image=4)  # fmt: skip
+    torch.manual_seed(0)
+    Gemma3ForConditionalGeneration(config).save_pretrained(folder)
+    return pico_tokenizer(folder)
+
+
+def test_the_text_part_of_a_model_that_sees_is_taken(tmp_path: Path) -> None:
+    whole = gemma_that_sees(tmp_path / "whole")
+    manifest = fetch.run(fetch.FetchConfig(name=str(whole)), {}, tmp_path / "out")
+    assert manifest.stats["own_decoder"]
+    assert manifest.stats["parity_difference"] < 1e-4
+    assert isinstance(load_model(tmp_path / "out").model, Decoder)
+    assert all(name.startswith("model.") for name in list_tensors(tmp_path / "out"))
+    assert read_config(tmp_path / "out")["eos_token_id"] == 1
+
+
+def test_a_text_part_with_a_matrix_of_the_wrong_layer_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = gemma_that_sees(tmp_path / "whole")
+    named = text_part._text_name
+
+    def swapped(name: str) -> str | None:
+        new = named(name)
+        if new is None or "up_proj" not in new:
+            return new
+        return new.replace("layers.0", "layers.x").replace("layers.1", "layers.0").replace("layers.x", "layers.1")
+
+    monkeypatch.setattr(text_part, "_text_name", swapped)
+    with pytest.raises(MachineError, match="nothing was kept"):
+        fetch.run(fetch.FetchConfig(name=str(whole)), {}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
