@@ -25,7 +25,9 @@ app.add_typer(model_app, name="model")
 Out = Annotated[Path, typer.Option("--out", help="folder to write; appears only when it is whole")]
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on standard output")]
 Seed = Annotated[int, typer.Option(help="keys every random choice")]
-ModelPath = Annotated[str, typer.Argument(metavar="MODEL", help="Hugging Face folder, or provider:model")]
+ModelPath = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Hugging Face folder, folder+adapter, or provider:model")
+]
 
 
 #: What typer exits with after Ctrl-C.
@@ -312,13 +314,12 @@ def evaluate(
     from sagecraft.settings import explained
 
     with explained(stage.EvaluateConfig, "eval"):
-        folder, endpoint = stage.resolve_model(model)
+        inputs, endpoint = stage.resolve_model(model)
         config = stage.EvaluateConfig.model_validate(
             {"modes": mode, "thinking": thinking, "max_items": max_items, "seed": seed}
             | {"endpoint": endpoint, "base_url": base_url}
         )
-    inputs = {"task": task} | ({"model": folder} if folder else {})
-    _finish(stage.run(config, inputs, out), out, json)
+    _finish(stage.run(config, {"task": task} | inputs, out), out, json)
 
 
 @app.command()
@@ -336,7 +337,7 @@ def compare(
 
 @app.command()
 def chat(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder, or folder+adapter")],
     think: Annotated[str, typer.Option(help="on or off; `/think on|off` switches while talking")] = "off",
     max_tokens: Annotated[int, typer.Option(help="tokens of a reply at most")] = 512,
     seed: Seed = 0,
@@ -349,7 +350,7 @@ def chat(
 
 @app.command()
 def serve(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder, or folder+adapter")],
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
 ) -> None:

@@ -29,6 +29,7 @@ from sagecraft.assistant.reply import Reply, history_of, suggested_sampling
 from sagecraft.chat.masks import encode_prompt
 from sagecraft.chat.thinking import Kind
 from sagecraft.errors import MachineError, SagecraftError, UserError
+from sagecraft.models.adapter import split_name
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -179,7 +180,7 @@ def create_app(model: Path | LocalEngine, allowed_hosts: Sequence[str] = ("*",))
     """The application for one model.
 
     Args:
-        model: a Hugging Face folder, or an engine that is loaded already.
+        model: a Hugging Face folder, or `folder+adapter`, or an engine that is loaded already.
         allowed_hosts: values of the Host header that are answered; naming them keeps a stranger's page from reaching
             a server on this machine under a name of its own (DNS rebinding).
     """
@@ -187,7 +188,10 @@ def create_app(model: Path | LocalEngine, allowed_hosts: Sequence[str] = ("*",))
 
     from sagecraft.inference.local import LocalEngine
 
-    worker = Worker(LocalEngine(model) if isinstance(model, Path) else model)
+    if isinstance(model, Path):
+        folder, adapter = split_name(str(model))
+        model = LocalEngine(folder, adapter=adapter)
+    worker = Worker(model)
     worker.engine.template.dialect  # noqa: B018  a template that cannot be read is found now, not by a client
 
     @contextlib.asynccontextmanager

@@ -22,6 +22,7 @@ from sagecraft.assistant.reply import Reply, fit_prompt, suggested_sampling
 from sagecraft.chat.messages import MAX_CONTENT_CHARS, Conversation, Message
 from sagecraft.chat.thinking import Kind, Switch
 from sagecraft.errors import SagecraftError, UserError, from_os_error
+from sagecraft.models.adapter import split_name
 
 if TYPE_CHECKING:
     from sagecraft.inference.local import LocalEngine
@@ -50,7 +51,7 @@ def chat(
     """Reads questions from standard input and streams the replies to standard output.
 
     Args:
-        model: a Hugging Face folder.
+        model: a Hugging Face folder, or `folder+adapter`.
         thinking: state of the switch at the start.
         system: system prompt, besides the switch.
         max_tokens: tokens of one reply at most, thought included.
@@ -61,7 +62,8 @@ def chat(
 
     if max_tokens < 1:
         raise UserError(f"--max-tokens {max_tokens}: must be at least 1")
-    engine = LocalEngine(model)
+    folder, adapter = split_name(str(model))
+    engine = LocalEngine(folder, adapter=adapter)
     talk = Talk(engine, thinking, system, max_tokens, temperature, seed)
     interactive = sys.stdin.isatty()
     if interactive:

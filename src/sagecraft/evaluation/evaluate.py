@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
+from sagecraft.models.adapter import split_name
 
 if TYPE_CHECKING:
     from sagecraft.evaluation.score import Mode, Request
@@ -112,21 +113,24 @@ class Subject:
     template_sha256: str | None
 
 
-def resolve_model(model: str) -> tuple[Path | None, str | None]:
-    """What a MODEL on the command line means: a folder (the input `model`), or `provider:model` (`endpoint`).
+def resolve_model(model: str) -> tuple[dict[str, Path], str | None]:
+    """What a MODEL on the command line means.
+
+    Returns:
+        The inputs `model` and, of `folder+adapter`, `adapter`; or none and the `endpoint`, `provider:model`.
 
     Raises:
         UserError: neither.
     """
-    path = Path(model)
+    path, adapter = split_name(model)
     if path.is_dir():
-        return path, None
+        return {"model": path} | ({"adapter": adapter} if adapter is not None else {}), None
     if path.suffix == ".gguf":
         raise UserError(
             f"{model}: GGUF files are not evaluated directly; make a folder of it with `sagecraft model fetch`"
         )
     if ":" in model and not path.exists():
-        return None, model
+        return {}, model
     raise UserError(f"{model}: neither a model folder nor provider:model")
 
 
@@ -135,7 +139,8 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
 
     Args:
         config: what is measured.
-        inputs: `task` (file or folder of questions); `model` (a Hugging Face folder) unless `endpoint` is set;
+        inputs: `task` (file or folder of questions); `model` (a Hugging Face folder) unless `endpoint` is set, and
+            `adapter` (LoRA in peft's format) if one is to be added to it;
             optionally `domain` and `general` (folders of documents), and `prices` (a YAML file).
         out: the artifact.
         store: folder that keeps the measurements for other runs; by default they are kept until this one ends.
@@ -169,7 +174,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
 
 def _check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
     """All that can be known before anything is loaded."""
-    known = {"model", "task", "prices", *TEXTS}
+    known = {"model", "adapter", "task", "prices", *TEXTS}
     unknown = sorted(set(inputs) - known)
     if unknown:
         raise UserError(f"inputs.{unknown[0]}: evaluation takes {', '.join(sorted(known))}")
@@ -177,6 +182,8 @@ def _check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
         raise UserError("inputs.task: missing; give a file of questions")
     if (config.endpoint is None) == ("model" not in inputs):
         raise UserError("model: give either a model folder or endpoint: provider:model, not both")
+    if "adapter" in inputs and "model" not in inputs:
+        raise UserError("inputs.adapter: an adapter is added to a model folder; an endpoint takes none")
     if config.endpoint is None:
         if config.base_url is not None:
             raise UserError("base_url: only used together with endpoint")
@@ -207,13 +214,14 @@ def _subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator[Sub
         return
     from sagecraft.inference.local import LocalEngine
 
-    engine = LocalEngine(inputs["model"], config.dtype)
+    engine = LocalEngine(inputs["model"], config.dtype, inputs.get("adapter"))
     modes = {
         "continuation": score.Mode(score.continuation_request, score.measure_continuation, score.grade_continuation),
         "letter": score.Mode(score.letter_request, score.measure_letter, score.grade_letter),
         "generate": score.Mode(generate.local_request, generate.measure_local, generate.grade_generate),
     }
-    identity = f"{artifact.input_digest(inputs['model'])} {config.dtype}"
+    weights = [artifact.input_digest(inputs[name]) for name in ("model", "adapter") if name in inputs]
+    identity = f"{'+'.join(weights)} {config.dtype}"
     yield Subject(engine.name, identity, engine, modes, engine.template.sha256)
 
 

@@ -40,15 +40,15 @@ class Sampling(BaseModel):
 
 
 class LocalEngine:
-    """A model folder, ready to generate and to score."""
+    """A model folder, with a LoRA adapter if one is given, ready to generate and to score."""
 
-    def __init__(self, path: Path, dtype: Dtype = "bfloat16") -> None:
-        loaded = load_model(path, dtype)
+    def __init__(self, path: Path, dtype: Dtype = "bfloat16", adapter: Path | None = None) -> None:
+        loaded = load_model(path, dtype, adapter)
         self.model = loaded.model
         self.max_positions = loaded.model.max_positions
         self.tokenizer = loaded.tokenizer
         self.path = path
-        self.name = path.resolve().name
+        self.name = "+".join(part.resolve().name for part in (path, adapter) if part is not None)
 
     @cached_property
     def template(self) -> ChatTemplate:

@@ -92,6 +92,14 @@ class LowRank:
             low, high = max(first, start), min(first + len(tile), end)
             values[low - start : high - start] += tile[low - first : high - first]
 
+    def added_to(self, weight: Tensor) -> Tensor:
+        """A weight [out, in] of any type with the change added, in float32."""
+        import torch
+
+        value = weight.detach().to("cpu", torch.float32, copy=True).contiguous()
+        self.add_to(value.numpy().reshape(-1), 0)
+        return value
+
     def _rows(self, first: int, last: int) -> Floats:
         import numpy as np
 
@@ -285,14 +293,12 @@ class ChangedWeights(Mapping[str, "Tensor"]):
         self.dtype = dtype
 
     def __getitem__(self, name: str) -> Tensor:
-        import torch
         from safetensors import safe_open
 
         with safe_open(str(self.records[name].file), framework="pt") as reader:
             value: Tensor = reader.get_tensor(name)
         if name in self.changes:
-            value = value.to(torch.float32).clone()  # a view of the mapped file otherwise
-            self.changes[name].add_to(value.numpy().reshape(-1), 0)
+            value = self.changes[name].added_to(value)
         return value.to(self.dtype)
 
     def __iter__(self) -> Iterator[str]:

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from sagecraft.errors import UserError
+from sagecraft.models.adapter import LowRank, load_adapter, read_adapter
 from sagecraft.models.config import DecoderConfig, parse_config, read_config, supported
 from sagecraft.models.decoder import Decoder
 from sagecraft.models.foreign import ForeignDecoder
@@ -39,16 +40,23 @@ def hugging_face_name(name: str) -> str:
     return name if name.startswith("lm_head.") else f"model.{name}"
 
 
-def load_model(path: Path, dtype: Dtype = "float32") -> LoadedModel:
+def load_model(path: Path, dtype: Dtype = "float32", adapter: Path | None = None) -> LoadedModel:
     """Loads a model folder for inference or training.
 
+    Args:
+        path: the folder.
+        dtype: of the weights in memory.
+        adapter: a LoRA adapter in peft's format, added to the weights.
+
     Raises:
-        UserError: the folder is no model, its weights are damaged, or do not fit its architecture.
+        UserError: the folder is no model, its weights are damaged, or do not fit its architecture; or the adapter is none
+            for it.
     """
     raw = read_config(path)
     records = list_tensors(path)
     if not supported(raw):
         foreign = ForeignDecoder.load(path, getattr(torch, dtype))
+        _change(parameters_by_file_name(foreign), path, adapter)
         return LoadedModel(foreign.eval(), Tokenizer.from_folder(path), path)
     config = parse_config(raw, path / "config.json")
     model = empty_model(config, getattr(torch, dtype))
@@ -56,7 +64,8 @@ def load_model(path: Path, dtype: Dtype = "float32") -> LoadedModel:
     model.to_empty(device="cpu")
     if config.tied_embeddings:  # to_empty gave the two names storage of their own
         model.lm_head.weight = model.embed_tokens.weight
-    fill(parameters_by_file_name(model), records)
+    parameters = parameters_by_file_name(model)
+    fill(parameters, records, _changes(parameters, path, adapter))
     return LoadedModel(model.eval(), Tokenizer.from_folder(path), path)
 
 
@@ -87,9 +96,28 @@ def check_tensors(path: Path, model: Decoder, records: Mapping[str, TensorRecord
             raise UserError(f"{path}: {name} has shape {stored[name].shape}, config.json asks for {shape}")
 
 
+def _changes(parameters: Mapping[str, nn.Parameter], path: Path, adapter: Path | None) -> Mapping[str, LowRank]:
+    if adapter is None:
+        return {}
+    faults = read_adapter(adapter).faults({name: value.shape for name, value in parameters.items()}, path)
+    if faults:
+        raise UserError("\n".join(faults))
+    return load_adapter(adapter)
+
+
 @torch.no_grad()
-def fill(parameters: Mapping[str, nn.Parameter], records: Mapping[str, TensorRecord]) -> None:
-    """Copies tensors by name, file by file, so that peak memory is the parameters and one tensor."""
+def _change(parameters: Mapping[str, nn.Parameter], path: Path, adapter: Path | None) -> None:
+    for name, change in _changes(parameters, path, adapter).items():
+        parameters[name].copy_(change.added_to(parameters[name]))
+
+
+@torch.no_grad()
+def fill(
+    parameters: Mapping[str, nn.Parameter],
+    records: Mapping[str, TensorRecord],
+    changes: Mapping[str, LowRank] | None = None,
+) -> None:
+    """Copies tensors by name, file by file, so that peak memory is the parameters and one tensor; adds `changes`."""
     by_file: dict[Path, list[str]] = {}
     for name in parameters:
         by_file.setdefault(records[name].file, []).append(name)
@@ -99,4 +127,5 @@ def fill(parameters: Mapping[str, nn.Parameter], records: Mapping[str, TensorRec
                 value = cast(Tensor, reader.get_tensor(name))
                 if not torch.isfinite(value).all():
                     raise UserError(f"{file}: {name} holds values that are not finite; the checkpoint is damaged")
-                parameters[name].copy_(value)
+                change = (changes or {}).get(name)
+                parameters[name].copy_(value if change is None else change.added_to(value))

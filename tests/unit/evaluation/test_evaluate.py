@@ -168,8 +168,8 @@ def test_yaml_switches_and_bad_settings() -> None:
 
 
 def test_model_names(pico: Path, tmp_path: Path) -> None:
-    assert resolve_model(str(pico)) == (pico, None)
-    assert resolve_model("openai:gpt-4o") == (None, "openai:gpt-4o")
+    assert resolve_model(str(pico)) == ({"model": pico}, None)
+    assert resolve_model("openai:gpt-4o") == ({}, "openai:gpt-4o")
     for bad in ("nowhere", str(tmp_path / "x.gguf")):
         with pytest.raises(UserError, match=re.escape(bad)):
             resolve_model(bad)
