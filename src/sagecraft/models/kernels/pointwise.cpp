@@ -19,31 +19,56 @@ constexpr int64_t kSerial = 1 << 14;  // elements below which waking the threads
 constexpr float kGelu = 1.5957691216f, kCubic = 0.044715f;
 
 template <bool gelu>
-inline float inner(float gate) {
+inline Floats inner(Floats gate) {
     return gelu ? kGelu * gate * (1.0f + kCubic * gate * gate) : gate;
 }
 
-inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+inline Floats sigmoid(Floats x) { return 1.0f / (1.0f + exponential(-x)); }
+
+template <bool gelu>
+inline void gate_lanes(const bf16* gate, const bf16* up, bf16* out) {
+    const Floats g = load_wide(gate);
+    store(out, narrow(g * sigmoid(inner<gelu>(g)) * load_wide(up)));
+}
+
+template <bool gelu>
+inline void gate_lanes_backward(const bf16* grad, const bf16* gate, const bf16* up, bf16* grad_gate, bf16* grad_up) {
+    const Floats g = load_wide(gate), d = load_wide(grad), s = sigmoid(inner<gelu>(g));
+    const Floats rise = gelu ? kGelu * (1.0f + 3.0f * kCubic * g * g) : Floats{} + 1.0f;
+    store(grad_up, narrow(d * g * s));
+    store(grad_gate, narrow(d * load_wide(up) * s * (1.0f + g * (1.0f - s) * rise)));
+}
 
 template <bool gelu>
 void gate_forward(const bf16* gate, const bf16* up, int64_t size, bf16* out, int num_threads) {
-#pragma omp parallel for simd num_threads(num_threads) if (size > kSerial) schedule(static)
-    for (int64_t i = 0; i < size; ++i) {
-        const float g = widen(gate[i]);
-        out[i] = narrow(g * sigmoid(inner<gelu>(g)) * widen(up[i]));
+    const int64_t whole = size / kLanes * kLanes, rest = size - whole;
+#pragma omp parallel for num_threads(num_threads) if (size > kSerial) schedule(static)
+    for (int64_t i = 0; i < whole; i += kLanes) gate_lanes<gelu>(gate + i, up + i, out + i);
+    if (rest > 0) {
+        bf16 x[3][kLanes] = {};
+        std::copy_n(gate + whole, rest, x[0]);
+        std::copy_n(up + whole, rest, x[1]);
+        gate_lanes<gelu>(x[0], x[1], x[2]);
+        std::copy_n(x[2], rest, out + whole);
     }
 }
 
 template <bool gelu>
 void gate_backward(const bf16* grad, const bf16* gate, const bf16* up, int64_t size, bf16* grad_gate, bf16* grad_up,
                    int num_threads) {
-#pragma omp parallel for simd num_threads(num_threads) if (size > kSerial) schedule(static)
-    for (int64_t i = 0; i < size; ++i) {
-        const float g = widen(gate[i]), u = widen(up[i]), d = widen(grad[i]);
-        const float s = sigmoid(inner<gelu>(g));
-        const float rise = gelu ? kGelu * (1.0f + 3.0f * kCubic * g * g) : 1.0f;
-        grad_up[i] = narrow(d * g * s);
-        grad_gate[i] = narrow(d * u * s * (1.0f + g * (1.0f - s) * rise));
+    const int64_t whole = size / kLanes * kLanes, rest = size - whole;
+#pragma omp parallel for num_threads(num_threads) if (size > kSerial) schedule(static)
+    for (int64_t i = 0; i < whole; i += kLanes) {
+        gate_lanes_backward<gelu>(grad + i, gate + i, up + i, grad_gate + i, grad_up + i);
+    }
+    if (rest > 0) {
+        bf16 x[5][kLanes] = {};
+        std::copy_n(grad + whole, rest, x[0]);
+        std::copy_n(gate + whole, rest, x[1]);
+        std::copy_n(up + whole, rest, x[2]);
+        gate_lanes_backward<gelu>(x[0], x[1], x[2], x[3], x[4]);
+        std::copy_n(x[3], rest, grad_gate + whole);
+        std::copy_n(x[4], rest, grad_up + whole);
     }
 }
 
@@ -90,18 +115,26 @@ inline void norm_row_backward(const bf16* grad, const bf16* x, const bf16* weigh
 
 // Scores of one token → its loss, and in their place the slope of loss + z_weight x normaliser².
 float softmax_row(bf16* scores, int64_t size, int64_t target, bool slopes, float z_weight, float* normaliser) {
-    float top = -INFINITY, sum = 0.0f;
-#pragma omp simd reduction(max : top)
-    for (int64_t v = 0; v < size; ++v) top = widen(scores[v]) > top ? widen(scores[v]) : top;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t v = 0; v < size; ++v) sum += exponential(widen(scores[v]) - top);
+    const int64_t whole = size / kLanes * kLanes;
+    Floats tops = Floats{} - INFINITY, sums{};
+    for (int64_t v = 0; v < whole; v += kLanes) {
+        const Floats score = load_wide(scores + v);
+        tops = score > tops ? score : tops;
+    }
+    float top = largest_of(tops);
+    for (int64_t v = whole; v < size; ++v) top = widen(scores[v]) > top ? widen(scores[v]) : top;
+    for (int64_t v = 0; v < whole; v += kLanes) sums += exponential(load_wide(scores + v) - top);
+    float sum = sum_of(sums);
+    for (int64_t v = whole; v < size; ++v) sum += exponential(widen(scores[v]) - top);
     const float log_sum = top + std::log(sum), score = widen(scores[target]);
     *normaliser = log_sum;
     if (slopes) {
         const float factor = 1.0f + 2.0f * z_weight * log_sum;
-#pragma omp simd
-        for (int64_t v = 0; v < size; ++v) scores[v] = narrow(factor * exponential(widen(scores[v]) - log_sum));
-        scores[target] = narrow(factor * std::exp(score - log_sum) - 1.0f);
+        for (int64_t v = 0; v < whole; v += kLanes) {
+            store(scores + v, narrow(factor * exponential(load_wide(scores + v) - log_sum)));
+        }
+        for (int64_t v = whole; v < size; ++v) scores[v] = narrow(factor * exponential(widen(scores[v]) - log_sum));
+        scores[target] = narrow(factor * exponential(score - log_sum) - 1.0f);
     }
     return log_sum - score;
 }
