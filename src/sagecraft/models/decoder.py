@@ -212,7 +212,9 @@ class Decoder(nn.Module):
             assert boundaries is None, "packed rows have positions of their own"
             assert cache is None, "a cache counts its own positions"
         elif boundaries is not None:
-            starts = torch.as_tensor(boundaries, device=input_ids.device)
+            # a tensor in main memory: as a list it would be a constant of a compiled layer, which each batch compiles anew
+            boundaries = torch.as_tensor(boundaries, device="cpu")
+            starts = boundaries.to(input_ids.device)
             steps = torch.arange(input_ids.shape[0], device=input_ids.device)
             positions = steps - starts[torch.searchsorted(starts, steps, right=True) - 1]
         else:
