@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from sagecraft.models.config import DecoderConfig, parse_config, read_config, supported
+from sagecraft.models.text_part import has_text_part
 
 
 @cache
@@ -23,5 +24,6 @@ def find_architecture(name: str) -> DecoderConfig | None:
     folder = Path(name).expanduser()
     if folder.is_dir():
         config = read_config(folder)
+        config = dict(config["text_config"]) if has_text_part(config) else config  # as `fetch` takes it
         return parse_config(config, folder / "config.json") if supported(config) else None
     return known_models().get(name)
