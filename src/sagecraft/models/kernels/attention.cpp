@@ -11,9 +11,13 @@
 // a block of queries. A right operand of a product is stored in pairs of rows, [rows/2][columns][2].
 // Every output element is written by one task in a fixed order: the bytes do not depend on the number of threads.
 
+#include <omp.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <vector>
 
@@ -380,6 +384,107 @@ void gather_heads(const Shape& shape, const Block& block, int64_t group, int64_t
     }
 }
 
+// One workspace a thread, made before the threads are: an exception must not leave a parallel region.
+template <typename Space, typename... Sizes>
+std::vector<std::unique_ptr<Space>> workspaces(int num_threads, Sizes... sizes) {
+    std::vector<std::unique_ptr<Space>> spaces;
+    for (int i = 0; i < num_threads; ++i) spaces.push_back(std::make_unique<Space>(sizes...));
+    return spaces;
+}
+
+// Runs `body(task, space)` for every task on all threads, tasks handed out one by one. False if one of them threw, as a
+// product does that this processor turns out not to have.
+template <typename Space, typename Body>
+bool in_parallel(int64_t num_tasks, const std::vector<std::unique_ptr<Space>>& spaces, const Body& body) {
+    std::atomic<bool> fine{true};
+#pragma omp parallel num_threads(static_cast<int>(spaces.size()))
+    {
+        Space& space = *spaces[omp_get_thread_num()];
+#pragma omp for schedule(dynamic)
+        for (int64_t task = 0; task < num_tasks; ++task) {
+            try {
+                body(task, space);
+            } catch (...) {
+                fine = false;
+            }
+        }
+        release(true);
+    }
+    return fine;
+}
+
+bool forward(const Shape& shape, const bf16* queries, const bf16* keys, const bf16* values, const bf16* cosine,
+             const bf16* sine, bf16* out, float* normaliser, int num_threads) {
+    const auto blocks = cut(shape, kBlock), key_blocks = cut(shape, kKeys);
+    const auto first = firsts(shape, key_blocks);
+    const int64_t size = shape.head_size, padded = shape.padded_size(), tokens = padded_tokens(blocks);
+    const int64_t num_blocks = blocks.size(), num_key_blocks = key_blocks.size();
+    const int64_t num_heads = shape.num_heads, num_groups = shape.num_groups, stride = num_groups * size;
+    Scratch<bf16> packed_keys(num_groups * tokens * padded), packed_values(num_groups * tokens * padded);
+    const auto spaces = workspaces<ForwardSpace>(num_threads, padded);
+    const bool packed = in_parallel(num_groups * num_key_blocks, spaces, [&](int64_t task, ForwardSpace& space) {
+        const int64_t group = task / num_key_blocks;
+        const Block& block = key_blocks[task % num_key_blocks];
+        const int64_t to = (group * tokens + block.padded) * padded, origin = shape.boundaries[block.piece];
+        load_rows(keys + group * size, cosine, sine, stride, block, origin, shape, space.rows.get());
+        pair_columns(space.rows.get(), block.width, padded, packed_keys.get() + to);
+        load_rows(values + group * size, nullptr, nullptr, stride, block, origin, shape, space.rows.get());
+        pair_rows(space.rows.get(), block.width, padded, packed_values.get() + to);
+    });
+    return packed && in_parallel(num_heads * num_blocks, spaces, [&](int64_t task, ForwardSpace& space) {
+        // last blocks first: they see the most keys, and a long task at the end would keep the others waiting
+        const Block& block = blocks[num_blocks - 1 - task / num_heads];
+        const int64_t head = task % num_heads, group = head / (num_heads / num_groups);
+        const Packed right{packed_keys.get() + group * tokens * padded, packed_values.get() + group * tokens * padded};
+        attend(shape, &key_blocks[first[block.piece]], key_blocks.data() + first[block.piece + 1], block, right,
+               queries + head * size, cosine, sine, space, out + head * size, normaliser + head * shape.num_tokens());
+    });
+}
+
+// Gradients of queries, keys and values as they were before they were turned.
+struct Grads {
+    bf16 *queries, *keys, *values;
+};
+
+bool backward(const Shape& shape, const bf16* queries, const bf16* keys, const bf16* values, const bf16* cosine,
+              const bf16* sine, const bf16* out, const float* normaliser, const bf16* grad_out, const Grads& grads,
+              int num_threads) {
+    const auto blocks = cut(shape, kBlock);
+    const auto first = firsts(shape, blocks);
+    const int64_t size = shape.head_size, padded = shape.padded_size(), tokens = padded_tokens(blocks);
+    const int64_t num_blocks = blocks.size(), num_heads = shape.num_heads, num_groups = shape.num_groups;
+    int64_t longest = 0;
+    for (int64_t piece = 0; piece < shape.num_pieces; ++piece) longest = std::max(longest, round_up(shape.length(piece), kGrain));
+    std::vector<int64_t> order(shape.num_pieces);  // long sequences first, so that the threads end together
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return shape.length(a) > shape.length(b); });
+    const int64_t all = num_groups * tokens * padded, stride = num_groups * size;
+    Scratch<bf16> group_keys(all), group_keys_transposed(all), group_values(all);
+    Scratch<float> share_keys(num_heads * tokens * padded), share_values(num_heads * tokens * padded);
+    const auto spaces = workspaces<BackwardSpace>(num_threads, longest, padded);
+    bool fine = in_parallel(num_groups * num_blocks, spaces, [&](int64_t task, BackwardSpace&) {
+        const int64_t group = task / num_blocks;
+        const Block& block = blocks[task % num_blocks];
+        const int64_t to = (group * tokens + block.padded) * padded, origin = shape.boundaries[block.piece];
+        load_rows(keys + group * size, cosine, sine, stride, block, origin, shape, group_keys.get() + to);
+        transpose(group_keys.get() + to, block.width, padded, group_keys_transposed.get() + to);
+        load_rows(values + group * size, nullptr, nullptr, stride, block, origin, shape, group_values.get() + to);
+    });
+    fine = fine && in_parallel(num_heads * shape.num_pieces, spaces, [&](int64_t task, BackwardSpace& space) {
+        const int64_t piece = order[task / num_heads], h = task % num_heads, group = h / (num_heads / num_groups);
+        if (shape.length(piece) == 0) return;
+        const int64_t offset = group * tokens * padded, share = h * tokens * padded, column = h * size;
+        const Group packed{group_keys.get() + offset, group_keys_transposed.get() + offset, group_values.get() + offset};
+        const Head head{queries + column, out + column, grad_out + column, cosine, sine, normaliser + h * shape.num_tokens(),
+                        grads.queries + column, share_keys.get() + share, share_values.get() + share};
+        attend_backward(shape, &blocks[first[piece]], blocks.data() + first[piece + 1], packed, head, space);
+    });
+    return fine && in_parallel(num_groups * num_blocks, spaces, [&](int64_t task, BackwardSpace&) {
+        gather_heads(shape, blocks[task % num_blocks], task / num_blocks, tokens, share_keys.get(), share_values.get(), cosine,
+                     sine, grads.keys, grads.values);
+    });
+}
+
 }  // namespace
 
 extern "C" {
@@ -401,87 +506,28 @@ int attention_prepare(void* small_product, void* release_context) {
     return c.get()[0] == kGrain ? 1 : 0;
 }
 
-// queries [N,H,K], keys and values [N,G,K], cosine and sine [N,K] → out [N,H,K], normaliser [H,N].
-void attention_forward(const bf16* queries, const bf16* keys, const bf16* values, const bf16* cosine, const bf16* sine,
-                       const int64_t* boundaries, int64_t num_pieces, int64_t num_heads, int64_t num_groups,
-                       int64_t head_size, float scale, int64_t window, bf16* out, float* normaliser, int num_threads) {
+// queries [N,H,K], keys and values [N,G,K], cosine and sine [N,K] → out [N,H,K], normaliser [H,N]. Returns 1 if it was done.
+int attention_forward(const bf16* queries, const bf16* keys, const bf16* values, const bf16* cosine, const bf16* sine,
+                      const int64_t* boundaries, int64_t num_pieces, int64_t num_heads, int64_t num_groups, int64_t head_size,
+                      float scale, int64_t window, bf16* out, float* normaliser, int num_threads) {
     const Shape shape{num_pieces, num_heads, num_groups, head_size, window, scale, boundaries};
-    const auto blocks = cut(shape, kBlock), key_blocks = cut(shape, kKeys);
-    const auto first = firsts(shape, key_blocks);
-    const int64_t padded = shape.padded_size(), tokens = padded_tokens(blocks);
-    const int64_t num_blocks = blocks.size(), num_key_blocks = key_blocks.size();
-    Scratch<bf16> packed_keys(num_groups * tokens * padded), packed_values(num_groups * tokens * padded);
-#pragma omp parallel num_threads(num_threads)
-    {
-        ForwardSpace space(padded);
-#pragma omp for schedule(static)
-        for (int64_t task = 0; task < num_groups * num_key_blocks; ++task) {
-            const int64_t group = task / num_key_blocks, stride = num_groups * head_size;
-            const Block& block = key_blocks[task % num_key_blocks];
-            const int64_t to = (group * tokens + block.padded) * padded, origin = boundaries[block.piece];
-            load_rows(keys + group * head_size, cosine, sine, stride, block, origin, shape, space.rows.get());
-            pair_columns(space.rows.get(), block.width, padded, packed_keys.get() + to);
-            load_rows(values + group * head_size, nullptr, nullptr, stride, block, origin, shape, space.rows.get());
-            pair_rows(space.rows.get(), block.width, padded, packed_values.get() + to);
-        }
-#pragma omp for schedule(dynamic)
-        for (int64_t task = 0; task < num_heads * num_blocks; ++task) {
-            // last blocks first: they see the most keys, and a long task at the end would keep the others waiting
-            const Block& block = blocks[num_blocks - 1 - task / num_heads];
-            const int64_t head = task % num_heads, group = head / (num_heads / num_groups);
-            const Packed packed{packed_keys.get() + group * tokens * padded, packed_values.get() + group * tokens * padded};
-            attend(shape, &key_blocks[first[block.piece]], key_blocks.data() + first[block.piece + 1], block, packed, queries + head * head_size, cosine, sine, space,
-                   out + head * head_size, normaliser + head * shape.num_tokens());
-        }
-        release(true);
+    try {
+        return forward(shape, queries, keys, values, cosine, sine, out, normaliser, num_threads);
+    } catch (...) {  // no memory
+        return 0;
     }
 }
 
-void attention_backward(const bf16* queries, const bf16* keys, const bf16* values, const bf16* cosine, const bf16* sine,
-                        const int64_t* boundaries, int64_t num_pieces, int64_t num_heads, int64_t num_groups,
-                        int64_t head_size, float scale, int64_t window, const bf16* out, const float* normaliser,
-                        const bf16* grad_out, bf16* grad_queries, bf16* grad_keys, bf16* grad_values, int num_threads) {
+int attention_backward(const bf16* queries, const bf16* keys, const bf16* values, const bf16* cosine, const bf16* sine,
+                       const int64_t* boundaries, int64_t num_pieces, int64_t num_heads, int64_t num_groups, int64_t head_size,
+                       float scale, int64_t window, const bf16* out, const float* normaliser, const bf16* grad_out,
+                       bf16* grad_queries, bf16* grad_keys, bf16* grad_values, int num_threads) {
     const Shape shape{num_pieces, num_heads, num_groups, head_size, window, scale, boundaries};
-    const auto blocks = cut(shape, kBlock);
-    const auto first = firsts(shape, blocks);
-    const int64_t padded = shape.padded_size(), tokens = padded_tokens(blocks), num_blocks = blocks.size();
-    int64_t longest = 0;
-    for (int64_t piece = 0; piece < num_pieces; ++piece) longest = std::max(longest, round_up(shape.length(piece), kGrain));
-    std::vector<int64_t> order(num_pieces);  // long sequences first, so that the threads end together
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return shape.length(a) > shape.length(b); });
-    const int64_t all = num_groups * tokens * padded;
-    Scratch<bf16> group_keys(all), group_keys_transposed(all), group_values(all);
-    Scratch<float> share_keys(num_heads * tokens * padded), share_values(num_heads * tokens * padded);
-#pragma omp parallel num_threads(num_threads)
-    {
-        BackwardSpace space(longest, padded);
-#pragma omp for schedule(static)
-        for (int64_t task = 0; task < num_groups * num_blocks; ++task) {
-            const int64_t group = task / num_blocks, stride = num_groups * head_size;
-            const Block& block = blocks[task % num_blocks];
-            const int64_t to = (group * tokens + block.padded) * padded, origin = boundaries[block.piece];
-            load_rows(keys + group * head_size, cosine, sine, stride, block, origin, shape, group_keys.get() + to);
-            transpose(group_keys.get() + to, block.width, padded, group_keys_transposed.get() + to);
-            load_rows(values + group * head_size, nullptr, nullptr, stride, block, origin, shape, group_values.get() + to);
-        }
-#pragma omp for schedule(dynamic)
-        for (int64_t task = 0; task < num_heads * num_pieces; ++task) {
-            const int64_t piece = order[task / num_heads], h = task % num_heads, group = h / (num_heads / num_groups);
-            if (shape.length(piece) == 0) continue;
-            const int64_t offset = group * tokens * padded, share = h * tokens * padded, column = h * head_size;
-            const Group packed{group_keys.get() + offset, group_keys_transposed.get() + offset, group_values.get() + offset};
-            const Head head{queries + column, out + column, grad_out + column, cosine, sine,
-                            normaliser + h * shape.num_tokens(), grad_queries + column, share_keys.get() + share,
-                            share_values.get() + share};
-            attend_backward(shape, &blocks[first[piece]], blocks.data() + first[piece + 1], packed, head, space);
-        }
-#pragma omp for schedule(static)
-        for (int64_t task = 0; task < num_groups * num_blocks; ++task) {
-            gather_heads(shape, blocks[task % num_blocks], task / num_blocks, tokens, share_keys.get(), share_values.get(),
-                         cosine, sine, grad_keys, grad_values);
-        }
-        release(true);
+    const Grads grads{grad_queries, grad_keys, grad_values};
+    try {
+        return backward(shape, queries, keys, values, cosine, sine, out, normaliser, grad_out, grads, num_threads);
+    } catch (...) {
+        return 0;
     }
 }
 }

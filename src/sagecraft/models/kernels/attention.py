@@ -125,11 +125,17 @@ def _attend(
     (num_tokens, num_heads, head_size), num_groups = queries.shape, keys.shape[1]
     mixed = torch.empty_like(held[0])
     normalisers = torch.empty(num_heads, num_tokens)
-    native().attention_forward(
+    done = native().attention_forward(
         *(t.data_ptr() for t in held), len(boundaries) - 1, num_heads, num_groups, head_size, scale, window,
         mixed.data_ptr(), normalisers.data_ptr(), torch.get_num_threads(),
     )  # fmt: skip
+    _assure(done)
     return mixed, normalisers
+
+
+def _assure(done: int) -> None:
+    if not done:
+        raise RuntimeError("attention: no memory for its workspace, or a matrix product that this processor lacks")
 
 
 @_attend.register_fake
@@ -164,10 +170,11 @@ def _attend_backward(
     held = [t.contiguous() for t in (queries, keys, values, cosine, sine, boundaries)]
     grad, (num_heads, head_size), num_groups = grad.contiguous(), queries.shape[1:], keys.shape[1]
     grads = tuple(torch.empty_like(t) for t in held[:3])
-    native().attention_backward(
+    done = native().attention_backward(
         *(t.data_ptr() for t in held), len(boundaries) - 1, num_heads, num_groups, head_size, scale, window,
         mixed.data_ptr(), normalisers.data_ptr(), grad.data_ptr(), *(t.data_ptr() for t in grads), torch.get_num_threads(),
     )  # fmt: skip
+    _assure(done)
     return grads[0], grads[1], grads[2]
 
 

@@ -13,6 +13,8 @@ from sagecraft.models.kernels.library import BuildError
 _TOLERANCE = 0.03
 
 Outputs = Sequence[Tensor]
+#: The kernel, its plain twin, and what both are given.
+Case = tuple[Callable[..., Tensor], Callable[..., Tensor], Outputs]
 
 
 @torch.inference_mode(False)
@@ -22,12 +24,10 @@ def check(with_attention: bool) -> None:
     Raises:
         BuildError: a kernel and its twin disagree.
     """
-    from sagecraft.models.kernels import attention, pointwise
+    from sagecraft.models.kernels import pointwise
 
-    boundaries, angles = [0, 70, 71, 90], _draw(90, 1, 8).repeat(1, 1, 2)
-    rotary = (angles.cos(), angles.sin())
     x, weight = _draw(50, 24), _draw(24)
-    cases: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], Outputs]] = {
+    cases: dict[str, Case] = {
         "norm": (
             lambda x, w: pointwise.rms_norm(x, w, 1e-5),
             lambda x, w: pointwise.rms_norm_plain(x, w, 1e-5),
@@ -40,13 +40,13 @@ def check(with_attention: bool) -> None:
         ),
     }
     if with_attention:
-        cases["attention"] = (
-            lambda q, k, v: attention.packed_attention_native(q, k, v, rotary, boundaries),
-            lambda q, k, v: attention.packed_attention_plain(q, k, v, rotary, boundaries),
-            (_draw(90, 4, 16), _draw(90, 2, 16), _draw(90, 2, 16)),
-        )
+        cases |= _attention_cases()
     for name, (ours, plain, inputs) in cases.items():
-        _compare(name, _with_gradients(ours, inputs), _with_gradients(plain, inputs))
+        try:
+            results = _with_gradients(ours, inputs)
+        except RuntimeError as error:
+            raise BuildError(f"{name} does not run ({error})") from error
+        _compare(name, results, _with_gradients(plain, inputs))
     targets = torch.arange(50) % 24
     for slopes in (True, False):
         first, second = x.clone(), x.clone()
@@ -54,6 +54,23 @@ def check(with_attention: bool) -> None:
         plain_losses, _ = pointwise.softmax_losses_plain(second, targets, slopes)
         _compare("the loss", (ours_losses, first), (plain_losses, second))
     _compare("AdamW", *_adamw_steps())
+
+
+def _attention_cases() -> dict[str, Case]:
+    """Small and usual heads; sequences that need every width of a block."""
+    from sagecraft.models.kernels import attention
+
+    cases: dict[str, Case] = {}
+    for size, boundaries in ((16, [0, 70, 71, 90]), (64, [0, 330, 420])):
+        num_tokens = boundaries[-1]
+        angles = _draw(num_tokens, 1, size // 2).repeat(1, 1, 2)
+        rotary = (angles.cos(), angles.sin())
+        cases[f"attention with heads of {size}"] = (
+            lambda q, k, v, rotary=rotary, edges=boundaries: attention.packed_attention_native(q, k, v, rotary, edges),
+            lambda q, k, v, rotary=rotary, edges=boundaries: attention.packed_attention_plain(q, k, v, rotary, edges),
+            (_draw(num_tokens, 4, size), _draw(num_tokens, 2, size), _draw(num_tokens, 2, size)),
+        )
+    return cases
 
 
 @torch.no_grad()

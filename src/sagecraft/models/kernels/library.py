@@ -208,7 +208,9 @@ def _bind(functions: ctypes.CDLL) -> Native:
     for name, arguments in signatures.items():
         function = getattr(functions, name)
         function.argtypes, function.restype = arguments, None
-    functions.gradient_squares.restype, functions.attention_prepare.restype = d, i
+    functions.gradient_squares.restype = d
+    for name in ("attention_prepare", "attention_forward", "attention_backward"):
+        getattr(functions, name).restype = i  # 1: done
     torch_functions = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
     try:
         product, release = (ctypes.cast(torch_functions[name], p) for name in (_PRODUCT, _RELEASE))
