@@ -76,8 +76,12 @@ def empty_model(config: DecoderConfig, dtype: torch.dtype) -> Decoder:
 
 
 def parameters_by_file_name(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Parameters under their Hugging Face names, tied ones once."""
-    return {hugging_face_name(name): parameter for name, parameter in model.named_parameters()}
+    """Parameters under their Hugging Face names, tied ones once; a LoRA pair, which no model's folder holds, is none."""
+    return {
+        hugging_face_name(name): parameter
+        for name, parameter in model.named_parameters()
+        if not name.endswith((".lora_A", ".lora_B"))
+    }
 
 
 def check_tensors(path: Path, model: Decoder, records: Mapping[str, TensorRecord]) -> None:

@@ -39,13 +39,17 @@ class LoraLinear(nn.Linear):
         self.key: tuple[int, ...] = (seed,)
         self.out_features, self.in_features = linear.weight.shape
         self.weight, self.bias = linear.weight, linear.bias
-        wide = torch.promote_types(linear.weight.dtype, torch.float32)
-        # Kaiming's uniform with slope √5 is ±1/√in: what peft and the paper's code begin with
-        generator = torch.Generator().manual_seed(keyed_hash(seed, "lora", name) >> 1)
+        device, wide = linear.weight.device, torch.promote_types(linear.weight.dtype, torch.float32)
+        self.lora_A = nn.Parameter(torch.empty(config.rank, self.in_features, device=device, dtype=wide))
+        self.lora_B = nn.Parameter(torch.zeros(self.out_features, config.rank, device=device, dtype=wide))
+        if device.type != "meta":
+            self.lora_A.data.copy_(self.beginning())
+
+    def beginning(self) -> Tensor:
+        """What A begins with: Kaiming's uniform with slope √5, which is ±1/√in, as in peft and the paper's code."""
+        generator = torch.Generator().manual_seed(keyed_hash(self.key[0], "lora", self.name) >> 1)
         bound = 1 / math.sqrt(self.in_features)
-        down = torch.empty(config.rank, self.in_features).uniform_(-bound, bound, generator=generator)
-        self.lora_A = nn.Parameter(down.to(linear.weight.device, wide))
-        self.lora_B = nn.Parameter(torch.zeros(self.out_features, config.rank, device=linear.weight.device, dtype=wide))
+        return torch.empty(self.lora_A.shape).uniform_(-bound, bound, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """[…, in] → […, out]."""

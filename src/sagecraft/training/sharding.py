@@ -38,6 +38,7 @@ from sagecraft.models.load import check_tensors, hugging_face_name, list_tensors
 from sagecraft.models.tensors import TensorRecord
 from sagecraft.training.checkpoint import Checkpoint, Piece
 from sagecraft.training.layers import layers_of
+from sagecraft.training.lora_layers import lora_layers
 from sagecraft.training.parallel import Layout
 from sagecraft.training.schedule import OptimizerConfig
 from sagecraft.training.world import World
@@ -173,6 +174,12 @@ def _materialise(model: Decoder, sharding: Sharding) -> None:
     for name, parameter in parameters_by_file_name(model).items():
         with torch.no_grad():
             local(parameter).copy_(_read_piece(records[name], name, *sharding.place(parameter)))
+    for layer in lora_layers(model):  # a pair is small: every process makes A whole and keeps its piece
+        with torch.no_grad():
+            offset, size = sharding.place(layer.lora_A)
+            ranges = tuple(slice(first, first + length) for first, length in zip(offset, size, strict=True))
+            local(layer.lora_A).copy_(layer.beginning()[ranges])
+            local(layer.lora_B).zero_()
 
 
 def _read_piece(record: TensorRecord, name: str, offset: Sequence[int], size: Sequence[int]) -> Tensor:

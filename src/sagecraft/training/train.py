@@ -251,22 +251,25 @@ def prepare(config: TrainConfig, inputs: Mapping[str, Path]) -> Prepared:
 
 def _open(config: TrainConfig, folder: Path) -> tuple[LoadedModel, Layout | None]:
     """The model, and how several processes share it: then without its weights, if each process can read its own pieces."""
+    import torch
+
     from sagecraft.models.config import parse_config, read_config, supported
     from sagecraft.models.load import LoadedModel, empty_model, load_model
     from sagecraft.models.tokenizer import Tokenizer
 
     raw = read_config(folder)
     ours = parse_config(raw, folder / "config.json") if supported(raw) else None
-    wide: Dtype = "float64" if config.compute_dtype == "float64" else "float32"
+    dtype: Dtype = "float64" if config.compute_dtype == "float64" else "float32"
+    if config.lora is not None:  # frozen weights have no masters: they are read in the precision that computes
+        dtype = config.compute_dtype
     layout = None
     if current().size > 1 or config.parallel != ParallelConfig():
         layout = arrange(config.parallel, current().size, ours)
-    if layout is None or ours is None or config.lora is not None:
-        if layout is not None and layout.tensor > 1:
-            raise UserError("parallel.tensor: LoRA's pairs are not cut into tensors; set it to 1")
-        # frozen weights have no masters: they are read in the precision that computes
-        return load_model(folder, wide if config.lora is None else config.compute_dtype), layout
-    return LoadedModel(empty_model(ours, getattr(torch, wide)), Tokenizer.from_folder(folder), folder), layout
+    if layout is not None and layout.tensor > 1 and config.lora is not None:
+        raise UserError("parallel.tensor: LoRA's pairs are not cut into tensors; set it to 1")
+    if layout is None or ours is None:
+        return load_model(folder, dtype), layout
+    return LoadedModel(empty_model(ours, getattr(torch, dtype)), Tokenizer.from_folder(folder), folder), layout
 
 
 def _template(inputs: Mapping[str, Path], own: str | None, stats: Mapping[str, Any]) -> str | None:
