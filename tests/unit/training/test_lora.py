@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from pico import pico_model, pico_tokenizer, pico_watcher, write_tokens
 from sagecraft.errors import UserError
 from sagecraft.models.load import load_model
+from sagecraft.models.memory import GIB, num_lora_parameters, training_gib
 from sagecraft.tokens.loader import Loader
 from sagecraft.tokens.packed import Packed
 from sagecraft.training.loop import Trainer
@@ -231,7 +232,19 @@ def test_a_foreign_family_takes_pairs_too(tmp_path: Path) -> None:
     assert (expected - start).abs().max() > 1e-3
 
 
-def test_pico_is_what_the_tests_think(tmp_path: Path) -> None:
+@pytest.mark.parametrize("targets", [None, ("k_proj", "mlp.down_proj"), ("model.layers.1.mlp.up_proj",)])
+def test_a_plan_counts_the_parameters_that_learn(targets: tuple[str, ...] | None, pico: Path) -> None:
+    model = load_model(pico).model
+    add_lora(model, LoraConfig(rank=3, targets=targets), 0, pico)
+    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    assert num_lora_parameters(model.config, 3, targets) == learning
+    whole, few = (training_gib(model.config, "bfloat16", 64, 1, False, n) for n in (None, learning))
+    # 16 bytes a parameter go, and the head's gradient; the pairs' copies come
+    saved = 16 * (model.config.num_parameters() - learning) - 2 * learning + 4 * 320 * 32
+    assert (whole - few) * GIB == pytest.approx(saved)
+
+
+def test_an_untied_head_has_no_pair(tmp_path: Path) -> None:
     """An untied head is no target either, and is found by its place, not by its name."""
     folder = pico_model(tmp_path / "untied", tie_word_embeddings=False)
     model = load_model(folder).model
