@@ -27,6 +27,7 @@ from sagecraft.models.config import check_context, read_config
 from sagecraft.models.fetch import FetchConfig, find
 from sagecraft.models.tensors import list_tensors
 from sagecraft.recipe import Recipe, resolve
+from sagecraft.settings import dump
 from sagecraft.training.trackers import require
 from sagecraft.training.train import TrainConfig
 
@@ -455,7 +456,7 @@ def describe(steps: Sequence[Step]) -> list[dict[str, Any]]:
         {
             "name": step.name,
             "stage": step.stage,
-            "config": step.config.model_dump(mode="json"),
+            "config": dump(step.config),
             "inputs": {name: ref.step if isinstance(ref, Ref) else str(ref) for name, ref in step.inputs.items()},
         }
         for step in steps

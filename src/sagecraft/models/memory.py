@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sagecraft.models.config import DecoderConfig
 
 GIB = 2**30
@@ -26,11 +28,32 @@ def state_bytes(config: DecoderConfig, compute_dtype: str, num_learning: int | N
     return float(learning * 4 * max(4, width) + copies * width)
 
 
-def num_lora_parameters(config: DecoderConfig, rank: int) -> int:
-    """Parameters of pairs of a rank beside every linear layer but the head: rank × (inputs + outputs) each."""
+def num_lora_parameters(config: DecoderConfig, rank: int, targets: Sequence[str] | None = None) -> int:
+    """Parameters of pairs of a rank, rank × (inputs + outputs) each.
+
+    Args:
+        config: the architecture.
+        rank: of the pairs.
+        targets: last parts of layers' names; None is every linear layer but the head.
+    """
     width, inner = config.hidden_size, config.intermediate_size
     queries, keys = config.num_heads * config.head_size, config.num_key_value_heads * config.head_size
-    return config.num_layers * rank * (7 * width + 2 * queries + 2 * keys + 3 * inner)
+    sides = {
+        "self_attn.q_proj": width + queries,
+        "self_attn.k_proj": width + keys,
+        "self_attn.v_proj": width + keys,
+        "self_attn.o_proj": queries + width,
+        "mlp.gate_proj": width + inner,
+        "mlp.up_proj": width + inner,
+        "mlp.down_proj": inner + width,
+    }
+    names = {f"model.layers.{layer}.{name}": size for layer in range(config.num_layers) for name, size in sides.items()}
+    chosen = [
+        size
+        for name, size in names.items()
+        if targets is None or any(name == target or name.endswith(f".{target}") for target in targets)
+    ]
+    return rank * sum(chosen)
 
 
 def kept_bytes_per_token(config: DecoderConfig, compute_dtype: str) -> float:
@@ -50,9 +73,21 @@ def recomputed_bytes_per_token(config: DecoderConfig, compute_dtype: str) -> flo
     return inputs + kept_bytes_per_token(config, compute_dtype) / config.num_layers
 
 
-def head_bytes(config: DecoderConfig) -> float:
-    """Bytes of the loss: the head's gradient in float32 and the logits of a chunk, twice."""
-    return 4.0 * config.vocab_size * (config.hidden_size + 2 * _LOGIT_TOKENS)
+def head_bytes(config: DecoderConfig, frozen: bool = False) -> float:
+    """Bytes of the loss: the head's gradient in float32, unless it is frozen, and the logits of a chunk, twice."""
+    return 4.0 * config.vocab_size * ((0 if frozen else config.hidden_size) + 2 * _LOGIT_TOKENS)
+
+
+def gathered_bytes(config: DecoderConfig, compute_dtype: str) -> float:
+    """Bytes that a process holds of what is sharded, beside its share: the tables, and two layers with a gradient each.
+
+    FSDP keeps the root's parameters (embedding, head, last norm) from the forward to the backward pass, and of the layers
+    the one that computes and the one that is being fetched; a layer's gradient exists whole until it has been summed.
+    """
+    width, wide = _WIDTH[compute_dtype], max(4, _WIDTH[compute_dtype])
+    tables = config.vocab_size * config.hidden_size * (1 if config.tied_embeddings else 2)
+    layer = (config.num_parameters() - tables) / config.num_layers
+    return width * (tables + 2 * layer) + (width + wide) * layer
 
 
 def training_gib(
@@ -62,21 +97,33 @@ def training_gib(
     num_devices: int,
     recompute: bool,
     num_learning: int | None = None,
+    tensor: int = 1,
 ) -> float:
-    """Memory of one device in GiB; states are sharded over all devices, activations of a device's own tokens are not.
+    """Memory of one device in GiB; states are sharded, activations of a device's own tokens are not.
+
+    Tensor parallelism cuts what is as wide as the heads and the feed-forward part; the stream of width d is on every
+    device.
 
     Args:
         config: the architecture.
         compute_dtype: of forward and backward pass.
         tokens_per_pass: tokens that one device takes at once.
-        num_devices: devices that share the states.
+        num_devices: devices that share the states: all, or those of one replica.
         recompute: activations are computed again in the backward pass.
         num_learning: parameters that learn; None is all of them.
+        tensor: devices that share every matrix and work on the same tokens.
     """
     per_token = recomputed_bytes_per_token if recompute else kept_bytes_per_token
-    activations = per_token(config, compute_dtype) * tokens_per_pass
-    states = state_bytes(config, compute_dtype, num_learning) / num_devices
-    return (states + activations + head_bytes(config) + _OVERHEAD_BYTES) / GIB
+    stream = 16 * config.hidden_size * _WIDTH[compute_dtype] / 2 * (1 if recompute else config.num_layers)
+    inputs = config.num_layers * config.hidden_size * _WIDTH[compute_dtype] if recompute else 0
+    whole = stream + inputs
+    activations = (whole + (per_token(config, compute_dtype) - whole) / tensor) * tokens_per_pass
+    states = state_bytes(config, compute_dtype, num_learning)
+    if num_devices > 1:
+        copies = (config.num_parameters() if num_learning is None else num_learning) * _WIDTH[compute_dtype]
+        states = (states - copies) / num_devices + gathered_bytes(config, compute_dtype) / tensor
+    frozen = num_learning is not None and num_learning < config.num_parameters()
+    return (states + activations + head_bytes(config, frozen) / tensor + _OVERHEAD_BYTES) / GIB
 
 
 def inference_gib(config: DecoderConfig, dtype: str, num_tokens: int) -> float:

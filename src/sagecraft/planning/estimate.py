@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sagecraft.errors import UserError
 from sagecraft.models.config import DecoderConfig
 from sagecraft.models.flops import flop_per_training_token
 from sagecraft.models.memory import GIB, inference_gib, num_lora_parameters, training_gib
 from sagecraft.planning.cluster import Cluster
 from sagecraft.planning.corpus_size import BYTES_PER_TOKEN, num_rows, num_tokens, withheld_shares
+from sagecraft.training.parallel import Layout, ParallelConfig, arrange
 from sagecraft.training.preflight import CHECKPOINT_BYTES, NUM_CHECKPOINTS
 
 #: Characters a second that one core reads and cleans (LaTeX and CNXML; Markdown is faster).
@@ -59,6 +62,7 @@ class Estimate:
         disk_gib: that stays.
         scratch_gib: needed on top while it runs.
         note: what the reader should know.
+        fault: what would go wrong, or go to waste, with these settings.
     """
 
     tokens: float | None = None
@@ -69,6 +73,7 @@ class Estimate:
     disk_gib: float | None = None
     scratch_gib: float = 0.0
     note: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,10 @@ def fetch(step: Situation) -> Result:
         return Estimate(note=_UNKNOWN), Made()
     size = step.base.num_parameters()
     note = f"{size / 1e9:.3g} B parameters"
-    memory = (8.0 * size) / GIB + 0.5  # the parity gate holds two copies
+    memory = (8.0 * size) / GIB + 0.5  # the parity gate holds two copies, or a layer of each where they do not fit
+    if memory > step.machine.memory_gib:
+        tables = step.base.vocab_size * step.base.hidden_size * (1 if step.base.tied_embeddings else 2)
+        memory = 8.0 * (tables + (size - tables) / step.base.num_layers) / GIB + 0.5
     return Estimate(memory_gib=memory, disk_gib=4.0 * size / GIB, note=note), Made(model=step.base)
 
 
@@ -148,7 +156,8 @@ def ingest(step: Situation) -> Result:
     hours = text / _READ_BYTES_PER_SECOND / 3600
     note = "without what harvest brings" if "harvest" in step.inputs else ""
     estimate = Estimate(tokens=tokens, memory_gib=0.5, device_hours=hours, disk_gib=0.5 * text / GIB, note=note)
-    return estimate, Made(tokens=tokens, paths=tuple(paths))
+    # what a harvest will bring is the larger part, and not known
+    return estimate, Made(tokens=None if note else tokens, paths=tuple(paths))
 
 
 def withhold(step: Situation) -> Result:
@@ -181,11 +190,14 @@ def decontaminate(step: Situation) -> Result:
 def mix(step: Situation) -> Result:
     """Domain text by passes, tokens and weights up to its budget, and general text up to its share."""
     domain = step.made("documents").tokens
-    if domain is None:
-        return Estimate(), Made()
     sources = step.config.get("sources", [])
     limit = step.config.get("max_tokens")
-    if limit is not None:
+    known = domain is not None
+    if domain is None:
+        if limit is None:
+            return Estimate(), Made()
+        domain = float(limit)
+    elif limit is not None:
         # Weights repeat their sources until the budget is full, or each as often as it may be.
         repeats = any(source.get("weight") for source in sources)
         domain = min(domain * float(step.config.get("max_epochs", 1.0)) if repeats else domain, float(limit))
@@ -193,6 +205,8 @@ def mix(step: Situation) -> Result:
     general = min(step.made("general").tokens or 0.0, domain * share / (1 - share))
     tokens = domain + general
     note = f"{general / tokens:.0%} of them general text" if tokens else "no text"
+    if not known:
+        note += "; the documents are not counted yet: at most max_tokens"
     if sources:
         note += "; what each source gives is known when its documents are counted"
     return Estimate(tokens=tokens, memory_gib=0.5, disk_gib=0.0, note=note), Made(tokens=tokens)
@@ -208,19 +222,18 @@ def pack(step: Situation) -> Result:
 
 def synth(step: Situation) -> Result:
     """Conversations of the offline teacher; how many it finds is a guess until it has read."""
-    source = step.made("documents").tokens
-    if source is None:
+    source, limit = step.made("documents").tokens, step.config.get("max_pairs")
+    if source is None and limit is None:
         return Estimate(), Made()
-    pairs = source / _TOKENS_PER_PAIR
-    limit = step.config.get("max_pairs")
-    pairs = pairs if limit is None else min(pairs, float(limit))
+    found = math.inf if source is None else source / _TOKENS_PER_PAIR
+    pairs = found if limit is None else min(found, float(limit))
     own = pairs * (1 + float(step.config.get("share_thinking", 0.0)))
     share = float(step.config.get("general_share", 0.0))
     files = [path for name, path in step.inputs.items() if name.startswith("general") and isinstance(path, Path)]
     general = min(float(sum(num_rows(path) for path in files)), own * share / (1 - share))
     tokens = (own + general) * _TOKENS_PER_CONVERSATION
     note = f"about {own + general:,.0f} conversations, a guess"
-    hours = source * BYTES_PER_TOKEN / _READ_BYTES_PER_SECOND / 3600
+    hours = None if source is None else source * BYTES_PER_TOKEN / _READ_BYTES_PER_SECOND / 3600
     return Estimate(tokens, None, 0.5, hours, disk_gib=5 * tokens / GIB, note=note), Made(tokens=tokens)
 
 
@@ -239,27 +252,44 @@ def train(step: Situation, sequence_length: int) -> Result:
         return Estimate(note=_UNKNOWN), Made()
     dtype = str(step.config.get("compute_dtype", "bfloat16"))
     devices = machine.cluster.devices
-    rows = max(1, -(-int(step.config.get("rows_per_pass", 1)) // devices))
-    size = rows * sequence_length
+    size = int(step.config.get("rows_per_pass", 1)) * sequence_length
+    layout, fault = _layout(step, model)
+    recompute = step.config.get("activation_checkpointing", "none") == "layers"
     lora = step.config.get("lora")
-    learning = model.num_parameters() if lora is None else num_lora_parameters(model, int(lora["rank"]))
-    memory = training_gib(model, dtype, size, devices, recompute=False, num_learning=learning)
-    notes = []
-    if memory > machine.memory_gib and devices > 1:
-        memory = training_gib(model, dtype, size, devices, recompute=True, num_learning=learning)
-        notes.append("with recomputed activations")
+    learning = model.num_parameters()
+    if lora is not None:
+        learning = num_lora_parameters(model, int(lora["rank"]), lora.get("targets"))
+    shared = layout.shards * layout.tensor
+    memory = training_gib(model, dtype, size, shared, recompute, learning, layout.tensor)
+    notes = [f"{layout.replicas} × {layout.shards} × {layout.tensor} replicas × shards × tensor"] if devices > 1 else []
+    if not recompute and memory > machine.memory_gib:
+        less = training_gib(model, dtype, size, shared, True, learning, layout.tensor)
+        fault = fault or f"with activation_checkpointing: layers it would need {less:,.1f} GiB a device"
+    if (rows := int(step.config.get("rows_per_step", 1))) < layout.num_data:
+        fault = (
+            fault or f"rows_per_step: {rows} rows leave some of the {layout.num_data} groups of devices without work"
+        )
     stored = 2.0 if step.config.get("save_dtype") == "bfloat16" else 4.0
     disk, scratch = stored * model.num_parameters() / GIB, NUM_CHECKPOINTS * CHECKPOINT_BYTES * learning / GIB
     made = Made(model=model)
     if tokens is None:
-        return Estimate(memory_gib=memory, disk_gib=disk, scratch_gib=scratch, num_devices=devices), made
+        return Estimate(None, None, memory, None, devices, disk, scratch, "; ".join(notes), fault), made
     seen = tokens * float(step.config.get("epochs", 1.0))
     per_token = flop_per_training_token(model, sequence_length, frozen=lora is not None)
     flop = seen * per_token
     hours = flop / machine.flop_per_second / 3600
     rate = machine.flop_per_second / per_token
     notes.insert(0, f"{rate:,.0f} tokens/s a device")
-    return Estimate(seen, flop, memory, hours, devices, disk, scratch, "; ".join(notes)), made
+    return Estimate(seen, flop, memory, hours, devices, disk, scratch, "; ".join(notes), fault), made
+
+
+def _layout(step: Situation, model: DecoderConfig) -> tuple[Layout, str]:
+    """How the machine's devices share the model, and what is wrong with the settings; then as if they were defaults."""
+    config, devices = ParallelConfig.model_validate(step.config.get("parallel", {})), step.machine.cluster.devices
+    try:
+        return arrange(config, devices, model), ""
+    except UserError as error:
+        return arrange(ParallelConfig(), devices, model), str(error)
 
 
 def merge(step: Situation) -> Result:

@@ -147,11 +147,7 @@ def _warnings(rows: Sequence[Mapping[str, Any]], machine: Machine, model: Decode
                 f"{row['name']}: needs {row['memory_gib']:,.1f} GiB a device, {machine.cluster.name} has "
                 f"{machine.memory_gib:,.1f}; lower rows_per_pass or sequence_length, or take a larger machine"
             )
-    if machine.cluster.devices > 1:
-        warnings.append(
-            f"training is estimated as if sharded over {machine.cluster.devices} devices; check that this version's "
-            "trainer does it before you book them"
-        )
+    warnings += [f"{row['name']}: {row['fault']}" for row in rows if row["fault"]]
     free, load = shutil.disk_usage(Path.cwd()).free / 2**30, os.getloadavg()[0]
     if machine.cluster.is_this_machine and load > 0.5 * machine_cores():
         warnings.append(

@@ -168,6 +168,7 @@ def needs(config: TrainConfig, ready: Prepared, num_texts: int) -> Need:
             1 if layout is None else layout.shards * layout.tensor,
             recompute=config.activation_checkpointing == "layers",
             num_learning=learning,
+            tensor=1 if layout is None else layout.tensor,
         )
     world = current()
     num_devices = world.size if world.device.type != "cpu" else 1
