@@ -394,12 +394,17 @@ def fetch(
 def show(
     artifact: Annotated[Path, typer.Argument(help="folder of an artifact")],
     count: Annotated[int, typer.Option("--count", "-n", help="how many rows or items to show")] = 3,
+    row: Annotated[int | None, typer.Option(help="of tokens: this row")] = None,
+    step: Annotated[int | None, typer.Option(help="of tokens, or of a training: the rows of this step")] = None,
+    html: Annotated[Path | None, typer.Option(help="of tokens: write a page there")] = None,
+    model: Annotated[Path | None, typer.Option(help="folder of the tokenizer, if it is not beside the tokens")] = None,
     json: Json = False,
 ) -> None:
     """Show what an artifact holds; tokens are coloured by document and mask."""
+    from sagecraft.show import Choice
     from sagecraft.show import show as display
 
-    display(artifact, count, json)
+    display(artifact, count, json, Choice(row, step, html, model))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from html.parser import HTMLParser
 from importlib import resources
@@ -117,6 +117,10 @@ class Page:
         inner = Page("")
         build(inner)
         self._add("details", summary=summary, parts=inner._parts)
+
+    def tokens(self, rows: Sequence[Mapping[str, Any]], sources: Sequence[tuple[str, int]]) -> None:
+        """Rows of tokens, as `reporting.token_view` makes them; `(source, tokens)` each can be looked at alone."""
+        self._add("tokens", rows=list(rows), sources=list(sources))
 
     def links(self, links: Sequence[tuple[str, str]]) -> None:
         """A list of `(label, path)`; paths are relative to the page, so that a moved folder keeps its links.

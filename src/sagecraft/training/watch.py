@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagecraft import artifact, console, hardware
+from sagecraft import artifact, console, hardware, settings
 from sagecraft.errors import UserError
 from sagecraft.training import trackers
 from sagecraft.training.world import current
@@ -345,6 +345,9 @@ def watcher_for(
         held_out = HeldOut(texts, config.watch.tokens, window, config.seed, ready.tokenizer, limit)
         held_out = held_out if held_out.windows else None
     folder = out.resolve().parent
+    if is_main:  # `sagecraft show` finds the rows of a step of a run that goes on
+        written = {"config": settings.dump(config), "tokens": str(inputs["tokens"].resolve())}
+        artifact.write_json(scratch / "run.json", written)
     return Watcher(
         config.watch,
         scratch,

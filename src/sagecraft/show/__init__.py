@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from sagecraft import artifact, console
-from sagecraft.artifact import Manifest
-from sagecraft.errors import UserError
 
 #: Entries of a count by name that are shown; `--json` has all.
 _ENTRIES = 8
@@ -20,16 +19,36 @@ _ENTRIES = 8
 _TEXT_WIDTH = 110
 #: Rows of these are shown, where an artifact has them.
 _ROWS = ("conversations.jsonl", "items.jsonl", "hits.jsonl", "files/metadata.jsonl", "log.jsonl")
-#: Background colours of neighbouring documents in a row.
-_COLOURS = ("on grey19", "on dark_blue", "on dark_green", "on purple4", "on grey30")
 
 
-def show(path: Path, count: int, as_json: bool) -> None:
+@dataclass(frozen=True)
+class Choice:
+    """Which rows of tokens are shown, and where.
+
+    Attributes:
+        row: this one.
+        step: those of this optimizer step, counted from 0 as in `metrics.jsonl`.
+        html: write a page there instead of showing them in the terminal.
+        model: folder of the tokenizer, if it does not stand beside the tokens.
+    """
+
+    row: int | None = None
+    step: int | None = None
+    html: Path | None = None
+    model: Path | None = None
+
+
+def show(path: Path, count: int, as_json: bool, choice: Choice = Choice()) -> None:
     """Prints the manifest's essentials and the first `count` rows.
 
     Raises:
-        UserError: `path` is not an artifact.
+        UserError: `path` is not an artifact, or has no rows of tokens and `choice` asks for some.
     """
+    if choice != Choice():
+        from sagecraft.show import tokens
+
+        tokens.show_chosen(path, count, choice)
+        return
     manifest = artifact.load(path)
     if as_json:
         console.emit(manifest.model_dump(mode="json"))
@@ -41,7 +60,9 @@ def show(path: Path, count: int, as_json: bool) -> None:
     if (path / "report.html").is_file():
         console.out.print(f"report: {path / 'report.html'}", markup=False)
     if manifest.kind == "tokens":
-        _tokens(path, count, manifest)
+        from sagecraft.show import tokens
+
+        tokens.show_chosen(path, count, choice)
     elif manifest.kind == "documents":
         _documents(path, count)
     for name in _ROWS:
@@ -95,39 +116,3 @@ def _documents(path: Path, count: int) -> None:
             head = " ".join(document.text.split())[:300]
             console.out.print(Text(f"{document.id}  {document.title}  ({document.license})", style="cyan"))
             console.out.print(Text(f"  {head} …"))
-
-
-def _tokens(path: Path, count: int, manifest: Manifest) -> None:
-    """Rows of tokens: a colour a document, learned tokens bright, the others dim."""
-    from sagecraft.tokens.packed import ITEM, LENGTH, START, Packed
-
-    packed = Packed.open(path)
-    tokenizer = _tokenizer_of(path, manifest)
-    for row in range(min(count, packed.num_rows)):
-        line = Text()
-        for number, piece in enumerate(packed.pieces_of(row)):
-            start, length = int(piece[START]), int(piece[LENGTH])
-            for at in range(start, start + length):
-                token = int(packed.tokens[row, at])
-                text = tokenizer.decode([token], skip_special=False) if tokenizer else f"{token} "
-                style = "bold" if packed.mask[row, at] else "dim"
-                line.append(text, style=f"{style} {_COLOURS[number % len(_COLOURS)]}")
-            line.append(f" ⟨{packed.items[int(piece[ITEM])]['id']}⟩ ", style="italic")
-        console.out.print(Text(f"\nrow {row}", style="bold"))
-        console.out.print(line)
-
-
-def _tokenizer_of(path: Path, manifest: Manifest) -> Any:
-    """The tokenizer that made the rows, looked for among the folders beside the artifact."""
-    from sagecraft.models.tokenizer import Tokenizer
-
-    for folder in sorted(path.resolve().parent.iterdir()):
-        if (folder / "tokenizer.json").is_file():
-            try:
-                tokenizer = Tokenizer.from_folder(folder)
-            except UserError:
-                continue
-            if tokenizer.sha256 == manifest.stats.get("tokenizer_sha256"):
-                return tokenizer
-    console.warn("the tokenizer is not beside these tokens; showing numbers")
-    return None
