@@ -138,7 +138,9 @@ def make_plan(job: Job, block_elements: int, num_threads: int) -> MergePlan:
         num_input_bytes=sum(record.end - record.start for row in tensors for record in row.records.values()),
         num_output_bytes=sum(output_bytes(row) for row in tensors),
         # a block of each model, its mask and hash, and some ten temporaries
-        peak_bytes=num_threads * block_elements * 4 * (4 * len(job.sources) + 10) + _cut_bytes(job, tensors),
+        peak_bytes=num_threads * block_elements * 4 * (4 * len(job.sources) + 10)
+        + _cut_bytes(job, tensors)
+        + _adapter_bytes(job),
     )
 
 
@@ -152,6 +154,13 @@ def _cut_bytes(job: Job, tensors: Sequence[TensorPlan]) -> int:
     if job.row.sparsify != "magnitude" or not tensors:
         return 0
     return max(row.num_elements for row in tensors) * len(job.models)
+
+
+def _adapter_bytes(job: Job) -> int:
+    """Adapters are held whole, in float32."""
+    adapters = [read_adapter(source.adapter) for source in job.sources if source.adapter is not None]
+    pairs = [pair for adapter in adapters for pair in adapter.pairs.values()]
+    return sum(4 * (down.num_elements + up.num_elements) for down, up, _ in pairs)
 
 
 def _each(job: Job, read: Callable[[Any], Any], faults: list[str]) -> dict[str, Any]:

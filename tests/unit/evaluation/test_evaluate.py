@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from sagecraft import artifact
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
 from sagecraft.evaluation.evaluate import EvaluateConfig, describe, resolve_model, run
+from sagecraft.models.adapter import ChangedWeights, load_adapter, write_adapter
+from sagecraft.models.save import save_model
 
 HOSTILE = "<script>alert(1)</script>\x00\x1b[31m \u202e & 'quotes'"
 
@@ -173,3 +176,23 @@ def test_model_names(pico: Path, tmp_path: Path) -> None:
     for bad in ("nowhere", str(tmp_path / "x.gguf")):
         with pytest.raises(UserError, match=re.escape(bad)):
             resolve_model(bad)
+
+
+def test_a_folder_with_an_adapter_is_measured_as_its_merged_folder(pico: Path, task: Path, tmp_path: Path) -> None:
+    """Also out of one store of measurements, which tells a folder with and without an adapter apart."""
+    generator = torch.Generator().manual_seed(0)
+    pair = torch.randn(4, 32, generator=generator), torch.randn(32, 4, generator=generator)
+    write_adapter(tmp_path / "lora", {"model.layers.0.self_attn.q_proj.weight": pair}, {"r": 4, "lora_alpha": 8})
+    whole = ChangedWeights(pico, load_adapter(tmp_path / "lora"), torch.float32)
+    save_model(tmp_path / "whole", whole, json.loads((pico / "config.json").read_text()), pico)
+    inputs, _ = resolve_model(f"{pico}+{tmp_path / 'lora'}")
+    assert inputs == {"model": pico, "adapter": tmp_path / "lora"}
+    found = []
+    for number, given in enumerate(({"model": pico}, inputs, {"model": tmp_path / "whole"})):
+        out = tmp_path / f"out-{number}"
+        run(EvaluateConfig(dtype="float32"), {**given, "task": task}, out, store=tmp_path / "store")
+        found.append((out / "items.jsonl").read_text())
+    assert found[1] == found[2] != found[0]
+    assert results_of(tmp_path / "out-1")["model"] == f"{pico.name}+lora"
+    with pytest.raises(UserError, match=r"inputs\.adapter: an adapter is added to a model folder"):
+        run(EvaluateConfig(endpoint="a:b", modes=("generate",)), {"task": task, "adapter": tmp_path}, tmp_path / "no")

@@ -15,7 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from sagecraft import artifact
 from sagecraft.errors import MachineError, UserError
-from sagecraft.merging.merge import MergeConfig, merge_from_yaml, run
+from sagecraft.merging.config import MergekitConfig
+from sagecraft.merging.merge import MergeConfig, make_job, merge_from_yaml, run
+from sagecraft.merging.plan import make_plan
 from sagecraft.models import streaming
 from sagecraft.models.adapter import ChangedWeights, load_adapter, write_adapter
 from sagecraft.models.load import load_model
@@ -231,6 +233,10 @@ def test_a_model_with_an_adapter_is_merged_like_its_merged_folder(
         results.append((from_yaml(tmp_path, out, **value), (out / "model.safetensors").read_bytes()))
     assert results[0][1] == results[1][1]
     assert any("(adapter)" in name for name in results[1][0].inputs)
+    config = MergekitConfig.model_validate(linear("x", "y"))
+    folders = {"x": base, "y": base}
+    plain, added = (make_plan(make_job(config, folders, a), 1, 1) for a in (None, {"x": tmp_path / "adapter"}))
+    assert added.peak_bytes - plain.peak_bytes == 4 * sum(part.numel() for pair in pairs.values() for part in pair)
     assert load_file(tmp_path / "out-1" / "model.safetensors")["model.layers.1.mlp.down_proj.weight"].isfinite().all()
 
 
