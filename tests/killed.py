@@ -1,0 +1,97 @@
+"""Training runs that are killed: each in a fork of a process that has imported everything, so that twenty cost little.
+
+python killed.py, then a JSON object a line on standard input: `{"inputs", "config", "out", "log"}` and, to be killed with
+SIGKILL, `kill_at` (the number of the file operation in the run's folders before which it dies) or `kill_after` (seconds).
+Answers `{"code", "seconds", "events"}`, a line each: the exit code, negative for a signal, and every file operation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers  # noqa: F401  (the parity gate's import takes longest)
+from transformers import AutoModelForCausalLM  # noqa: F401
+
+from sagecraft.training import loop, preflight, watch  # noqa: F401
+from sagecraft.training.train import TrainConfig, run
+
+#: Audit events of the interpreter that change files or precede a change, and the arguments that are paths.
+OPERATIONS = {
+    "open": 1,
+    "os.rename": 2,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "os.remove": 1,
+    "os.chmod": 1,
+    "shutil.rmtree": 1,
+}
+
+
+def note_operations(out: str, kill_at: int | None, events: Path) -> None:
+    """Notes every file operation in the run's folders, and dies before the one with this number."""
+    handle = os.open(events, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    count = 0
+
+    def hook(name: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        if name not in OPERATIONS:
+            return
+        paths = [
+            os.fsdecode(path) for path in arguments[: OPERATIONS[name]] if isinstance(path, str | bytes | os.PathLike)
+        ]
+        if not any(path.startswith(out) for path in paths):
+            return
+        if count == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        count += 1
+        os.write(handle, (json.dumps([name, *paths]) + "\n").encode())
+
+    sys.addaudithook(hook)
+
+
+def child(case: dict[str, Any], events: Path) -> None:
+    """The run itself; never returns."""
+    code = 1
+    try:
+        handle = os.open(case["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        torch.set_num_threads(1)
+        note_operations(case["out"], case.get("kill_at"), events)
+        inputs = {name: Path(value) for name, value in case["inputs"].items()}
+        run(TrainConfig.model_validate(case["config"]), inputs, Path(case["out"]))
+        code = 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    """Takes one case after the other."""
+    for line in sys.stdin:
+        case = json.loads(line)
+        events = Path(case["log"] + ".events")
+        began = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            child(case, events)
+        if "kill_after" in case:
+            time.sleep(case["kill_after"])
+            os.kill(pid, signal.SIGKILL)  # not waited for yet, so the number is still this child's
+        _, status = os.waitpid(pid, 0)
+        done = [json.loads(row) for row in events.read_text().splitlines()]
+        seconds, code = time.monotonic() - began, os.waitstatus_to_exitcode(status)
+        sys.stdout.write(json.dumps({"code": code, "seconds": seconds, "events": done}) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
