@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sagecraft.models.config import DecoderConfig
 
 GIB = 2**30
@@ -28,32 +26,20 @@ def state_bytes(config: DecoderConfig, compute_dtype: str, num_learning: int | N
     return float(learning * 4 * max(4, width) + copies * width)
 
 
-def num_lora_parameters(config: DecoderConfig, rank: int, targets: Sequence[str] | None = None) -> int:
-    """Parameters of pairs of a rank, rank × (inputs + outputs) each.
-
-    Args:
-        config: the architecture.
-        rank: of the pairs.
-        targets: last parts of layers' names; None is every linear layer but the head.
-    """
+def linear_shapes(config: DecoderConfig) -> dict[str, tuple[int, int]]:
+    """Hugging Face name of each linear layer but the output head → [out, in]."""
     width, inner = config.hidden_size, config.intermediate_size
     queries, keys = config.num_heads * config.head_size, config.num_key_value_heads * config.head_size
-    sides = {
-        "self_attn.q_proj": width + queries,
-        "self_attn.k_proj": width + keys,
-        "self_attn.v_proj": width + keys,
-        "self_attn.o_proj": queries + width,
-        "mlp.gate_proj": width + inner,
-        "mlp.up_proj": width + inner,
-        "mlp.down_proj": inner + width,
+    layer = {
+        "self_attn.q_proj": (queries, width),
+        "self_attn.k_proj": (keys, width),
+        "self_attn.v_proj": (keys, width),
+        "self_attn.o_proj": (width, queries),
+        "mlp.gate_proj": (inner, width),
+        "mlp.up_proj": (inner, width),
+        "mlp.down_proj": (width, inner),
     }
-    names = {f"model.layers.{layer}.{name}": size for layer in range(config.num_layers) for name, size in sides.items()}
-    chosen = [
-        size
-        for name, size in names.items()
-        if targets is None or any(name == target or name.endswith(f".{target}") for target in targets)
-    ]
-    return rank * sum(chosen)
+    return {f"model.layers.{n}.{name}": shape for n in range(config.num_layers) for name, shape in layer.items()}
 
 
 def kept_bytes_per_token(config: DecoderConfig, compute_dtype: str) -> float:

@@ -11,9 +11,10 @@ from typing import Any
 from sagecraft.errors import UserError
 from sagecraft.models.config import DecoderConfig
 from sagecraft.models.flops import flop_per_training_token
-from sagecraft.models.memory import GIB, inference_gib, num_lora_parameters, training_gib
+from sagecraft.models.memory import GIB, inference_gib, linear_shapes, training_gib
 from sagecraft.planning.cluster import Cluster
 from sagecraft.planning.corpus_size import BYTES_PER_TOKEN, num_rows, num_tokens, withheld_shares
+from sagecraft.training.lora import LoraConfig, choose_layers
 from sagecraft.training.parallel import Layout, ParallelConfig, arrange
 from sagecraft.training.preflight import CHECKPOINT_BYTES, NUM_CHECKPOINTS
 
@@ -256,9 +257,7 @@ def train(step: Situation, sequence_length: int) -> Result:
     layout, fault = _layout(step, model)
     recompute = step.config.get("activation_checkpointing", "none") == "layers"
     lora = step.config.get("lora")
-    learning = model.num_parameters()
-    if lora is not None:
-        learning = num_lora_parameters(model, int(lora["rank"]), lora.get("targets"))
+    learning = model.num_parameters() if lora is None else _num_in_pairs(LoraConfig.model_validate(lora), model)
     shared = layout.shards * layout.tensor
     memory = training_gib(model, dtype, size, shared, recompute, learning, layout.tensor)
     notes = [f"{layout.replicas} × {layout.shards} × {layout.tensor} replicas × shards × tensor"] if devices > 1 else []
@@ -281,6 +280,12 @@ def train(step: Situation, sequence_length: int) -> Result:
     rate = machine.flop_per_second / per_token
     notes.insert(0, f"{rate:,.0f} tokens/s a device")
     return Estimate(seen, flop, memory, hours, devices, disk, scratch, "; ".join(notes), fault), made
+
+
+def _num_in_pairs(lora: LoraConfig, model: DecoderConfig) -> int:
+    """Parameters of LoRA's pairs; a target that is none is found here, before anything is fetched."""
+    shapes = linear_shapes(model)
+    return sum(lora.rank * sum(shapes[name]) for name in choose_layers(lora, shapes, "lm_head", "the base model"))
 
 
 def _layout(step: Situation, model: DecoderConfig) -> tuple[Layout, str]:

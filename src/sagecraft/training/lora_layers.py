@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from sagecraft.errors import UserError
 from sagecraft.models.adapter import ChangedWeights, LowRank, write_adapter
 from sagecraft.models.load import hugging_face_name
 from sagecraft.models.tensors import list_tensors
-from sagecraft.training.lora import LoraConfig
+from sagecraft.training.lora import LoraConfig, choose_layers
 
 if TYPE_CHECKING:
     from sagecraft.models.decoder import Decoder
@@ -84,41 +83,19 @@ def add_lora(model: Decoder | ForeignDecoder, config: LoraConfig, seed: int, fol
     """
     model.requires_grad_(False)
     linear = {name: module for name, module in model.named_modules() if type(module) is nn.Linear}
-    head = {name for name, module in linear.items() if module is model.lm_head}
-    chosen = [name for name in linear if name not in head]
-    if config.targets is not None:
-        chosen = _targeted(linear, head, config.targets, folder)
+    head = next((name for name, module in linear.items() if module is model.lm_head), "lm_head")
+    linear.pop(head, None)
+    own = {hugging_face_name(name): name for name in linear}
+    shapes = {name: tuple(linear[own[name]].weight.shape) for name in own}
     stored = list_tensors(folder)
-    for name in chosen:
-        place, module = hugging_face_name(name), linear[name]
-        if config.rank > min(module.weight.shape):
+    for name in choose_layers(config, shapes, hugging_face_name(head), folder):
+        if f"{name}.weight" not in stored:
             raise UserError(
-                f"lora.rank: {config.rank} is more than {place} has dimensions {list(module.weight.shape)}; lower it"
-            )
-        if f"{place}.weight" not in stored:
-            raise UserError(
-                f"{folder}: transformers calls a weight {place}, and the folder does not; LoRA is not supported for this "
+                f"{folder}: transformers calls a weight {name}, and the folder does not; LoRA is not supported for this "
                 "family, train the full weights"
             )
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, LoraLinear(module, place, config, seed))
-
-
-def _targeted(linear: Mapping[str, nn.Linear], head: set[str], targets: tuple[str, ...], folder: Path) -> list[str]:
-    chosen = []
-    for target in targets:
-        found = [name for name in linear if hugging_face_name(name) == target or name.endswith(f".{target}")]
-        if head & {*found, target}:
-            raise UserError(
-                f"lora.targets: {target!r} is the output head, which is not trained with LoRA; leave it out"
-            )
-        if not found:
-            known = sorted({name.rpartition(".")[2] for name in linear if name not in head})
-            near = difflib.get_close_matches(target, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise UserError(f"lora.targets: {folder} has no linear layer {target!r}; {hint}")
-        chosen += found
-    return [name for name in linear if name in chosen]
+        parent, _, last = own[name].rpartition(".")
+        setattr(model.get_submodule(parent), last, LoraLinear(linear[own[name]], name, config, seed))
 
 
 def begin_pass(model: nn.Module, *key: int) -> None:

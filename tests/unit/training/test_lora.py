@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from pico import pico_model, pico_tokenizer, pico_watcher, write_tokens
 from sagecraft.errors import UserError
 from sagecraft.models.load import load_model
-from sagecraft.models.memory import GIB, num_lora_parameters, training_gib
+from sagecraft.models.memory import GIB, linear_shapes, training_gib
 from sagecraft.tokens.loader import Loader
 from sagecraft.tokens.packed import Packed
 from sagecraft.training.loop import Trainer
-from sagecraft.training.lora import LoraConfig
+from sagecraft.training.lora import LoraConfig, choose_layers
 from sagecraft.training.lora_layers import add_lora, begin_pass, lora_layers
 from sagecraft.training.schedule import OptimizerConfig, learning_rate_at
 from sagecraft.training.train import TrainConfig, run
@@ -198,7 +198,10 @@ def test_a_start_depends_on_seed_and_name_only(pico: Path) -> None:
     [
         ({"targets": ("q_prj",)}, r"no linear layer 'q_prj'; did you mean 'q_proj'\?"),
         ({"targets": ("q_proj", "lm_head")}, "'lm_head' is the output head"),
-        ({"rank": 17, "targets": ("k_proj",)}, r"rank: 17 is more than model\.layers\.0\.self_attn\.k_proj"),
+        (
+            {"rank": 17, "targets": ("k_proj",)},
+            r"rank: 17 is more than model\.layers\.0\.self_attn\.k_proj has, \[16, 32\]",
+        ),
     ],
 )
 def test_what_cannot_be_adapted_is_refused(settings: dict[str, Any], message: str, tmp_path: Path, pico: Path) -> None:
@@ -232,16 +235,34 @@ def test_a_foreign_family_takes_pairs_too(tmp_path: Path) -> None:
     assert (expected - start).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("targets", [None, ("k_proj", "mlp.down_proj"), ("model.layers.1.mlp.up_proj",)])
-def test_a_plan_counts_the_parameters_that_learn(targets: tuple[str, ...] | None, pico: Path) -> None:
+def test_a_plan_knows_what_learns(pico: Path) -> None:
     model = load_model(pico).model
-    add_lora(model, LoraConfig(rank=3, targets=targets), 0, pico)
+    add_lora(model, LoraConfig(rank=3), 0, pico)
+    layers = {layer.name: tuple(layer.weight.shape) for layer in lora_layers(model)}
+    assert linear_shapes(model.config) == layers
     learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    assert num_lora_parameters(model.config, 3, targets) == learning
+    assert learning == sum(3 * sum(shape) for shape in layers.values())
     whole, few = (training_gib(model.config, "bfloat16", 64, 1, False, n) for n in (None, learning))
     # 16 bytes a parameter go, and the head's gradient; the pairs' copies come
     saved = 16 * (model.config.num_parameters() - learning) - 2 * learning + 4 * 320 * 32
     assert (whole - few) * GIB == pytest.approx(saved)
+
+
+def test_targets_are_ends_of_names() -> None:
+    shapes = {f"model.layers.{n}.{name}": (8, 4) for n in range(2) for name in ("mlp.up", "attn.up", "attn.q_up")}
+
+    def chosen(*targets: str) -> list[str]:
+        return choose_layers(LoraConfig(rank=2, targets=targets), shapes, "lm_head", "m")
+
+    assert choose_layers(LoraConfig(rank=2), shapes, "lm_head", "m") == list(shapes)
+    assert chosen("up") == [name for name in shapes if name.endswith(".up")]
+    assert chosen("attn.up", "model.layers.1.mlp.up") == [
+        "model.layers.0.attn.up",
+        "model.layers.1.mlp.up",
+        "model.layers.1.attn.up",
+    ]
+    with pytest.raises(UserError, match=r"no linear layer 'tn.up'"):
+        chosen("tn.up")
 
 
 def test_an_untied_head_has_no_pair(tmp_path: Path) -> None:
