@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sagecraft.chat.dialect import json_text
 from sagecraft.chat.messages import Conversation, Message
-from sagecraft.chat.spans import Layout, Span, beginning, compose, locate, shared
+from sagecraft.chat.spans import Layout, Span, compose, header, locate, shared
 from sagecraft.chat.template import ChatTemplate, Script
 from sagecraft.chat.thinking import Switch
 from sagecraft.errors import UserError
@@ -58,11 +58,11 @@ def encode_rows(tokenizer: Tokenizer, template: ChatTemplate, conversation: Conv
     # What follows the last assistant turn teaches nothing.
     script = script.until(taught[-1] + 1)
     _refuse_markup_in_names(tokenizer, script, where)
-    layout = locate(template, script, add_generation_prompt=False)
     row = _Row(tokenizer, template, script, where)
-    if all(row.shows(layout, position) for position in taught):
+    layout = locate(template, script, add_generation_prompt=False)
+    if all(row.is_stable(layout, position) and row.problem(layout, position) is None for position in taught):
         return [row.encode(layout, taught)]
-    return [_Row(tokenizer, template, script.until(last + 1), where).encode_last() for last in taught]
+    return [row.until(last + 1).encode_last() for last in taught]
 
 
 def encode_prompt(
@@ -72,7 +72,8 @@ def encode_prompt(
     script = template.script(messages, thinking)
     _refuse_markup_in_names(tokenizer, script, "messages")
     layout = locate(template, script, add_generation_prompt=True)
-    _refuse_dropped(template, script, layout, "messages", taught=())
+    if dropped := _dropped(script, layout, taught=None):
+        raise UserError(f"messages: {template.where}: {dropped}")
     return _encode(tokenizer, layout, script, template.where)[0]
 
 
@@ -84,36 +85,66 @@ class _Row:
     template: ChatTemplate
     script: Script
     where: str
+    #: Renderings of beginnings, which are asked for more than once.
+    texts: dict[tuple[int, bool], str] = field(default_factory=dict)
 
-    def shows(self, layout: Layout, position: int) -> bool:
-        """Whether an assistant turn stands in the layout as it stood when it was the last one, and as it was written."""
-        script = self.script
-        if beginning(self.template, script.until(position + 1), layout.text) is None:
-            return False
-        if script.turns[position].thought and layout.spans is not None:
-            return any(span.part == "t" for span in layout.of(position))
-        if script.thinking == "off":
-            return layout.text.startswith(self.prompt(position))
-        return True
+    def until(self, num_turns: int) -> _Row:
+        """The same conversation up to a turn."""
+        return replace(self, script=self.script.until(num_turns))
 
-    def prompt(self, position: int) -> str:
-        """What the model reads before it writes turn `position`."""
-        return self.template.write(self.script.until(position), add_generation_prompt=True).text
+    def text(self, num_turns: int, *, prompt: bool) -> str:
+        """The rendering of the first turns."""
+        key = (num_turns, prompt)
+        if key not in self.texts:
+            script = self.script.until(num_turns)
+            self.texts[key] = self.template.write(script, add_generation_prompt=prompt).text
+        return self.texts[key]
+
+    def beginning(self, layout: Layout, position: int) -> int | None:
+        """Characters of the rendering that ends with turn `position`, if that is how the layout begins.
+
+        An end-of-sequence token after the last turn of the beginning (Phi's manner) is no difference.
+        """
+        part = self.text(position + 1, prompt=False)
+        if not layout.text.startswith(part):
+            part = part.removesuffix(self.template.variables.get("eos_token", ""))
+        return len(part) if layout.text.startswith(part) else None
+
+    def is_stable(self, layout: Layout, position: int) -> bool:
+        """Whether an assistant turn stands in the layout as it stood when it was the last one."""
+        return self.beginning(layout, position) is not None
+
+    def problem(self, layout: Layout, position: int) -> UserError | None:
+        """What keeps a layout from teaching turn `position` as the model will write it."""
+        if layout.spans is None:
+            return None
+        mine, prompt = layout.of(position), self.text(position, prompt=True)
+        if self.script.turns[position].thought and not any(span.part == "t" for span in mine):
+            return self._fault("the chat template drops the thought of an assistant message")
+        if dropped := _dropped(self.script.until(position + 1), layout, position):
+            return self._fault(dropped)
+        own = mine[0].start if mine else len(layout.text)
+        earlier = [span.end for span in layout.spans if span.turn != position and span.end <= own]
+        if shared(prompt, layout.text) < max(earlier, default=0):
+            return self._fault("the chat template hides where the assistant's turn begins")
+        if self.script.thinking == "off" and not layout.text.startswith(prompt):
+            return self._fault("the chat template opens a thought though the switch is off")
+        return None
 
     def encode_last(self) -> EncodedConversation:
         """The row that teaches the last turn only."""
         last = len(self.script.turns) - 1
         layout = locate(self.template, self.script, add_generation_prompt=False)
-        if not self.shows(layout, last):
+        problem = self.problem(layout, last)
+        if problem is not None:
             composed = compose(self.template, self.script)
-            if composed is None and self.script.turns[last].thought:
-                raise self._fault("the chat template drops the thought of an assistant message")
-            layout = composed or layout
+            if composed is None or _dropped(self.script, composed, last):
+                raise problem
+            layout = composed
         return self.encode(layout, [last])
 
     def encode(self, layout: Layout, taught: Sequence[int]) -> EncodedConversation:
         """Ids and mask, supervised in the turns `taught`."""
-        _refuse_dropped(self.template, self.script, layout, self.where, taught)
         ids, offsets = _encode(self.tokenizer, layout, self.script, self.template.where)
         mask = [False] * len(ids)
         if layout.generated:
@@ -133,13 +164,15 @@ class _Row:
         """Characters `start:end` of what assistant turn `position` is taught, its end-of-turn token included."""
         script, text = self.script, layout.text
         mine = layout.of(position)
-        prompt = self.prompt(position)
-        start = min(shared(prompt, text), mine[0].start if mine else len(text))
-        earlier = [span.end for span in layout.spans or () if span.turn != position and span.end <= start]
-        others = [s for s in layout.spans or () if s.turn < position and mine and s.end <= mine[0].start]
-        if (not mine and start < len(prompt)) or len(earlier) < len(others):
-            raise self._fault("the chat template hides where the assistant's turn begins")
-        limit = beginning(self.template, script.until(position + 1), text) or len(text)
+        prompt = self.text(position, prompt=True)
+        # A prompt that opens a thought goes beyond the header of a turn that has none.
+        heads = [len(head) for head in (prompt, prompt.rstrip(), header(prompt)[0]) if text.startswith(head)]
+        start = min(max(heads, default=0), mine[0].start if mine else len(text))
+        if not heads:
+            if not mine:
+                raise self._fault("the chat template hides where the assistant's turn begins")
+            start = mine[0].start
+        limit = self.beginning(layout, position) or len(text)
         body_end = mine[-1].end if mine else start
         specials = self.tokenizer.special_tokens
         if mine and not script.turns[position].calls:
@@ -164,23 +197,19 @@ def _mark(mask: list[bool], positions: Iterable[int]) -> None:
         mask[position] = True
 
 
-def _refuse_dropped(template: ChatTemplate, script: Script, layout: Layout, where: str, taught: Sequence[int]) -> None:
-    """Refuses a conversation of which the template leaves something out.
+def _dropped(script: Script, layout: Layout, taught: int | None) -> str | None:
+    """What a template leaves out of a conversation, in words; None if nothing.
 
     Earlier turns of the assistant are its own affair: templates drop their thoughts, and some their words beside a call.
     """
-    if layout.spans is None:
-        return
-    shown = {(span.turn, span.part[0]) for span in layout.spans}
-    for position, turn in enumerate(script.turns):
-        matters = turn.role != "assistant" or position in taught
+    shown = {(span.turn, span.part[0]) for span in layout.spans or ()}
+    for position, turn in enumerate(script.turns if layout.spans is not None else ()):
+        matters = turn.role != "assistant" or position == taught
         if matters and turn.content.strip() and (position, "a") not in shown:
-            beside = " that calls a tool" if turn.calls else ""
-            raise UserError(
-                f"{where}: {template.where}: the chat template drops the text of a {turn.role} message{beside}"
-            )
+            return f"the chat template drops the text of a {turn.role} message" + " beside its call" * bool(turn.calls)
         if turn.calls and turn.calls[0].name not in layout.text:
-            raise UserError(f"{where}: {template.where}: the chat template drops the tool calls of a message")
+            return "the chat template drops the tool calls of a message"
+    return None
 
 
 def _encode(

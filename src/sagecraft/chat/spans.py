@@ -20,6 +20,9 @@ from sagecraft.chat.thinking import CLOSE, OPEN, join_thought
 #: The mark that stands for a text of a turn: letters and digits only, so that no template trims, escapes or splits it.
 _MARK = re.compile(r"zqx(\d+)([at]|c\d+)xqz")
 
+#: The tags of a thought that is opened, or empty, at the end of a header.
+_TAGS = re.compile(rf"(?:{OPEN}\s*)?(?:{CLOSE}\s*)?\Z")
+
 
 def _as_json(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
@@ -128,44 +131,52 @@ def _marked_calls(turn: Turn, number: int, mark: Callable[[int, str, str], str])
     return tuple(call.model_copy(update={"arguments": map_texts(call.arguments, leaf)}) for call in turn.calls)
 
 
-def beginning(template: ChatTemplate, script: Script, whole: str) -> int | None:
-    """Length of a script's rendering as a prefix of `whole`; None if it is no prefix."""
-    part = template.write(script, add_generation_prompt=False).text
-    part = part if whole.startswith(part) else part.removesuffix(template.variables.get("eos_token", ""))
-    return len(part) if whole.startswith(part) else None
-
-
 def compose(template: ChatTemplate, script: Script) -> Layout | None:
-    """The layout of a script whose last turn the template would not show as the model wrote it; None if it cannot be.
+    """The layout of a script as its last turn came about: the prompt, then what the model wrote; None if it cannot be.
 
-    Templates of models that always think (DeepSeek R1) open the thought in the prompt and cut it out of every turn that
-    is over. What the model wrote is the prompt, the thought, and what the template shows of the turn without it.
+    For templates whose rendering of a turn that is over is not what the model read and wrote: those of models that always
+    think open the thought in the prompt and cut it out afterwards (DeepSeek R1), others show a system message or an
+    earlier thought in the prompt only (Mistral, gpt-oss).
     """
     last = len(script.turns) - 1
     turn = script.turns[last]
-    bare = replace(script, turns=(*script.turns[:last], replace(turn, thought=None)))
     prompt = locate(template, script.until(last), add_generation_prompt=True)
-    shown = locate(template, bare, add_generation_prompt=False)
-    if prompt.spans is None or shown.spans is None:
+    shown = locate(template, script, add_generation_prompt=False)
+    thought = None
+    if turn.thought and not any(span.part == "t" for span in shown.of(last)):
+        thought = turn.thought
+        bare = replace(script, turns=(*script.turns[:last], replace(turn, thought=None)))
+        shown = locate(template, bare, add_generation_prompt=False)
+    if not prompt.spans or not shown.of(last):
         return None
-    first = shown.of(last)[0].start if shown.of(last) else None
-    head = min(shared(prompt.text, shown.text), len(shown.text) if first is None else first)
-    before = template.write(script.until(last), add_generation_prompt=False).text
-    opened = prompt.text[head:]
-    has_header = len(before) < head and (first is None or first == head or not turn.content)
-    if turn.thought is not None and CLOSE in opened:
-        return None  # the prompt itself says that there is no thought
-    if not has_header or opened.replace(OPEN, "").replace(CLOSE, "").strip():
+    own = shown.of(last)[0].start
+    before = [span for span in shown.spans or () if span.end <= own and span.turn != last]
+    if not before or (before[-1].turn, before[-1].part) != (prompt.spans[-1].turn, prompt.spans[-1].part):
         return None
+    asked, opened = header(prompt.text[prompt.spans[-1].end :])
+    own_header, _ = header(shown.text[before[-1].end : own])
+    if not own_header.startswith(asked) or (thought is not None and CLOSE in opened):
+        return None  # another header, or a prompt that says itself that there is no thought
+    extra = own_header[len(asked) :]
+    if thought is not None and turn.content and extra.strip():
+        return None  # the prompt does not end with the assistant's header, so the thought has no place
     text, spans = prompt.text, list(prompt.spans)
-    if turn.thought is not None:
-        pasted = f"{turn.thought}\n{CLOSE}\n\n" if text.rstrip().endswith(OPEN) else join_thought(turn.thought, "")
-        start = len(text) + pasted.index(turn.thought)
-        spans.append(Span(start, start + len(turn.thought), last, "t"))
+    if thought is not None:
+        pasted = f"{thought}\n{CLOSE}\n\n" if OPEN in opened else join_thought(thought, "")
+        start = len(text) + pasted.index(thought)
+        spans.append(Span(start, start + len(thought), last, "t"))
         text += pasted
-    shift = len(text) - head
+    text += extra
+    shift = len(text) - own
     spans += [replace(span, start=span.start + shift, end=span.end + shift) for span in shown.of(last)]
-    return Layout(text + shown.text[head:], tuple(spans))
+    return Layout(text + shown.text[own:], tuple(spans))
+
+
+def header(markup: str) -> tuple[str, str]:
+    """Markup that ends with a header, and the thinking tags behind that header, apart."""
+    tags = _TAGS.search(markup)
+    assert tags is not None  # it matches nothing at all
+    return markup[: tags.start()], tags.group()
 
 
 def shared(first: str, second: str) -> int:
