@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from sagecraft import __version__, console
 from sagecraft.errors import SagecraftError, from_system_error
+
+if TYPE_CHECKING:
+    from sagecraft.training.world import World
 
 app = typer.Typer(
     name="sagecraft",
@@ -58,7 +61,7 @@ def main() -> None:
         _fail(str(fault), fault.exit_code)
 
 
-def _fail(text: str, code: int) -> None:
+def _fail(text: str, code: int) -> NoReturn:
     for line in text.splitlines():
         console.say(f"error: {line}", style="red")
     sys.exit(code)
@@ -90,7 +93,6 @@ def run(
     from sagecraft.pipeline import plan_steps, run_steps
     from sagecraft.recipe import load_recipe
     from sagecraft.summary import print_summary, summarise
-    from sagecraft.training.train import assist
     from sagecraft.training.world import joined
 
     with joined() as world:
@@ -101,13 +103,23 @@ def run(
             journal = run_steps(steps, target, only, from_)
             result = summarise(steps, journal, target)
         else:
-            exit_code = assist()
+            exit_code = _assist(world)
     if not world.is_first:
         sys.exit(exit_code)
     if json:
         console.emit(result)
     else:
         print_summary(result)
+
+
+def _assist(world: World) -> int:
+    """What the other processes of a run do; what they alone find wrong they say with their number."""
+    from sagecraft.training.train import assist
+
+    try:
+        return assist()
+    except SagecraftError as error:
+        _fail(f"process {world.rank} of {world.size}: {error}", error.exit_code)
 
 
 @app.command()
@@ -121,6 +133,8 @@ def launch(
     account: Annotated[str | None, typer.Option(help="with --slurm: whose allocation")] = None,
     partition: Annotated[str | None, typer.Option(help="with --slurm: queue")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="override: section.key=value (repeatable)")] = [],  # noqa: B006
+    only: Annotated[str | None, typer.Option(help="run this stage or step alone")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="run this stage and all behind it afresh")] = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run; runs/<recipe> if not given")] = None,
 ) -> None:
     """Run a recipe in several processes, one a device, or write the job script that does."""
@@ -131,8 +145,9 @@ def launch(
 
     loaded = load_recipe(recipe, set_)
     command = [sys.executable, "-m", "sagecraft", "run", str(recipe)]
-    command += [part for value in set_ for part in ("--set", value)]
-    command += ["--out", str(out)] if out else []
+    command += [part for override in set_ for part in ("--set", override)]
+    for option, value in (("--only", only), ("--from", from_), ("--out", out)):
+        command += [option, str(value)] if value else []
     if slurm is None:
         local.start(command, local.num_devices() if processes is None else processes)
         return

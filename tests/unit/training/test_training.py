@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,18 @@ import torch.nn.functional as F
 
 from pico import pico_model, pico_watcher, write_tokens
 from sagecraft import artifact
-from sagecraft.errors import MachineError, UserError
+from sagecraft.errors import MachineError, StoppedError, UserError
 from sagecraft.models.load import load_model
+from sagecraft.settings import dump
 from sagecraft.tokens import pack, render
 from sagecraft.tokens.loader import Loader
 from sagecraft.tokens.packed import Packed
 from sagecraft.training.checkpoint import load_checkpoint, save_checkpoint
+from sagecraft.training.layers import shape_layers
 from sagecraft.training.loop import Trainer
 from sagecraft.training.loss import cross_entropy_sum
 from sagecraft.training.optim import MasterAdamW
+from sagecraft.training.parallel import ParallelConfig
 from sagecraft.training.schedule import OptimizerConfig
 from sagecraft.training.train import TrainConfig, run
 
@@ -212,3 +217,72 @@ def test_rows_longer_than_the_context_are_refused(tmp_path: Path, pico: Path) ->
         pack.run(pack.PackConfig(sequence_length=513), inputs, tmp_path / "out")
     with pytest.raises(UserError, match=r"render\.sequence_length: 513 tokens .* 512"):
         render.run(render.RenderConfig(sequence_length=513), inputs, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_ends_the_run_with_a_checkpoint(
+    name: str, tmp_path: Path, pico: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = write_tokens(tmp_path / "tokens", pico, [20, 45, 31, 7, 64, 22, 50, 13, 40])
+    inputs, config = {"model": pico, "tokens": tokens}, TrainConfig(epochs=2, rows_per_step=3)
+    straight = run(config, inputs, tmp_path / "straight")
+    step = Trainer.step
+
+    def asked(self: Trainer, number: int) -> dict[str, Any]:
+        if number == 2:
+            os.kill(os.getpid(), signal.Signals[name])
+        return step(self, number)
+
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
+    monkeypatch.setattr(Trainer, "step", asked)
+    with pytest.raises(StoppedError, match=f"stopped by {name} after step 3 of .*run the same command again") as caught:
+        run(config, inputs, tmp_path / "asked")
+    assert caught.value.exit_code == 75
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
+    monkeypatch.setattr(Trainer, "step", step)
+    assert run(config, inputs, tmp_path / "asked") == straight
+
+
+def test_layers_computed_again_give_the_same_run_bit_for_bit(tmp_path: Path, pico: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokens", pico, [20, 45, 31, 7, 64, 22, 50, 13, 40])
+    inputs = {"model": pico, "tokens": tokens}
+    run(TrainConfig(), inputs, tmp_path / "kept")
+    run(TrainConfig(activation_checkpointing="layers"), inputs, tmp_path / "again")
+    assert weights_sha(tmp_path / "kept") == weights_sha(tmp_path / "again")
+
+
+def test_layers_computed_again_keep_less(pico: Path) -> None:
+    kept = []
+    for recompute in ("none", "layers"):
+        model, storages = load_model(pico).model.train(), {}
+
+        def keep(tensor: torch.Tensor, storages: dict[int, int] = storages) -> torch.Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        shape_layers(model, recompute, compiled=False)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            hidden = model(torch.arange(200), boundaries=[0, 120, 200])
+        kept.append(sum(storages.values()))
+        hidden.sum().backward()
+    assert kept[1] < 0.5 * kept[0]
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, in its compiler
+def test_compiled_layers_give_the_same_run(tmp_path: Path, pico: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokens", pico, [20, 45, 31, 7, 64, 22, 50, 13, 40])
+    inputs, losses = {"model": pico, "tokens": tokens}, []
+    for compiled in (False, True):
+        config = TrainConfig(compute_dtype="float32", compile=compiled, activation_checkpointing="layers")
+        run(config, inputs, tmp_path / f"{compiled}")
+        losses.append([row["loss"] for row in artifact.read_jsonl(tmp_path / f"{compiled}" / "metrics.jsonl")])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+
+
+def test_how_it_is_computed_is_in_no_fingerprint() -> None:
+    """A run goes on with other layouts, recomputed or compiled layers; the plan and the other processes still see them."""
+    plain = TrainConfig()
+    other = TrainConfig(activation_checkpointing="layers", compile=True, parallel=ParallelConfig(tensor=2))
+    assert other.model_dump(mode="json") == plain.model_dump(mode="json")
+    assert TrainConfig.model_validate(dump(other)) == other
