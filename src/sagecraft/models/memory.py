@@ -42,21 +42,29 @@ def linear_shapes(config: DecoderConfig) -> dict[str, tuple[int, int]]:
     return {f"model.layers.{n}.{name}": shape for n in range(config.num_layers) for name, shape in layer.items()}
 
 
-def kept_bytes_per_token(config: DecoderConfig, compute_dtype: str) -> float:
+def kept_bytes_per_token(config: DecoderConfig, compute_dtype: str, native: bool = False) -> float:
     """Bytes that the backward pass needs of one token when nothing is computed again.
 
-    (16 d + 10 q + 8 f) a layer in bf16, q being the width of all queries and f that of the feed-forward part: fitted
-    to the tensors that autograd keeps of our decoder (residual 0.5 %); a test holds it against them.
+    16 d + 6 q + 4 k + 8 f a layer in bf16, q being the width of all queries, k that of all keys and f that of the
+    feed-forward part; 8 d + 4 q + 4 k + 6 f with the kernels of a processor (`native`), which keep what norms and gates
+    were given and not what they made of it. Fitted to the tensors that autograd keeps of our decoder (residual 0.6 %);
+    a test holds both against them.
     """
-    queries = config.num_heads * config.head_size
-    layer = 16 * config.hidden_size + 10 * queries + 8 * config.intermediate_size
+    queries, keys = config.num_heads * config.head_size, config.num_key_value_heads * config.head_size
+    layer = _stream_bytes(config, native) + (4 if native else 6) * queries + 4 * keys
+    layer += (6 if native else 8) * config.intermediate_size
     return config.num_layers * layer * _WIDTH[compute_dtype] / 2
 
 
-def recomputed_bytes_per_token(config: DecoderConfig, compute_dtype: str) -> float:
+def _stream_bytes(config: DecoderConfig, native: bool) -> int:
+    """Of a layer and token in bf16, what is as wide as the stream."""
+    return (8 if native else 16) * config.hidden_size
+
+
+def recomputed_bytes_per_token(config: DecoderConfig, compute_dtype: str, native: bool = False) -> float:
     """The same when only the layers' inputs are kept and one layer at a time is computed again."""
     inputs = config.num_layers * config.hidden_size * _WIDTH[compute_dtype]
-    return inputs + kept_bytes_per_token(config, compute_dtype) / config.num_layers
+    return inputs + kept_bytes_per_token(config, compute_dtype, native) / config.num_layers
 
 
 def head_bytes(config: DecoderConfig, frozen: bool = False) -> float:
@@ -84,6 +92,7 @@ def training_gib(
     recompute: bool,
     num_learning: int | None = None,
     tensor: int = 1,
+    native: bool = False,
 ) -> float:
     """Memory of one device in GiB; states are sharded, activations of a device's own tokens are not.
 
@@ -98,12 +107,13 @@ def training_gib(
         recompute: activations are computed again in the backward pass.
         num_learning: parameters that learn; None is all of them.
         tensor: devices that share every matrix and work on the same tokens.
+        native: the kernels of a processor compute.
     """
     per_token = recomputed_bytes_per_token if recompute else kept_bytes_per_token
-    stream = 16 * config.hidden_size * _WIDTH[compute_dtype] / 2 * (1 if recompute else config.num_layers)
+    stream = _stream_bytes(config, native) * _WIDTH[compute_dtype] / 2 * (1 if recompute else config.num_layers)
     inputs = config.num_layers * config.hidden_size * _WIDTH[compute_dtype] if recompute else 0
     whole = stream + inputs
-    activations = (whole + (per_token(config, compute_dtype) - whole) / tensor) * tokens_per_pass
+    activations = (whole + (per_token(config, compute_dtype, native) - whole) / tensor) * tokens_per_pass
     states = state_bytes(config, compute_dtype, num_learning)
     if num_devices > 1:
         copies = (config.num_parameters() if num_learning is None else num_learning) * _WIDTH[compute_dtype]

@@ -151,12 +151,15 @@ def check_and_show(
 
 def needs(config: TrainConfig, ready: Prepared, num_texts: int) -> Need:
     """Memory, time and disk of a run that measures so many held-out texts."""
+    import torch
+
     from sagecraft.models.decoder import Decoder
+    from sagecraft.models.kernels.library import ready as ready_for
     from sagecraft.models.memory import training_gib
     from sagecraft.training.watch import flop_per_token
     from sagecraft.training.world import current
 
-    loader, layout = ready.loader, ready.layout
+    loader, layout, world = ready.loader, ready.layout, current()
     learning = sum(p.numel() for p in ready.model.parameters() if p.requires_grad)
     whole = num_parameters(ready)
     memory = None
@@ -169,8 +172,9 @@ def needs(config: TrainConfig, ready: Prepared, num_texts: int) -> Need:
             recompute=config.activation_checkpointing == "layers",
             num_learning=learning,
             tensor=1 if layout is None else layout.tensor,
+            native=(layout is None or layout.tensor == 1)
+            and ready_for(torch.empty(0, dtype=getattr(torch, config.compute_dtype), device=world.device)),
         )
-    world = current()
     num_devices = world.size if world.device.type != "cpu" else 1
     rate = (
         hardware.matrix_tflops(config.compute_dtype, str(world.device)) * 1e12 * num_devices * hardware.TRAINING_SHARE
