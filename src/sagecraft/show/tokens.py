@@ -170,8 +170,9 @@ def texts(ids: Sequence[int], tokenizer: Tokenizer | None) -> list[tuple[str, An
         before = tokenizer.decode(list(ids[begin:at]), skip_special=False)
         for size in range(1, 1 + min(_MAX_PARTS, len(ids) - at)):
             after = tokenizer.decode(list(ids[begin : at + size]), skip_special=False)
-            if after.startswith(before) and not after.endswith("\ufffd"):
-                found += [(after[len(before) :], "text"), *[("", "part")] * (size - 1)]
+            added = after[len(before) :]
+            if after.startswith(before) and "\ufffd" not in added:
+                found += [(added, "text"), *[("", "part")] * (size - 1)]
                 begin = at
                 break
         else:  # a row that begins or ends within a character: the vocabulary's own form of its bytes
