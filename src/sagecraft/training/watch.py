@@ -272,7 +272,7 @@ class Watcher:
             self.measured.add({"step": self._step, **texts})
             self.timing.add({"step": self._step, "measuring_seconds": round(spent, 4)})
             self._track(self._step, {"held_out": texts})
-            shown = ", ".join(f"{name} {text['perplexity']:.2f}" for name, text in texts.items())
+            shown = ", ".join(f"{n} {t['perplexity']:.2f} ({t['nats_per_token']:.3f} nats)" for n, t in texts.items())
             console.say(f"  {self.label}: held-out perplexity after {self._step:,} steps: {shown}", style="dim")
         return self._judge(texts)
 
