@@ -11,10 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pico import pico_model
+from sagecraft.merging import native
+from sagecraft.merging.blocks import Plain
 from sagecraft.merging.config import MergekitConfig
 from sagecraft.merging.merge import make_job
+from sagecraft.merging.methods import METHODS as TABLE
 from sagecraft.merging.plan import make_plan
 from sagecraft.merging.stream import write_merged
+from sagecraft.merging.summary import TensorSummary
 from sagecraft.models.save import save_model
 from sagecraft.models.tensors import list_tensors
 
@@ -25,7 +29,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "ties": {"density": 0.4, "rescale": "l1"},
     "dare_linear": {"density": 0.4, "rescale": "l1"},
     "dare_ties": {"density": 0.4},
+    "breadcrumbs_ties": {"density": 0.4, "gamma": 0.1},
+    "model_stock": {},
+    "nuslerp": {},
+    "multislerp": {},
+    "nearswap": {"t": 0.02},
 }
+#: Those of two models.
+PAIRS = ("slerp", "nearswap")
 
 
 @pytest.fixture(scope="module")
@@ -37,24 +48,32 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def merged(root: Path, out: Path, method: str, **options: Any) -> dict[str, torch.Tensor]:
-    names = ["a"] if method == "slerp" else ["a", "b"]
-    weight = {} if method == "slerp" else {"weight": 0.5}
+    found, _ = merged_and_seen(root, out, method, **options)
+    return found
+
+
+def merged_and_seen(
+    root: Path, out: Path, method: str, out_dtype: str | None = None, **options: Any
+) -> tuple[dict[str, torch.Tensor], list[TensorSummary]]:
+    names = ["a"] if method in PAIRS else ["a", "b"]
+    weight = {"weight": 0.5} if "weight" in TABLE[method].parameters else {}
     config = MergekitConfig.model_validate(
         {
             "merge_method": method,
             "base_model": "base",
             "models": [{"model": name} for name in names],
             "parameters": {**METHODS[method], **weight},
+            "out_dtype": out_dtype,
         }
     )
     job = make_job(config, {name: root / name for name in ("base", "a", "b")})
     out.mkdir()
-    write_merged(job, make_plan(job, 1, 1), out, lambda _: None, **options)
+    seen = write_merged(job, make_plan(job, 1, 1), out, lambda _: None, **options)
     found: dict[str, torch.Tensor] = {}
     for file in sorted(out.glob("*.safetensors")):
         found |= load_file(file)
     assert set(list_tensors(out)) == set(found)  # the index and the headers are sound
-    return found
+    return found, seen
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -70,6 +89,27 @@ def test_blocks_threads_and_shards(models: Path, tmp_path: Path, method: str) ->
         assert set(streamed) == set(whole)
         assert all(torch.equal(streamed[name], whole[name]) for name in whole), way
     assert len(list((tmp_path / "2").glob("model-*-of-*.safetensors"))) > 2
+
+
+@pytest.mark.skipif(not native.available(), reason="no C++ compiler")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtypes", [("bfloat16", None), ("float32", "float16"), ("float16", "float32")])
+def test_the_native_way_is_the_plain_way(tmp_path: Path, method: str, dtypes: tuple[str, str | None]) -> None:
+    """Bytes of the weights and figures of the summary, whatever the blocks; tiny values are subnormal in every type."""
+    for seed, name in enumerate(("base", "a", "b")):
+        folder = pico_model(tmp_path / name, seed, dtypes[0])
+        weights = load_file(folder / "model.safetensors")
+        weights["model.layers.0.mlp.up_proj.weight"] *= 1e-6 if dtypes[0] != "bfloat16" else 1e-38
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    plain, figures = merged_and_seen(
+        tmp_path, tmp_path / "plain", method, dtypes[1], engine=Plain(), num_threads=1, block_elements=1 << 20
+    )
+    for number, block in enumerate((1024, 1 << 18)):
+        out = tmp_path / str(number)
+        fast, seen = merged_and_seen(tmp_path, out, method, dtypes[1], engine=native.Native(), block_elements=block)
+        for name, value in plain.items():
+            assert torch.equal(value.view(torch.uint8), fast[name].view(torch.uint8)), name
+        assert seen == figures
 
 
 def test_the_order_of_tensors_and_the_shards_of_inputs(models: Path, tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sagecraft.errors import UserError
+from sagecraft.merging.geometry import Options
 from sagecraft.merging.methods import METHODS, Method
 from sagecraft.settings import read_yaml_mapping
 
@@ -25,20 +26,7 @@ Rescale = Literal["inverse_density", "l1", "off"]
 
 #: Keys and methods of mergekit that are understood but not offered: the message says so instead of "unknown".
 _NOT_OFFERED = ("slices", "modules", "tokenizer")
-_OTHER_METHODS = (
-    "arcee_fusion",
-    "breadcrumbs",
-    "breadcrumbs_ties",
-    "della",
-    "della_linear",
-    "karcher",
-    "model_stock",
-    "multislerp",
-    "nearswap",
-    "nuslerp",
-    "ram",
-    "sce",
-)
+_OTHER_METHODS = ("arcee_fusion", "della", "della_linear", "ram", "sce")
 
 
 class FilteredValue(BaseModel):
@@ -97,11 +85,15 @@ class ModelParameters(BaseModel):
     Attributes:
         weight: factor of the model, or of its delta.
         density: share of the delta's elements that are kept, in (0, 1]; 1 keeps all.
+        gamma: share of the largest elements that breadcrumbs drop (default 0.01).
+        scale: factor of a model that is passed through.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     weight: Setting | None = None
     density: Setting | None = None
+    gamma: Setting | None = None
+    scale: Setting | None = None
 
 
 class GlobalParameters(ModelParameters):
@@ -113,9 +105,13 @@ class GlobalParameters(ModelParameters):
             means here), `l1` (so that its L1 norm in each tensor is the one before; what mergekit's `true` means) or
             `off`. Default: inverse_density for DARE, off for ties.
         lambda_: factor of the merged delta (`lambda` in YAML).
-        t: SLERP's way from base (0) to the other model (1).
+        t: SLERP's way from base (0) to the other model (1); nearswap's distance from the base.
         sign_ties: what an exactly tied sign election does: `none` leaves the element at its base value, as the
             paper's sgn(0) = 0; `positive` elects plus, as mergekit does.
+        normalize_weights: multi-SLERP's weights are divided by their sum (default true).
+        eps: length of a mean below which multi-SLERP takes directions as opposite (default 1e-8).
+        max_iter: most steps to the Karcher mean (default 10).
+        tol: angle in radians below which a step to the Karcher mean is the last (default 1e-5).
         int8_mask: mergekit's way of saving memory; masks here never exist as a whole, so it changes nothing.
     """
 
@@ -124,6 +120,10 @@ class GlobalParameters(ModelParameters):
     lambda_: float | None = Field(default=None, alias="lambda", allow_inf_nan=False)
     t: Setting | None = None
     sign_ties: Literal["none", "positive"] | None = None
+    normalize_weights: bool | None = None
+    eps: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_iter: int | None = Field(default=None, ge=0)
+    tol: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     int8_mask: bool = False
 
 
@@ -216,7 +216,7 @@ def _faults(config: MergekitConfig, method: Method) -> Iterable[str]:
         if unweighted and entry in contributing and "weight" in method.parameters:
             yield f"{where}.weight: is missing for {entry.model}; {name} needs one (here or in parameters)"
     if "t" in method.parameters and config.parameters.t is None:
-        yield f"parameters.t: is missing; {name} needs it (0 is the base, 1 the other model)"
+        yield f"parameters.t: is missing; {name} needs it (0 is the base)"
 
 
 def _is_base(config: MergekitConfig, entry: ModelEntry) -> bool:
@@ -225,9 +225,9 @@ def _is_base(config: MergekitConfig, entry: ModelEntry) -> bool:
 
 def unread_parameters(where: str, given: BaseModel, name: str, method: Method) -> Iterable[str]:
     """Parameters that the method would ignore, and shares outside (0, 1]."""
-    for field, info in type(given).model_fields.items():
-        label = info.alias or field
-        value = getattr(given, field)
+    for key, info in type(given).model_fields.items():
+        label = info.alias or key
+        value = getattr(given, key)
         if value is None or label == "int8_mask":
             continue
         if label not in method.parameters:
@@ -289,6 +289,8 @@ class Source:
     weight: Any = None
     density: Any = None
     adapter: Path | None = None
+    gamma: Any = None
+    scale: Any = None
 
 
 @dataclass(frozen=True)
@@ -302,6 +304,7 @@ class Job:
         tokenizer: the model whose tokenizer the result gets.
         chat_template: `auto`, a built-in name, Jinja text, or None (the tokenizer's own).
         out_dtype: None keeps the type of each tensor in the base (or the first model).
+        options: of the methods that work with angles.
     """
 
     method: str
@@ -316,6 +319,7 @@ class Job:
     t: Any
     chat_template: str | None
     out_dtype: Dtype | None
+    options: Options = field(default_factory=Options)
 
     @property
     def row(self) -> Method:

@@ -29,13 +29,14 @@ from sagecraft.merging.config import (
     find_method,
     read_merge_config,
 )
+from sagecraft.merging.geometry import Options
 
 if TYPE_CHECKING:
     from sagecraft.merging.plan import MergePlan
     from sagecraft.merging.summary import TensorSummary
     from sagecraft.models.parity import Parity
 
-VERSION = 2
+VERSION = 3
 #: What the merged model continues, to see that it runs; any plain text does.
 _PROBE = "The answer to the question is"
 _PROBE_TOKENS = 12
@@ -205,6 +206,8 @@ def make_job(config: MergekitConfig, folders: Mapping[str, Path], adapters: Mapp
             common.weight if entry.parameters.weight is None else entry.parameters.weight,
             common.density if entry.parameters.density is None else entry.parameters.density,
             adapters.get(entry.model),
+            common.gamma if entry.parameters.gamma is None else entry.parameters.gamma,
+            common.scale if entry.parameters.scale is None else entry.parameters.scale,
         )
         for entry in config.models
         if row.base != "needed" or entry.model != config.base_model
@@ -222,6 +225,9 @@ def make_job(config: MergekitConfig, folders: Mapping[str, Path], adapters: Mapp
         t=common.t,
         chat_template=config.chat_template,
         out_dtype=config.out_dtype or config.dtype,
+        options=Options(
+            **{name: value for name in vars(Options()) if (value := getattr(common, name)) is not None and name != "t"}
+        ),
     )
 
 
@@ -239,19 +245,31 @@ def _tokenizer_source(config: MergekitConfig, default: Source, folders: Mapping[
 
 def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Plans, streams, checks and finishes."""
+    from sagecraft.merging.journal import Journal
     from sagecraft.merging.plan import make_plan
-    from sagecraft.merging.stream import BLOCK_ELEMENTS, default_threads, write_merged
+    from sagecraft.merging.stream import default_block, default_threads, write_merged
     from sagecraft.merging.summary import totals
     from sagecraft.models.tokenizer import copy_tokenizer
 
-    plan = make_plan(job, BLOCK_ELEMENTS, default_threads())
+    plan = make_plan(job, default_block(), default_threads())
     template = chat_template_text(job)
     _show(job, plan)
-    with artifact.build(out, kind="model", stage="merge", version=VERSION, config=config, inputs=inputs) as build:
+    with artifact.build(
+        out, kind="model", stage="merge", version=VERSION, config=config, inputs=inputs, resumable=True
+    ) as build:
+        weights, journal = build.scratch("weights"), Journal(build.scratch("journal") / "tensors.jsonl")
+        if journal.finished():
+            console.say(f"  an interrupted merge made {len(journal.finished()):,} tensors; it goes on with the next")
         with console.progress("merging", plan.num_output_bytes / 1e6) as tick:
             summaries = write_merged(
-                job, plan, build.path, lambda row: tick.advance(row.num_elements * _width(row.dtype) / 1e6, row.name)
+                job,
+                plan,
+                weights,
+                lambda row: tick.advance(row.num_elements * _width(row.dtype) / 1e6, row.name),
+                journal=journal,
             )
+        for file in weights.iterdir():
+            file.replace(build.path / file.name)
         copy_tokenizer(job.tokenizer.folder, build.path, template)
         write_json(build.path / "config.json", plan.config)
         _write_summary(build, job, plan, summaries)

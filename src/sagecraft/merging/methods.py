@@ -1,25 +1,24 @@
 """Merge methods: what each computes from one block of values, and which parameters it reads.
 
-A method is a pure, elementwise function in float32: block in, block out. What needs a look at a whole tensor first
-(the k-th largest magnitude, an angle, an L1 norm) is measured beforehand and arrives as numbers (`stream.measure`),
-so that a tensor of any size passes through in blocks. Nothing here depends on threads or on how tensors are sharded.
+A method is a pure function in float32: block in, block out. What needs a look at a whole tensor first (the k-th largest
+magnitude, angles, an L1 norm) is measured beforehand and arrives as numbers or masks (`stream.Merger.measure`), so that a
+tensor of any size passes through in blocks. Nothing here depends on threads or on how tensors are sharded.
 
-TIES, DARE-TIES and their kin are one function with another way of making deltas sparse; the table says which.
+TIES, DARE-TIES and their kin are one function with another way of making deltas sparse; SLERP and its kin are one sum with
+factors that follow from the tensors' inner products (`geometry.py`); the table says which.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sagecraft.merging import geometry
+
 #: A float32 block; only operators and methods are used, so importing this module needs no numpy.
 Array = Any
 
-#: Above this cosine two tensors count as parallel and SLERP goes in a straight line. There sin(angle) < 0.032 and
-#: the arc differs from the chord by less than 1.3e-4 of the value, while its formula loses digits.
-PARALLEL = 0.9995
 #: A divisor smaller than this is taken as 1 (weights that cancel out).
 _TINY = 1e-8
 
@@ -30,12 +29,11 @@ class Numbers:
 
     Attributes:
         weights: of each model, in order.
-        scales: what each delta is multiplied by: its weight times the rescaling of its sparsification.
+        scales: what each tensor or delta is multiplied by.
         normalize: divide by the weights that took part.
         lambda_: factor of the merged delta.
         sign_ties: what an election without a winner does (`elect`).
-        t: SLERP's way from base (0) to the other model (1).
-        cosine: of the two tensors of a SLERP.
+        t: SLERP's way from base (0) to the other model (1); nearswap's distance.
     """
 
     weights: tuple[float, ...]
@@ -44,7 +42,12 @@ class Numbers:
     lambda_: float = 1.0
     sign_ties: Literal["none", "positive"] = "none"
     t: float = 0.0
-    cosine: float = 0.0
+
+    @property
+    def divisor(self) -> float:
+        """Sum of the weights, 1 if they cancel out."""
+        total = sum(self.weights)
+        return total if abs(total) >= _TINY else 1.0
 
 
 def linear(base: Array | None, tensors: Sequence[Array], numbers: Numbers) -> Array:  # noqa: ARG001
@@ -57,28 +60,29 @@ def linear(base: Array | None, tensors: Sequence[Array], numbers: Numbers) -> Ar
     for tensor, weight in zip(tensors[1:], numbers.weights[1:], strict=True):
         exact = total.astype("float64") + tensor.astype("float64") * float(tensor.dtype.type(weight))
         total = exact.astype("float32")
-    return total / _divisor(sum(numbers.weights)) if numbers.normalize else total
+    return total / numbers.divisor if numbers.normalize else total
 
 
-def slerp(base: Array, tensors: Sequence[Array], numbers: Numbers) -> Array:
-    """The point at `t` on the arc from base to the other model (Shoemake 1985), or on the chord if nearly parallel."""
-    from_base, from_other = slerp_coefficients(numbers.cosine, numbers.t)
-    return base * from_base + tensors[0] * from_other
+def combine(base: Array | None, tensors: Sequence[Array], numbers: Numbers) -> Array:  # noqa: ARG001
+    """The sum Σ sᵢ·xᵢ with factors that were worked out beforehand."""
+    return _weighted_sum(tensors, numbers.scales)
 
 
-def slerp_coefficients(cosine: float, t: float) -> tuple[float, float]:
-    """The two factors of a spherical interpolation between vectors of this cosine."""
-    if abs(cosine) > PARALLEL:
-        return 1.0 - t, t
-    angle = math.acos(cosine)
-    return math.sin((1.0 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
+def nearswap(base: Array, tensors: Sequence[Array], numbers: Numbers) -> Array:
+    """Takes what lies within `t` of the base from the other model, and of the rest the share t / distance."""
+    gap = abs(base - tensors[0])
+    near = gap <= gap.dtype.type(numbers.t)
+    gap[near] = 1
+    share = gap.dtype.type(numbers.t) / gap
+    share[near] = 1
+    return share * tensors[0] + (1 - share) * base
 
 
 def add_deltas(base: Array, deltas: Sequence[Array], numbers: Numbers) -> Array:
     """Adds the weighted deltas: base + λ·Σ sᵢ·δᵢ, the sum divided by Σ wᵢ if `normalize` (task arithmetic, arXiv:2212.04089)."""
     mixed = _weighted_sum(deltas, numbers.scales)
     if numbers.normalize:
-        mixed /= _divisor(sum(numbers.weights))
+        mixed /= numbers.divisor
     return base + mixed * numbers.lambda_
 
 
@@ -99,23 +103,16 @@ def elect(base: Array, deltas: Sequence[Array], numbers: Numbers) -> Array:
     plus, minus = total > 0, total < 0
     if numbers.sign_ties == "positive":
         plus = ~minus
-    mixed, divisor = total * 0, total * 0
+    mixed, divisor = abs(total) * 0, abs(total) * 0
     for part, weight in zip(weighted, numbers.weights, strict=True):
         agreeing = ((part > 0) & plus) | ((part < 0) & minus)
-        mixed += part * agreeing
+        mixed[agreeing] += part[agreeing]
         if numbers.normalize:
-            divisor += agreeing.astype(total.dtype) * weight
+            divisor[agreeing] += total.dtype.type(weight)
     if numbers.normalize:
         divisor[abs(divisor) < _TINY] = 1
         mixed /= divisor
     return base + mixed * numbers.lambda_
-
-
-def passthrough(base: Array | None, tensors: Sequence[Array], numbers: Numbers) -> Array:
-    """The one model as it is."""
-    assert base is None
-    assert len(tensors) == len(numbers.weights) == 1
-    return tensors[0]
 
 
 def _weighted_sum(tensors: Sequence[Array], factors: Sequence[float]) -> Array:
@@ -125,21 +122,20 @@ def _weighted_sum(tensors: Sequence[Array], factors: Sequence[float]) -> Array:
     return total
 
 
-def _divisor(total: float) -> float:
-    return total if abs(total) >= _TINY else 1.0
-
-
 @dataclass(frozen=True)
 class Method:
     """A row of the table.
 
     Attributes:
         function: (base, tensors or sparse deltas, numbers) → merged block.
-        url: the paper.
+        url: the paper, or the page where the method was first described.
         parameters: names it reads.
         base: whether `base_model` is needed, may be given, or makes no sense.
-        sparsify: how deltas are thinned out; None with `deltas` false means that models come in whole.
-        deltas: the function takes differences from the base.
+        way: its name in blocks.cpp; None: it has no native form.
+        sparsify: how deltas are thinned out.
+        deltas: the function takes differences from the base: always, never, or if there is a base.
+        sees_base: the base is the first of the tensors that the function takes.
+        factors: works out the factors of `combine` or `add_deltas` from the tensors' (or deltas') inner products.
         normalize: default of that parameter.
         rescale: default of that parameter.
         num_models: smallest and largest number of models besides the base (None: no limit).
@@ -149,8 +145,11 @@ class Method:
     url: str
     parameters: tuple[str, ...]
     base: Literal["needed", "optional", "none"]
-    sparsify: Literal["magnitude", "random"] | None = None
-    deltas: bool = False
+    way: Literal["linear", "combine", "add", "elect", "nearswap"] | None = None
+    sparsify: Literal["magnitude", "random", "band"] | None = None
+    deltas: Literal["always", "never", "with_base"] = "never"
+    sees_base: bool = False
+    factors: Callable[[Any, tuple[float, ...], Any], tuple[float, ...]] | None = None
     normalize: bool = False
     rescale: Literal["inverse_density", "l1", "off"] = "off"
     num_models: tuple[int, int | None] = (1, None)
@@ -158,39 +157,87 @@ class Method:
 
 _ARITHMETIC = ("weight", "normalize", "lambda")
 _SPARSE = (*_ARITHMETIC, "density", "rescale")
+_DARE, _TIES = "https://arxiv.org/abs/2311.03099", "https://arxiv.org/abs/2306.01708"
+_CRUMBS = "https://arxiv.org/abs/2312.06795"
+
+
+def _added(url: str, parameters: tuple[str, ...], **more: Any) -> Method:
+    return Method(add_deltas, url, parameters, base="needed", way="add", deltas="always", **more)
+
+
+def _elected(url: str, parameters: tuple[str, ...], **more: Any) -> Method:
+    return Method(elect, url, (*parameters, "sign_ties"), base="needed", way="elect", deltas="always", **more)
+
 
 METHODS: dict[str, Method] = {
     "linear": Method(
-        linear, "https://arxiv.org/abs/2203.05482", ("weight", "normalize"), base="optional", normalize=True
-    ),
-    "slerp": Method(slerp, "https://dl.acm.org/doi/10.1145/325165.325242", ("t",), base="needed", num_models=(1, 1)),
-    "task_arithmetic": Method(add_deltas, "https://arxiv.org/abs/2212.04089", _ARITHMETIC, base="needed", deltas=True),
-    "ties": Method(
-        elect,
-        "https://arxiv.org/abs/2306.01708",
-        (*_SPARSE, "sign_ties"),
-        base="needed",
-        sparsify="magnitude",
-        deltas=True,
+        linear,
+        "https://arxiv.org/abs/2203.05482",
+        ("weight", "normalize"),
+        base="optional",
+        way="linear",
         normalize=True,
     ),
-    "dare_linear": Method(
-        add_deltas,
-        "https://arxiv.org/abs/2311.03099",
-        _SPARSE,
+    "slerp": Method(
+        combine,
+        "https://dl.acm.org/doi/10.1145/325165.325242",
+        ("t",),
         base="needed",
-        sparsify="random",
-        deltas=True,
-        rescale="inverse_density",
+        way="combine",
+        sees_base=True,
+        factors=geometry.slerp,
+        num_models=(1, 1),
     ),
-    "dare_ties": Method(
-        elect,
-        "https://arxiv.org/abs/2311.03099",
-        (*_SPARSE, "sign_ties"),
+    "nuslerp": Method(
+        combine,
+        "https://dl.acm.org/doi/10.1145/325165.325242",
+        ("weight",),
+        base="optional",
+        way="combine",
+        deltas="with_base",
+        factors=geometry.nuslerp,
+        num_models=(2, 2),
+    ),
+    "multislerp": Method(
+        combine,
+        "https://goddard.blog/posts/multislerp-wow-what-a-cool-idea",
+        ("weight", "normalize_weights", "eps"),
+        base="optional",
+        way="combine",
+        deltas="with_base",
+        factors=geometry.multislerp,
+        num_models=(2, None),
+    ),
+    "karcher": Method(
+        combine,
+        "https://doi.org/10.1002/cpa.3160300502",
+        ("max_iter", "tol"),
+        base="none",
+        way="combine",
+        factors=geometry.karcher,
+        num_models=(2, None),
+    ),
+    "model_stock": _added("https://arxiv.org/abs/2403.19522", (), factors=geometry.model_stock, num_models=(2, None)),
+    "task_arithmetic": _added("https://arxiv.org/abs/2212.04089", _ARITHMETIC),
+    "ties": _elected(_TIES, _SPARSE, sparsify="magnitude", normalize=True),
+    "dare_linear": _added(_DARE, _SPARSE, sparsify="random", rescale="inverse_density"),
+    "dare_ties": _elected(_DARE, _SPARSE, sparsify="random", rescale="inverse_density"),
+    "breadcrumbs": _added(_CRUMBS, (*_SPARSE, "gamma"), sparsify="band"),
+    "breadcrumbs_ties": _elected(_CRUMBS, (*_SPARSE, "gamma"), sparsify="band"),
+    "nearswap": Method(
+        nearswap,
+        "https://huggingface.co/alchemonaut/QuartetAnemoi-70B-t0.0001",
+        ("t",),
         base="needed",
-        sparsify="random",
-        deltas=True,
-        rescale="inverse_density",
+        way="nearswap",
+        num_models=(1, 1),
     ),
-    "passthrough": Method(passthrough, "https://arxiv.org/abs/2312.15166", (), base="none", num_models=(1, 1)),
+    "passthrough": Method(
+        combine,
+        "https://arxiv.org/abs/2312.15166",
+        ("scale",),
+        base="none",
+        way="combine",
+        num_models=(1, 1),
+    ),
 }

@@ -16,6 +16,8 @@ from sagecraft.models.tensors import TensorRecord, list_tensors
 
 #: Types of weights that are merged, and the names configurations use for them.
 FLOATS: dict[str, Dtype] = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+#: Of the parameters of one tensor that may be left out.
+DEFAULTS = {"weight": 1.0, "density": 1.0, "gamma": 0.01, "scale": 1.0}
 CODES = {name: code for code, name in FLOATS.items()}
 
 #: Entries of config.json that must agree because they decide what the weights mean, whatever the family.
@@ -50,7 +52,9 @@ class TensorPlan:
         records: model label → where it is stored.
         weights: of each contributing model, in order.
         densities: likewise.
-        t: SLERP's way.
+        t: SLERP's way, nearswap's distance.
+        gammas: share of the largest elements that breadcrumbs drop, of each model.
+        scales: passthrough's factor, of each model.
     """
 
     name: str
@@ -60,6 +64,8 @@ class TensorPlan:
     weights: tuple[float, ...]
     densities: tuple[float, ...]
     t: float
+    gammas: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
 
     @property
     def num_elements(self) -> int:
@@ -137,10 +143,7 @@ def make_plan(job: Job, block_elements: int, num_threads: int) -> MergePlan:
         notes=tuple(notes),
         num_input_bytes=sum(record.end - record.start for row in tensors for record in row.records.values()),
         num_output_bytes=sum(output_bytes(row) for row in tensors),
-        # a block of each model, its mask and hash, and some ten temporaries
-        peak_bytes=num_threads * block_elements * 4 * (4 * len(job.sources) + 10)
-        + _cut_bytes(job, tensors)
-        + _adapter_bytes(job),
+        peak_bytes=_peak_bytes(job, block_elements, num_threads) + _adapter_bytes(job),
     )
 
 
@@ -149,11 +152,15 @@ def output_bytes(row: TensorPlan) -> int:
     return row.num_elements * (4 if row.dtype == "F32" else 2)
 
 
-def _cut_bytes(job: Job, tensors: Sequence[TensorPlan]) -> int:
-    """`ties` holds the magnitudes near the cut of one tensor: a sixteenth of an octave, seldom over 6 %, at 12 bytes."""
-    if job.row.sparsify != "magnitude" or not tensors:
-        return 0
-    return max(row.num_elements for row in tensors) * len(job.models)
+def _peak_bytes(job: Job, block_elements: int, num_threads: int) -> int:
+    """Memory of the merge itself.
+
+    For each thread a block of each model, its mask and hash, some ten temporaries, and, where magnitudes are counted, their
+    histograms (2^19 bins of 4 bytes).
+    """
+    blocks = block_elements * 4 * (4 * len(job.sources) + 10)
+    counts = (4 << 19) * len(job.models) if job.row.sparsify in ("magnitude", "band") else 0
+    return num_threads * (blocks + counts)
 
 
 def _adapter_bytes(job: Job) -> int:
@@ -287,6 +294,8 @@ def _plan_tensors(
         depth = deep[name]
         weights = [_value(source.weight, "weight", name, depth, source, job, faults) for source in job.models]
         densities = [_value(source.density, "density", name, depth, source, job, faults) for source in job.models]
+        gammas = [_value(source.gamma, "gamma", name, depth, source, job, faults) for source in job.models]
+        scales = [_value(source.scale, "scale", name, depth, source, job, faults) for source in job.models]
         rows.append(
             TensorPlan(
                 name,
@@ -296,6 +305,8 @@ def _plan_tensors(
                 tuple(weights),
                 tuple(densities),
                 _value(job.t, "t", name, depth, job.reference, job, faults),
+                tuple(gammas),
+                tuple(scales),
             )
         )
     # wide types first, so that every tensor starts at a multiple of its element's size; then by name
@@ -303,9 +314,11 @@ def _plan_tensors(
 
 
 def _value(setting: Any, what: str, name: str, depth: float, source: Source, job: Job, faults: list[str]) -> float:
-    """A parameter for one tensor; those that the method does not read, or that have a default, are 1."""
-    if what not in job.row.parameters or (setting is None and what == "density"):
+    """A parameter for one tensor; those that the method does not read are 1, others without a value their default."""
+    if what not in job.row.parameters:
         return 1.0
+    if setting is None and what in DEFAULTS:
+        return DEFAULTS[what]
     value = value_at(setting, name, depth)
     if value is None:
         fault = f"{what} of {source.label}: no filter fits {name}; end the list with a `value` without filter"

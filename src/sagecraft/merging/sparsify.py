@@ -16,9 +16,8 @@ another order. 32-bit words, since vector units multiply those and not 64-bit on
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -28,14 +27,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Bits = NDArray[np.uint32]
-    Mask = NDArray[np.bool_]
     Floats = NDArray[np.float32]
 
 _WORD = 1 << 32
-#: A magnitude's 31 bits are looked at in two parts: 12 high bits (an exponent and a sixteenth of its octave) in a
-#: histogram that is small beside a block, then the 19 low ones of the few elements in the bin that matters.
-_LOW_BITS = 19
-NUM_BINS = 1 << 12
+#: A magnitude's 31 bits are counted in two rounds: 12 upper bits (an exponent and a sixteenth of its octave), then the 19
+#: others of the few elements in the bin that matters. So a place in their order is found exactly, in memory of a fixed size.
+LOW_BITS = 19
+NUM_UPPER, NUM_LOWER = 1 << 12, 1 << LOW_BITS
 
 
 def mask_key(seed: int, label: str, tensor: str) -> int:
@@ -68,28 +66,46 @@ def hash_words(key: int, start: int, count: int) -> Bits:
     return _mix(words)
 
 
-def keep_random(key: int, density: float, start: int, count: int) -> Mask:
-    """DARE's Bernoulli(density) mask of elements [start, start + count)."""
-    threshold = round(density * _WORD)
-    if threshold >= _WORD:
-        return np.ones(count, dtype=np.bool_)
-    kept: Mask = hash_words(key, start, count) < np.uint32(threshold)
-    return kept
+@dataclass(frozen=True)
+class Bound:
+    """A place in the order of magnitudes: larger first, of equal ones the lower index first.
+
+    Attributes:
+        bits: of a magnitude; larger ones stand above the bound.
+        end: of the elements that have this magnitude, those whose index is smaller stand above it too.
+    """
+
+    bits: int
+    end: int = 0
+
+
+#: Above all magnitudes, and below all.
+TOP, BOTTOM = Bound(0x7FFFFFFF), Bound(0, 1 << 62)
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Where the largest magnitudes of a tensor begin.
+class Mask:
+    """Which elements of a tensor are kept.
 
     Attributes:
-        threshold: bits of the k-th largest magnitude; larger ones are all kept.
-        ties_kept: how many of the elements that equal it are kept, lowest index first, so that exactly k remain.
-        ties_before: number of such elements before each block.
+        kind: `all`, `random` (the hash of `key` is below `limit`), or `band` (below `upper`, above `lower`).
+        key: see `mask_key`.
+        limit: density · 2³².
+        lower: those that stand above it are kept …
+        upper: … unless they stand above this one.
     """
 
-    threshold: int
-    ties_kept: int
-    ties_before: tuple[int, ...]
+    kind: Literal["all", "random", "band"] = "all"
+    key: int = 0
+    limit: int = 0
+    lower: Bound = BOTTOM
+    upper: Bound = TOP
+
+
+def random_mask(key: int, density: float) -> Mask:
+    """DARE's Bernoulli(density) mask."""
+    limit = round(density * _WORD)
+    return Mask() if limit >= _WORD else Mask("random", key, limit)
 
 
 def num_kept(density: float, count: int) -> int:
@@ -97,53 +113,52 @@ def num_kept(density: float, count: int) -> int:
     return min(count, math.floor(density * count + 1e-6))
 
 
-def magnitude_bits(delta: Floats) -> Bits:
-    """|delta| as integers that sort like the magnitudes."""
-    bits: Bits = delta.view(np.uint32) & np.uint32(0x7FFFFFFF)
+def magnitude_bits(values: Floats) -> Bits:
+    """Magnitudes as integers that sort like them."""
+    bits: Bits = values.view(np.uint32) & np.uint32(0x7FFFFFFF)
     return bits
 
 
-def high_histogram(delta: Floats) -> NDArray[np.int64]:
+def upper_counts(values: Floats) -> NDArray[np.uint32]:
     """How many magnitudes have each value of their upper bits."""
-    return np.bincount(magnitude_bits(delta) >> np.uint32(_LOW_BITS), minlength=NUM_BINS)
+    return np.bincount(magnitude_bits(values) >> np.uint32(LOW_BITS), minlength=NUM_UPPER).astype(np.uint32)
 
 
-def crucial_bin(histogram: NDArray[np.int64], kept: int) -> tuple[int, int]:
-    """The upper bits of the k-th largest magnitude (k ≥ 1), and how many elements lie above that bin."""
-    above = np.cumsum(histogram[::-1])
-    place = int(np.searchsorted(above, kept))
-    return len(histogram) - 1 - place, int(above[place - 1]) if place else 0
+def lower_counts(values: Floats, upper: int) -> NDArray[np.uint32]:
+    """Of the magnitudes whose upper bits are `upper`: how many have each value of the others."""
+    bits = magnitude_bits(values)
+    rest = bits[(bits >> np.uint32(LOW_BITS)) == np.uint32(upper)] & np.uint32(NUM_LOWER - 1)
+    return np.bincount(rest, minlength=NUM_LOWER).astype(np.uint32)
 
 
-#: Distinct magnitudes of one block that lie in the crucial bin, and how often each occurs.
-Candidates = tuple["Bits", "NDArray[np.int32]"]
+def place(counts: NDArray[np.uint32], rank: int) -> tuple[int, int]:
+    """The bin of the element of this rank (1: the largest), and how many stand in the bins above."""
+    above = np.cumsum(counts[::-1], dtype=np.int64)
+    at = int(np.searchsorted(above, rank))
+    return len(counts) - 1 - at, int(above[at - 1]) if at else 0
 
 
-def candidates(delta: Floats, high: int) -> Candidates:
-    """The magnitudes of a block whose upper bits are `high`."""
-    bits = magnitude_bits(delta)
-    values, counts = np.unique(bits[(bits >> np.uint32(_LOW_BITS)) == np.uint32(high)], return_counts=True)
-    return values, counts.astype(np.int32)
-
-
-def find_cut(num_above: int, blocks: Sequence[Candidates], kept: int) -> Cut:
-    """The exact cut: the k-th largest magnitude and the elements that equal it, block by block."""
-    values, places = np.unique(np.concatenate([values for values, _ in blocks]), return_inverse=True)
-    counts = np.bincount(places, weights=np.concatenate([counts for _, counts in blocks])).astype(np.int64)
-    wanted = kept - num_above
-    place, above = crucial_bin(counts, max(wanted, 1))
-    threshold = int(values[place])
-    ties = [int(counts[values == threshold].sum()) for values, counts in blocks]
-    before = np.cumsum([0, *ties[:-1]])
-    return Cut(threshold, wanted - above, tuple(int(number) for number in before))
-
-
-def keep_largest(delta: Floats, cut: Cut, block: int) -> Mask:
-    """TIES's mask of the largest magnitudes in one block of a tensor."""
-    bits = magnitude_bits(delta)
-    kept: Mask = bits > np.uint32(cut.threshold)
-    left = cut.ties_kept - cut.ties_before[block]
-    if left > 0:
-        ties = np.flatnonzero(bits == np.uint32(cut.threshold))
-        kept[ties[:left]] = True
+def hash_mask(mask: Mask, first: int, count: int) -> NDArray[np.bool_]:
+    """Which of the elements [first, first + count) a random mask keeps."""
+    kept: NDArray[np.bool_] = hash_words(mask.key, first, count) < np.uint32(mask.limit)
     return kept
+
+
+def above(bits: Bits, bound: Bound, first: int) -> NDArray[np.bool_]:
+    """Which magnitudes stand above a bound; `first` is the index of the first."""
+    found: NDArray[np.bool_] = bits > np.uint32(bound.bits)
+    tied = min(max(bound.end - first, 0), len(bits))
+    found[:tied] |= bits[:tied] == np.uint32(bound.bits)
+    return found
+
+
+def thin(values: Floats, mask: Mask, first: int) -> Floats:
+    """The values with those that are not kept set to zero."""
+    if mask.kind == "all":
+        return values
+    if mask.kind == "random":
+        kept = hash_mask(mask, first, len(values))
+    else:
+        bits = magnitude_bits(values)
+        kept = above(bits, mask.lower, first) & ~above(bits, mask.upper, first)
+    return np.where(kept, values, np.float32(0))

@@ -2,7 +2,8 @@
 
 The output's headers are known from the plan, so files are laid out first and blocks are written wherever they belong.
 A tensor is never in memory as a whole, whatever its size; threads work on different blocks and cannot change a byte,
-since every block's values depend on that block and on numbers measured per tensor in the order of blocks.
+since every block's values depend on that block and on numbers measured per tensor in the order of blocks. The kernel is told
+which ranges come next, so that the disk reads ahead of the arithmetic, and writes behind it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,25 +21,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sagecraft.errors import MachineError, UserError
-from sagecraft.merging import sparsify
+from sagecraft.errors import MachineError
+from sagecraft.merging import native, sparsify
+from sagecraft.merging.blocks import CHUNK, Engine, Group, Plain, Stored, Target, View
 from sagecraft.merging.config import Job
-from sagecraft.merging.methods import Numbers
-from sagecraft.merging.plan import FLOATS, MergePlan, TensorPlan, output_bytes
-from sagecraft.merging.sparsify import Cut
-from sagecraft.merging.summary import BlockSums, TensorSummary, measure_block, summarise
+from sagecraft.merging.journal import Journal
+from sagecraft.merging.methods import Numbers, add_deltas
+from sagecraft.merging.plan import MergePlan, TensorPlan, output_bytes
+from sagecraft.merging.sparsify import Bound, Mask
+from sagecraft.merging.summary import TensorSummary, summarise
 from sagecraft.models.adapter import load_adapter
-from sagecraft.models.tensors import SHARD_BYTES, TensorRecord, plan_shards, write_index
+from sagecraft.models.tensors import SHARD_BYTES, plan_shards, write_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float32]
+    Block = tuple[int, int]
 
-#: Elements of a block: 64 kB in float32, so that a block's temporaries stay in a core's cache and below the size from
-#: which the C library fetches fresh pages for each array (an election took 6.9 ns an element, with 2^16 18.7 ns).
-BLOCK_ELEMENTS = 1 << 14
-_EXPONENTS = {"F32": (np.uint32, 0x7F800000), "BF16": (np.uint16, 0x7F80), "F16": (np.uint16, 0x7C00)}
+#: Elements of a block: so many that Python's part (0.1 ms a block) does not count beside the arithmetic (2 ms), and that
+#: two threads share even a small matrix. The native way goes through it in pieces that stay in a core's cache.
+BLOCK_ELEMENTS = 1 << 18
+#: The plain way's temporaries should stay in the cache, and below the size from which the C library fetches fresh pages
+#: for each array (an election took 6.9 ns an element, with 2^16 18.7 ns).
+PLAIN_ELEMENTS = 1 << 14
+#: Blocks that are waited for or worked on at a time, for each thread.
+_AHEAD = 4
 
 
 def default_threads() -> int:
@@ -47,69 +53,24 @@ def default_threads() -> int:
     return max(1, min(16, len(os.sched_getaffinity(0))))
 
 
+def default_block() -> int:
+    """Elements of a block on this machine."""
+    return BLOCK_ELEMENTS if native.available() else PLAIN_ELEMENTS
+
+
 class Files:
-    """Open files by path, read and written by range from any thread."""
+    """Open files by path."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._handles: dict[Path, int] = {}
-        self._lock = threading.Lock()
 
     def open(self, path: Path, flags: int = os.O_RDONLY) -> int:
         """A handle, opened once."""
-        with self._lock:
-            if path not in self._handles:
-                self._handles[path] = os.open(path, flags)
-                self._stack.callback(os.close, self._handles[path])
-            return self._handles[path]
-
-    def read(self, record: TensorRecord, name: str, start: int, count: int) -> Floats:
-        """Elements [start, start + count) of a tensor in float32.
-
-        Raises:
-            UserError: a value is not finite; a merge would spread it over everything.
-        """
-        kind, exponent = _EXPONENTS[record.dtype]
-        raw = np.empty(count, dtype=kind)
-        view, at = raw.data.cast("B"), record.start + start * raw.itemsize
-        handle = self.open(record.file)
-        while len(view):  # a read may return less than asked for
-            num_read = os.preadv(handle, [view], at)
-            if num_read <= 0:
-                raise UserError(f"{record.file}: ends within {name}; the file changed or is damaged, fetch it again")
-            view, at = view[num_read:], at + num_read
-        if count and int((raw & kind(exponent)).max()) == exponent:
-            raise UserError(f"{record.file}: {name} holds NaN or infinity; the checkpoint is damaged, fetch it again")
-        return _to_float(raw, record.dtype)
-
-    def write(self, path: Path, data: memoryview, at: int) -> None:
-        """Writes all of `data` at a position."""
-        handle = self.open(path, os.O_RDWR)
-        while len(data):
-            num_written = os.pwrite(handle, data, at)
-            data, at = data[num_written:], at + num_written
-
-
-def _to_float(raw: NDArray[Any], dtype: str) -> Floats:
-    if dtype == "F32":
-        return raw.view(np.float32)
-    if dtype == "F16":
-        return raw.view(np.float16).astype(np.float32)
-    wide = raw.astype(np.uint32)
-    wide <<= np.uint32(16)
-    return wide.view(np.float32)
-
-
-def from_float(values: Floats, dtype: str) -> NDArray[Any]:
-    """Stored form of float32 values: rounded to nearest, ties to even. Overflow becomes infinity."""
-    if dtype == "F32":
-        return values
-    if dtype == "F16":
-        with np.errstate(over="ignore"):
-            return values.astype(np.float16)
-    bits = values.view(np.uint32)
-    rounded = bits + (((bits >> np.uint32(16)) & np.uint32(1)) + np.uint32(0x7FFF))
-    return (rounded >> np.uint32(16)).astype(np.uint16)
+        if path not in self._handles:
+            self._handles[path] = os.open(path, flags)
+            self._stack.callback(os.close, self._handles[path])
+        return self._handles[path]
 
 
 @dataclass(frozen=True)
@@ -120,19 +81,40 @@ class Place:
     start: int
 
 
-def lay_out(folder: Path, tensors: Sequence[TensorPlan], shard_bytes: int) -> dict[str, Place]:
-    """Creates the output's files with their headers and full sizes, and the index if there are several."""
+def lay_out(
+    folder: Path, tensors: Sequence[TensorPlan], shard_bytes: int, journal: Journal | None = None
+) -> dict[str, Place]:
+    """Creates the output's files with their headers and full sizes, and the index if there are several.
+
+    What an interrupted merge left in whole files stays; the journal forgets the tensors of others.
+    """
     rows = {row.name: row for row in tensors}
     sizes = {row.name: output_bytes(row) for row in tensors}
     shards = plan_shards(sizes, shard_bytes)
     places: dict[str, Place] = {}
     for file_name, shard in shards.items():
-        places |= _create(folder / file_name, [rows[name] for name in shard])
+        header, found = _header(folder / file_name, [rows[name] for name in shard])
+        places |= found
+        num_bytes = len(header) + sum(sizes[name] for name in shard)
+        if not _is_laid_out(folder / file_name, header, num_bytes):
+            if journal:
+                journal.forget(set(shard))
+            with (folder / file_name).open("wb") as file:
+                file.write(header)
+                file.truncate(num_bytes)
     write_index(folder, shards, sum(sizes.values()))
     return places
 
 
-def _create(path: Path, tensors: Sequence[TensorPlan]) -> dict[str, Place]:
+def _is_laid_out(path: Path, header: bytes, num_bytes: int) -> bool:
+    if not path.is_file() or path.stat().st_size != num_bytes:
+        return False
+    with path.open("rb") as file:
+        return file.read(len(header)) == header
+
+
+def _header(path: Path, tensors: Sequence[TensorPlan]) -> tuple[bytes, dict[str, Place]]:
+    """What stands before the data, and where each tensor goes."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for row in tensors:
@@ -141,173 +123,238 @@ def _create(path: Path, tensors: Sequence[TensorPlan]) -> dict[str, Place]:
         offset = end
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # data begins at a multiple of 8, as the format's own library writes it
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + offset)
-    return {row.name: Place(path, 8 + len(text) + header[row.name]["data_offsets"][0]) for row in tensors}
+    starts = {row.name: 8 + len(text) + header[row.name]["data_offsets"][0] for row in tensors}
+    return struct.pack("<Q", len(text)) + text, {name: Place(path, start) for name, start in starts.items()}
 
 
 class Merger:
     """Merges the tensors of a plan; a fault of one tensor stops everything."""
 
-    def __init__(self, job: Job, files: Files, map_blocks: Callable[..., Iterator[Any]], block_elements: int) -> None:
+    def __init__(
+        self,
+        job: Job,
+        files: Files,
+        engine: Engine,
+        map_blocks: Callable[..., Iterator[Any]],
+        block_elements: int,
+    ) -> None:
         self.job = job
         self.files = files
+        self.engine = engine
         self.map_blocks = map_blocks
-        self.block_elements = block_elements
+        self.block_elements = -(-block_elements // CHUNK) * CHUNK
         self.changes = {s.label: load_adapter(s.adapter) for s in job.sources if s.adapter is not None}
+        self.labels = [source.label for source in job.sources]
+        self.method = job.row
+        if job.row.deltas == "with_base" and job.base is not None:
+            self.method = replace(job.row, function=add_deltas, way="add")
 
-    def blocks(self, row: TensorPlan) -> list[tuple[int, int, int]]:
-        """(number, start, count) of each block of a tensor."""
+    def blocks(self, row: TensorPlan) -> list[Block]:
+        """(first element, number of elements) of each block of a tensor."""
         size, total = self.block_elements, row.num_elements
-        return [(start // size, start, min(size, total - start)) for start in range(0, total, size)]
+        return [(start, min(size, total - start)) for start in range(0, total, size)]
 
-    def read(self, row: TensorPlan, start: int, count: int) -> dict[str, Floats]:
-        """A block of every model by label."""
-        values = {label: self.files.read(record, row.name, start, count) for label, record in row.records.items()}
-        for label, changes in self.changes.items():
-            if row.name in changes:
-                changes[row.name].add_to(values[label], start)
-        return values
+    def group(self, row: TensorPlan) -> Group:
+        """A tensor of all models, with its files open."""
+        records = [row.records[label] for label in self.labels]
+        changes = [self.changes.get(label, {}).get(row.name) for label in self.labels]
+        return Group(
+            row.name,
+            tuple(Stored(record, self.files.open(record.file)) for record in records),
+            tuple(None if change is None else change.add_to for change in changes),
+            tuple(self.labels.index(source.label) for source in self.job.models),
+            None if self.job.base is None else self.labels.index(self.job.base.label),
+            self.labels.index(self.job.reference.label),
+        )
 
-    def deltas(self, values: dict[str, Floats]) -> list[Floats]:
-        """Differences of the models from the base (or from the reference, for the summary)."""
-        origin = values[self.job.reference.label]
-        return [values[source.label] - origin for source in self.job.models]
+    def view(self, group: Group) -> View:
+        """What the method sees of it, nothing thinned out."""
+        sources = group.models
+        if self.method.sees_base:
+            assert group.base is not None
+            sources = (group.base, *sources)
+        if self.method.deltas == "never" or group.base is None:
+            return View(sources, None, (Mask(),) * len(sources))
+        return View(sources, group.base, (Mask(),) * len(sources))
 
-    def merge(self, row: TensorPlan, write: Callable[[memoryview, int], None]) -> TensorSummary:
-        """Merges one tensor and hands its bytes, with their offset, to `write`."""
-        numbers, cuts = self.measure(row)
-        width = 4 if row.dtype == "F32" else 2
+    def each(self, row: TensorPlan, group: Group, work: Callable[[Block], Any]) -> Iterator[Any]:
+        """Results of a tensor's blocks in their order; says to the kernel what is read next."""
+        for stored in group.stored:
+            os.posix_fadvise(
+                stored.handle, stored.record.start, stored.record.end - stored.record.start, os.POSIX_FADV_WILLNEED
+            )
+        return self.map_blocks(work, self.blocks(row))
 
-        def work(block: tuple[int, int, int]) -> BlockSums:
-            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below, and is an error
-                return work_quietly(*block)
+    def merge(self, row: TensorPlan, place: Place) -> TensorSummary:
+        """Merges one tensor into its place."""
+        group = self.group(row)
+        view, numbers = self.measure(row, group)
+        target = Target(row.dtype, self.files.open(place.file, os.O_RDWR), place.start)
 
-        def work_quietly(number: int, start: int, count: int) -> BlockSums:
-            values = self.read(row, start, count)
-            deltas = self.deltas(values)
-            merged = self.combine(row, values, deltas, numbers, cuts, number, start)
-            stored = from_float(merged, row.dtype)
-            kind, exponent = _EXPONENTS[row.dtype]
-            if count and int((stored.view(kind) & kind(exponent)).max()) == exponent:
-                raise UserError(
-                    f"{row.name}: a merged value is too large for {FLOATS[row.dtype]}; choose a wider out_dtype"
-                )
-            write(stored.data.cast("B"), start * width)
-            return measure_block(deltas, merged - values[self.job.reference.label])
+        def work(block: Block) -> NDArray[np.float64]:
+            return self.engine.merge(group, view, self.method, numbers, target, block)
 
-        return summarise(row, [source.label for source in self.job.models], self.map_blocks(work, self.blocks(row)))
+        return summarise(row, [source.label for source in self.job.models], self.each(row, group, work))
 
-    def combine(
-        self,
-        row: TensorPlan,
-        values: dict[str, Floats],
-        deltas: list[Floats],
-        numbers: Numbers,
-        cuts: Sequence[Cut | None],
-        number: int,
-        start: int,
-    ) -> Floats:
-        """The merged values of one block."""
-        method = self.job.row
-        base = values[self.job.base.label] if self.job.base else None
-        if not method.deltas:
-            tensors = [values[source.label] for source in self.job.models]
-            merged: Floats = method.function(base, tensors, numbers)
-            return merged
-        sparse = [
-            self.thin(row, model, delta, cut, number, start)
-            for model, (delta, cut) in enumerate(zip(deltas, cuts, strict=True))
-        ]
-        result: Floats = method.function(base, sparse, numbers)
-        return result
-
-    def thin(self, row: TensorPlan, model: int, delta: Floats, cut: Cut | None, number: int, start: int) -> Floats:
-        """A delta with the elements that are not kept set to zero."""
-        density = row.densities[model]
-        if self.job.row.sparsify is None or density >= 1:
-            return delta
-        if cut is not None:
-            return delta * sparsify.keep_largest(delta, cut, number)
-        key = sparsify.mask_key(self.job.seed, self.job.models[model].label, row.name)
-        return delta * sparsify.keep_random(key, density, start, len(delta))
-
-    def measure(self, row: TensorPlan) -> tuple[Numbers, list[Cut | None]]:
-        """What a method needs to know of a whole tensor: cuts, rescaling, SLERP's angle."""
-        job = self.job
+    def measure(self, row: TensorPlan, group: Group) -> tuple[View, Numbers]:
+        """What a method needs to know of a whole tensor: masks, rescaling, factors."""
+        job, view = self.job, self.view(group)
         numbers = Numbers(row.weights, row.weights, job.normalize, job.lambda_, job.sign_ties, row.t)
-        if "t" in job.row.parameters:
-            return replace(numbers, cosine=self._cosine(row)), []
-        cuts: list[Cut | None] = [None] * len(job.models)
-        if job.row.sparsify == "magnitude" and row.num_elements and min(row.densities) < 1:
-            cuts = self._cuts(row)
-        if job.row.sparsify is None or job.rescale == "off":
-            return numbers, cuts
+        if self.method.factors is not None:
+            gram = self._gram(row, group, view)
+            options = replace(job.options, t=row.t)
+            return view, replace(numbers, scales=self.method.factors(gram, row.weights, options))
+        if "scale" in self.method.parameters:
+            return view, replace(numbers, scales=row.scales)
+        if self.method.sparsify is None or not row.num_elements:
+            return view, numbers
+        view = replace(view, masks=self._masks(row, group, view))
+        if job.rescale == "off":
+            return view, numbers
         factors = [1 / density for density in row.densities]
         if job.rescale == "l1":
-            factors = self._l1_factors(row, cuts)
+            factors = self._l1_factors(row, group, view)
         scales = tuple(weight * factor for weight, factor in zip(row.weights, factors, strict=True))
-        return replace(numbers, scales=scales), cuts
+        return view, replace(numbers, scales=scales)
 
-    def _cosine(self, row: TensorPlan) -> float:
-        """Cosine between base and the other model, summed in float64."""
+    def _gram(self, row: TensorPlan, group: Group, view: View) -> list[list[float]]:
+        totals = add_up(self.each(row, group, lambda block: self.engine.gram(group, view, block)))
+        count = len(view.sources)
+        gram = [[0.0] * count for _ in range(count)]
+        pairs = ((left, right) for left in range(count) for right in range(left, count))
+        for (left, right), total in zip(pairs, totals, strict=True):
+            gram[left][right] = gram[right][left] = float(total)
+        return gram
 
-        def work(block: tuple[int, int, int]) -> NDArray[np.float64]:
-            values = self.read(row, block[1], block[2])
-            left, right = (
-                values[source.label].astype(np.float64) for source in (self.job.reference, self.job.models[0])
-            )
-            return np.array([(left * right).sum(), (left * left).sum(), (right * right).sum()])
-
-        dot, left, right = sum(self.map_blocks(work, self.blocks(row)), np.zeros(3))
-        return float(np.clip(dot / np.sqrt(left * right), -1, 1)) if left and right else 1.0
-
-    def _cuts(self, row: TensorPlan) -> list[Cut | None]:
-        """The k-th largest magnitude of each model's delta, exactly, in two passes over the blocks."""
+    def _masks(self, row: TensorPlan, group: Group, view: View) -> tuple[Mask, ...]:
+        if self.method.sparsify == "random":
+            keys = [sparsify.mask_key(self.job.seed, source.label, row.name) for source in self.job.models]
+            return tuple(sparsify.random_mask(key, density) for key, density in zip(keys, row.densities, strict=True))
         kept = [sparsify.num_kept(density, row.num_elements) for density in row.densities]
+        cut = [0] * len(kept)
+        if self.method.sparsify == "band":
+            spare = [row.num_elements - number for number in kept]
+            shares = [sparsify.num_kept(gamma, row.num_elements) for gamma in row.gammas]
+            cut = [min(pair) for pair in zip(spare, shares, strict=True)]
+        bounds = self._bounds(row, group, view, [[above, above + n] for above, n in zip(cut, kept, strict=True)])
+        return tuple(Mask("band", upper=upper, lower=lower) for upper, lower in bounds)
 
-        def count(block: tuple[int, int, int]) -> list[NDArray[np.int64]]:
-            return [sparsify.high_histogram(delta) for delta in self.deltas(self.read(row, *block[1:]))]
+    def _bounds(self, row: TensorPlan, group: Group, view: View, ranks: list[list[int]]) -> list[list[Bound]]:
+        """For each tensor of the view and each of its numbers n: the place behind the n largest magnitudes."""
+        trivial = {0: sparsify.TOP, row.num_elements: sparsify.BOTTOM}
+        found = [[trivial.get(rank) for rank in each] for each in ranks]
+        for column in range(len(ranks[0])):
+            open_ = [m for m, each in enumerate(found) if each[column] is None]
+            if open_:
+                part = View(tuple(view.sources[m] for m in open_), view.origin)
+                bounds = self._find(row, group, part, [ranks[m][column] for m in open_])
+                for m, bound in zip(open_, bounds, strict=True):
+                    found[m][column] = bound
+        return [[bound for bound in each if bound is not None] for each in found]
 
-        totals = [np.zeros(sparsify.NUM_BINS, dtype=np.int64) for _ in kept]
-        for histograms in self.map_blocks(count, self.blocks(row)):
-            for total, histogram in zip(totals, histograms, strict=True):
-                total += histogram
-        bins = [sparsify.crucial_bin(total, max(k, 1)) for total, k in zip(totals, kept, strict=True)]
+    def _find(self, row: TensorPlan, group: Group, view: View, ranks: Sequence[int]) -> list[Bound]:
+        """The exact place behind the `rank` largest, 0 < rank < number of elements, in two or three passes."""
+        engine = self.engine
+        upper = self._count(
+            row, group, sparsify.NUM_UPPER, len(ranks), lambda block, out: engine.upper(group, view, block, out)
+        )
+        bins = [sparsify.place(counts, rank) for counts, rank in zip(upper, ranks, strict=True)]
+        high = np.array([number for number, _ in bins], dtype=np.uint32)
+        lower = self._count(
+            row, group, sparsify.NUM_LOWER, len(ranks), lambda block, out: engine.lower(group, view, block, high, out)
+        )
+        bounds, wanted = [], []
+        for counts, rank, (number, above) in zip(lower, ranks, bins, strict=True):
+            low, more = sparsify.place(counts, rank - above)
+            bounds.append((number << sparsify.LOW_BITS) | low)
+            tied = rank - above - more
+            wanted.append(0 if tied == counts[low] else tied)  # 0: all that equal it
+        ends = [row.num_elements] * len(ranks)
+        if any(wanted):
+            ends = self._tied_ends(row, group, view, np.array(bounds, dtype=np.uint32), wanted)
+        return [Bound(bits, end) for bits, end in zip(bounds, ends, strict=True)]
 
-        def gather(block: tuple[int, int, int]) -> list[sparsify.Candidates]:
-            deltas = self.deltas(self.read(row, *block[1:]))
-            return [sparsify.candidates(delta, high) for delta, (high, _) in zip(deltas, bins, strict=True)]
+    def _count(
+        self,
+        row: TensorPlan,
+        group: Group,
+        num_bins: int,
+        num_tensors: int,
+        work: Callable[[Block, NDArray[np.uint32]], None],
+    ) -> NDArray[np.int64]:
+        """Histograms of a tensor: each thread counts in arrays of its own."""
+        spare: deque[NDArray[np.uint32]] = deque()
+        made: list[NDArray[np.uint32]] = []
 
-        found = list(self.map_blocks(gather, self.blocks(row)))
-        return [
-            sparsify.find_cut(above, [candidates[model] for candidates in found], kept[model])
-            for model, (_, above) in enumerate(bins)
-        ]
+        def counted(block: Block) -> None:
+            try:
+                counts = spare.pop()
+            except IndexError:
+                counts = np.zeros((num_tensors, num_bins), dtype=np.uint32)
+                made.append(counts)
+            work(block, counts)
+            spare.append(counts)
 
-    def _l1_factors(self, row: TensorPlan, cuts: Sequence[Cut | None]) -> list[float]:
+        for _ in self.each(row, group, counted):
+            pass
+        total: NDArray[np.int64] = np.sum(made, axis=0, dtype=np.int64)
+        return total
+
+    def _tied_ends(
+        self, row: TensorPlan, group: Group, view: View, bounds: NDArray[np.uint32], wanted: Sequence[int]
+    ) -> list[int]:
+        """Where the first `wanted` elements that equal the bound end; for 0, behind the last element."""
+        left, ends = list(wanted), [row.num_elements] * len(wanted)
+        chunk = 0
+        for totals in self.each(row, group, lambda block: self.engine.equal(group, view, block, bounds)):
+            counts = totals.astype(np.int64)
+            for m, number in enumerate(left):
+                if number <= 0:
+                    continue
+                passed = np.cumsum(counts[:, m])
+                left[m] = number - int(passed[-1])
+                if left[m] <= 0:
+                    at = int(np.searchsorted(passed, number))
+                    before = int(passed[at - 1]) if at else 0
+                    first = (chunk + at) * CHUNK
+                    ends[m] = first + self._tied_end(row, group, view, m, first, int(bounds[m]), number - before)
+            chunk += len(counts)
+        return ends
+
+    def _tied_end(
+        self, row: TensorPlan, group: Group, view: View, model: int, first: int, bits: int, number: int
+    ) -> int:
+        """The same within a chunk."""
+        part = View((view.sources[model],), view.origin)
+        values = Plain().values(group, part, (first, min(CHUNK, row.num_elements - first)))[0]
+        return int(np.flatnonzero(sparsify.magnitude_bits(values) == bits)[number - 1]) + 1
+
+    def _l1_factors(self, row: TensorPlan, group: Group, view: View) -> list[float]:
         """Σ|δ| over Σ|kept δ| for each model; 1 where nothing is kept."""
+        totals = add_up(self.each(row, group, lambda block: self.engine.sizes(group, view, block)))
+        whole, kept = totals.reshape(2, -1)
+        return [float(a / b) if b else 1.0 for a, b in zip(whole, kept, strict=True)]
 
-        def work(block: tuple[int, int, int]) -> NDArray[np.float64]:
-            deltas = self.deltas(self.read(row, *block[1:]))
-            kept = [
-                self.thin(row, model, delta, cut, block[0], block[1])
-                for model, (delta, cut) in enumerate(zip(deltas, cuts, strict=True))
-            ]
-            return np.array([[abs(part).sum(dtype=np.float64) for part in parts] for parts in (deltas, kept)])
 
-        whole, left = sum(self.map_blocks(work, self.blocks(row)), np.zeros((2, len(cuts))))
-        return [float(a / b) if b else 1.0 for a, b in zip(whole, left, strict=True)]
+def add_up(blocks: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Adds chunks up, one after the other."""
+    total: NDArray[np.float64] | None = None
+    for block in blocks:
+        rows = block if total is None else np.concatenate([total[None], block])
+        total = np.add.accumulate(rows, axis=0)[-1]
+    assert total is not None, "a tensor without elements has no sums"
+    return total
 
 
 @contextmanager
-def merger(job: Job, num_threads: int, block_elements: int) -> Iterator[Merger]:
-    """A merger with its threads and open files."""
+def merger(job: Job, num_threads: int, block_elements: int, engine: Engine | None = None) -> Iterator[Merger]:
+    """A merger with its threads and open files; the native engine where there is one."""
+    if engine is None:
+        engine = native.Native() if native.available() else Plain()
     with ExitStack() as stack:
         files = Files(stack)
         if num_threads == 1:
-            yield Merger(job, files, map, block_elements)
+            yield Merger(job, files, engine, map, block_elements)
             return
         pool = stack.enter_context(ThreadPoolExecutor(num_threads))
 
@@ -316,13 +363,13 @@ def merger(job: Job, num_threads: int, block_elements: int) -> Iterator[Merger]:
             ahead: deque[Future[Any]] = deque()
             for block in blocks:
                 ahead.append(pool.submit(function, block))
-                if len(ahead) > 4 * num_threads:
+                if len(ahead) > _AHEAD * num_threads:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
 
         try:
-            yield Merger(job, files, map_blocks, block_elements)
+            yield Merger(job, files, engine, map_blocks, block_elements)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -334,27 +381,46 @@ def write_merged(
     tick: Callable[[TensorPlan], None],
     *,
     num_threads: int | None = None,
-    block_elements: int = BLOCK_ELEMENTS,
+    block_elements: int | None = None,
     shard_bytes: int = SHARD_BYTES,
+    engine: Engine | None = None,
+    journal: Journal | None = None,
 ) -> list[TensorSummary]:
     """Writes the merged weights into `folder` and returns what was seen of each tensor.
+
+    Args:
+        job: what to merge.
+        plan: its plan.
+        folder: where the weights go.
+        tick: is called with each finished tensor.
+        num_threads: at work; by default one a core.
+        block_elements: size of a block, rounded up to whole chunks.
+        shard_bytes: largest size of a file of the result.
+        engine: the native one by default, where it can be built.
+        journal: names the tensors that an interrupted merge finished in this folder; they are not made again.
 
     Raises:
         UserError: a value is not finite, or too large for the output's type.
         MachineError: the disk has no room for the result.
     """
+    places = lay_out(folder, plan.tensors, shard_bytes, journal)
+    done = journal.finished() if journal else {}
     free = os.statvfs(folder)
-    if free.f_bavail * free.f_frsize < plan.num_output_bytes:
+    if free.f_bavail * free.f_frsize < sum(output_bytes(row) for row in plan.tensors if row.name not in done):
         raise MachineError(f"{folder}: the result takes {plan.num_output_bytes:,} bytes, which are not free; make room")
-    places = lay_out(folder, plan.tensors, shard_bytes)
     summaries = []
-    with merger(job, num_threads or default_threads(), block_elements) as work:
+    with ExitStack() as stack:
+        work = stack.enter_context(
+            merger(job, num_threads or default_threads(), block_elements or default_block(), engine)
+        )
+        if journal:
+            stack.enter_context(journal)
         for row in plan.tensors:
-            place = places[row.name]
-
-            def write(data: memoryview, offset: int, place: Place = place) -> None:
-                work.files.write(place.file, data, place.start + offset)
-
-            summaries.append(work.merge(row, write))
+            summary = done.get(row.name)
+            if summary is None:
+                summary = work.merge(row, places[row.name])
+                if journal:
+                    journal.add(summary, work.files.open(places[row.name].file, os.O_RDWR))
+            summaries.append(summary)
             tick(row)
     return summaries

@@ -1,7 +1,7 @@
 """What a merge did to each tensor: norms of the deltas, conflicts of sign, cosines between models.
 
-Sums over a block are float32 lanes added up in float64 from block to block, always in the order of blocks; figures are
-rounded to six digits, so that another processor's vector width does not show.
+Sums are those of `blocks.chunk_totals`, added up in the order of chunks: they depend on no block, thread or processor.
+Figures are rounded to six digits, which is what float32 lanes are good for.
 """
 
 from __future__ import annotations
@@ -20,21 +20,6 @@ if TYPE_CHECKING:
     from sagecraft.merging.plan import TensorPlan
 
     Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class BlockSums:
-    """Sums over one block (or one tensor).
-
-    Attributes:
-        products: inner products of all pairs of deltas, [models, models].
-        conflicts: elements on which two deltas have opposite signs.
-        merged: squares of the merged delta.
-    """
-
-    products: NDArray[np.float64]
-    conflicts: int
-    merged: float
 
 
 @dataclass(frozen=True)
@@ -58,28 +43,22 @@ class TensorSummary:
     cosines: dict[str, float | None]
 
 
-def measure_block(deltas: Sequence[Floats], merged: Floats) -> BlockSums:
-    """The sums of one block. einsum, not dot: BLAS splits a dot product by the number of threads."""
-    count = len(deltas)
-    products = np.zeros((count, count))
-    for left, right in itertools.combinations_with_replacement(range(count), 2):
-        products[left, right] = products[right, left] = np.einsum("i,i->", deltas[left], deltas[right])
-    conflicts = 0
-    if count > 1:
-        lowest, highest = deltas[0], deltas[0]
-        for delta in deltas[1:]:
-            lowest, highest = np.minimum(lowest, delta), np.maximum(highest, delta)
-        conflicts = int(np.count_nonzero((lowest < 0) & (highest > 0)))
-    return BlockSums(products, conflicts, float(np.einsum("i,i->", merged, merged)))
+def summarise(row: TensorPlan, labels: Sequence[str], blocks: Iterable[NDArray[np.float64]]) -> TensorSummary:
+    """Adds a tensor's chunks up, one after the other.
 
-
-def summarise(row: TensorPlan, labels: Sequence[str], blocks: Iterable[BlockSums]) -> TensorSummary:
-    """Adds the blocks of a tensor up, in their order."""
-    products, conflicts, merged = np.zeros((len(labels), len(labels))), 0, 0.0
+    Args:
+        row: the tensor.
+        labels: of the models.
+        blocks: for each block its chunks' totals: products of the deltas in the order (0,0) (0,1) … (1,1) …, conflicts of
+            sign, squares of the merged delta.
+    """
+    count = len(labels)
+    total = np.zeros(count * (count + 1) // 2 + 2)
     for block in blocks:
-        products += block.products
-        conflicts += block.conflicts
-        merged += block.merged
+        total = np.add.accumulate(np.concatenate([total[None], block]), axis=0)[-1]
+    products = np.zeros((count, count))
+    products[np.triu_indices(count)] = total[:-2]
+    conflicts, merged = total[-2], total[-1]
     norms = [math.sqrt(products[n, n]) for n in range(len(labels))]
     cosines: dict[str, float | None] = {}
     for left, right in itertools.combinations(range(len(labels)), 2):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sagecraft.models.kernels import adamw as adamw_module
-from sagecraft.models.kernels import attention, check, library, pointwise
+from sagecraft.models.kernels import attention, builder, check, library, pointwise
 from sagecraft.models.kernels.library import BuildError
 
 needs_kernels = pytest.mark.skipif(not library.available(), reason="no C++ compiler")
@@ -229,7 +229,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_without_a_compiler_one_line_says_so_and_the_plain_way_runs(
     fresh: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library.shutil, "which", lambda name: None)
+    monkeypatch.setattr(builder.shutil, "which", lambda name: None)
     x = draw(0, 3, 8)
     for _ in range(2):
         assert torch.equal(pointwise.rms_norm(x, x[0], 1e-5), pointwise.rms_norm_plain(x, x[0], 1e-5))
@@ -246,7 +246,7 @@ def test_a_compiler_that_fails_is_named_in_one_line(
         "#!/bin/sh\n[ $1 = --version ] && echo 4.8 && exit 0\necho 'x.cpp:1: error: too old' >&2; exit 1\n"
     )
     compiler.chmod(0o755)
-    monkeypatch.setattr(library.shutil, "which", lambda name: str(compiler))
+    monkeypatch.setattr(builder.shutil, "which", lambda name: str(compiler))
     with pytest.raises(BuildError, match=r"too old.*version 9"):
         library.load(tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.so"))
@@ -263,7 +263,7 @@ def test_a_build_is_done_once_and_kept(fresh: list[str], monkeypatch: pytest.Mon
         runs.append(command)
         return real(command, **options)
 
-    monkeypatch.setattr(library.subprocess, "run", counted)
+    monkeypatch.setattr(builder.subprocess, "run", counted)
     library.load(tmp_path / "cache")
     assert [command[1] for command in runs] == ["--version"]
     monkeypatch.setattr(library, "_features", lambda: "another processor")

@@ -155,19 +155,19 @@ bool sees_all(const Shape& shape, const Block& q, const Block& k) {
     return k.end - 1 <= q.begin && (shape.window <= 0 || k.begin > q.end - 1 - shape.window);
 }
 
-// One row of scores → weights in bf16, of which [low, high) may be non-zero, with the running maximum and sum. Returns the
-// factor for what was summed before.
+// One row of scores → weights in bf16, of which [low, high) may be non-zero, with the running maximum (of scores that are not
+// scaled yet) and sum. `scale` contains log2(e): weights are powers of two. Returns the factor for what was summed before.
 float weigh_row(float* scores, int64_t width, int64_t low, int64_t high, float scale, float& top, float& sum, bf16* weights) {
     const Floats none = Floats{} - INFINITY;
     const int64_t first = low / kLanes * kLanes, last = round_up(high, kLanes);
     Floats largest = none;
     for (int64_t k = first; k < last; k += kLanes) {
-        Floats score = load<Floats>(scores + k) * scale;
+        Floats score = load<Floats>(scores + k);
         if (k < low || k + kLanes > high) {
             const Ints lane = lanes_from(k);
             score = (lane >= static_cast<int32_t>(low)) & (lane < static_cast<int32_t>(high)) ? score : none;
+            store(scores + k, score);
         }
-        store(scores + k, score);
         largest = score > largest ? score : largest;
     }
     const float before = top, found = last > first ? largest_of(largest) : -INFINITY;
@@ -176,6 +176,7 @@ float weigh_row(float* scores, int64_t width, int64_t low, int64_t high, float s
         return 1.0f;
     }
     top = found > before ? found : before;
+    const float origin = top * scale;
     Floats total{};
     for (int64_t k = 0; k < width; k += kLanes) {
         if (k < first || k >= last) {
@@ -183,12 +184,12 @@ float weigh_row(float* scores, int64_t width, int64_t low, int64_t high, float s
             continue;
         }
         const Floats score = load<Floats>(scores + k);
-        Floats weight = exponential(score - top);
+        Floats weight = power_of_two(score * scale - origin);
         if (k < low || k + kLanes > high) weight = score == none ? Floats{} : weight;
         total += weight;
         store(weights + k, narrow(weight));
     }
-    const float factor = before == -INFINITY ? 0.0f : before == top ? 1.0f : exponential(before - top);
+    const float factor = before == -INFINITY ? 0.0f : before == top ? 1.0f : std::exp2((before - top) * scale);
     sum = sum * factor + sum_of(total);
     return factor;
 }
@@ -223,8 +224,8 @@ void attend(const Shape& shape, const Block* first, const Block* last, const Blo
             const int64_t position = q.begin + row;
             const int64_t high = std::min(k->end, position + 1) - k->begin;
             const int64_t low = shape.window > 0 ? std::max<int64_t>(0, position - shape.window + 1 - k->begin) : 0;
-            const float factor = weigh_row(space.scores.get() + row * kKeys, width, low, high, shape.scale, top[row], sum[row],
-                                           space.weights.get() + row * kKeys);
+            const float factor = weigh_row(space.scores.get() + row * kKeys, width, low, high, shape.scale * kLog2E, top[row],
+                                           sum[row], space.weights.get() + row * kKeys);
             if (factor == 1.0f || !started) continue;
             float* mixed = space.mixed.get() + row * padded;
 #pragma omp simd
@@ -241,7 +242,7 @@ void attend(const Shape& shape, const Block* first, const Block* last, const Blo
         bf16* to = out + token * stride;
 #pragma omp simd
         for (int64_t d = 0; d < size; ++d) to[d] = narrow(mixed[d] * inverse);
-        normaliser[token] = top[row] + std::log(sum[row]);
+        normaliser[token] = top[row] * shape.scale + std::log(sum[row]);
     }
 }
 
@@ -288,9 +289,9 @@ void load_queries(const Shape& shape, const Block* first, const Block* last, con
 #pragma omp simd reduction(+ : dot)
                 for (int64_t d = 0; d < size; ++d) dot += widen(a[d]) * widen(b[d]);
             }
-            space.products.get()[at + row] = dot;
-            // padded queries have no scores and no gradient: any finite normaliser gives nothing
-            space.normalisers.get()[at + row] = row < q->end - q->begin ? head.normaliser[token] : 0.0f;
+            space.products.get()[at + row] = dot * shape.scale;
+            // as a power of two; padded queries have no scores and no gradient: any finite normaliser gives nothing
+            space.normalisers.get()[at + row] = row < q->end - q->begin ? head.normaliser[token] * kLog2E : 0.0f;
         }
     }
 }
@@ -299,6 +300,7 @@ void load_queries(const Shape& shape, const Block* first, const Block* last, con
 void slope_block(const Shape& shape, const Block& q, const Block& k, const float* normaliser, const float* dots,
                  BackwardSpace& space) {
     const int64_t width = q.width;
+    const float scale = shape.scale * kLog2E;
     const bool all = sees_all(shape, q, k);
     for (int64_t row = 0; row < k.width; row += 2) {
         // the queries that see this key: from its own position on, and not beyond the window
@@ -310,9 +312,9 @@ void slope_block(const Shape& shape, const Block& q, const Block& k, const float
             Words paired{};
             for (int32_t r = 0; r < 2; ++r) {
                 const int64_t at = (row + r) * width + m;
-                Floats weight = exponential(load<Floats>(space.scores.get() + at) * shape.scale - normalisers);
+                Floats weight = power_of_two(load<Floats>(space.scores.get() + at) * scale - normalisers);
                 if (!all) weight = (lane >= low + r) & (lane < high + (shape.window > 0 ? r : 0)) ? weight : Floats{};
-                const Floats slope = weight * shape.scale * (load<Floats>(space.weight_slopes.get() + at) - products);
+                const Floats slope = weight * (load<Floats>(space.weight_slopes.get() + at) * shape.scale - products);
                 const Halves rounded = narrow(slope);
                 store(space.weights.get() + at, narrow(weight));
                 store(space.score_slopes.get() + at, rounded);

@@ -37,7 +37,7 @@ def packed_attention(
         rotary: cosine and sine of each token's angles, [N, 1, K].
         boundaries: 0 = b₀ < b₁ < … = N; sequence i is [bᵢ, bᵢ₊₁). A tensor keeps a compiled model from being compiled
             anew for every batch.
-        scale: of the scores; one over the root of K if None.
+        scale: of the scores, above zero; one over the root of K if None.
         window: tokens that a token sees, itself included; all before it if None.
 
     Returns:

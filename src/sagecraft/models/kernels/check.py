@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sagecraft.models.kernels.library import BuildError
+from sagecraft.models.kernels.builder import BuildError
 
 #: Relative difference (of norms) that rounding to bf16 explains; a wrong kernel is off by more than a tenth.
 _TOLERANCE = 0.03

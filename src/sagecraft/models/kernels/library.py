@@ -8,15 +8,8 @@ seconds and needs nothing but g++.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import hashlib
-import platform
-import shutil
-import subprocess
-import tempfile
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from sagecraft import console
+from sagecraft.models.kernels.builder import CACHE, BuildError, build
 
 _FOLDER = Path(__file__).parent
-_CACHE = Path.home() / ".cache" / "sagecraft" / "kernels"
-_COMPILERS = ("g++", "c++")
 #: -fno-math-errno and -fno-trapping-math let loops with square roots and comparisons vectorise; they change no value.
 _FLAGS = (
     "-O3",
@@ -39,14 +31,9 @@ _FLAGS = (
     "-Wno-psabi",
     "-fPIC",
 )
-_BUILD_SECONDS = 600
 #: `at::native::cpublas::brgemm` for bf16, and what gives the matrix unit back.
 _PRODUCT = "_ZN2at6native7cpublas6brgemmEllllllbPKN3c108BFloat16ES5_Pfb"
 _RELEASE = "_ZN2at6native7cpublas14brgemm_releaseEb"
-
-
-class BuildError(Exception):
-    """Why there are no kernels, as one clause, and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -105,88 +92,17 @@ def native() -> ctypes.CDLL:
     return library.functions
 
 
-def load(cache: Path = _CACHE) -> Native:
+def load(cache: Path = CACHE) -> Native:
     """The library, built if it is not there yet.
 
     Raises:
         BuildError: it cannot be built or loaded here.
     """
-    if platform.system() != "Linux":
-        raise BuildError(f"they are built on Linux only, this is {platform.system()}")
-    compiler = next((path for path in map(shutil.which, _COMPILERS) if path), None)
-    if compiler is None:
-        raise BuildError("there is no C++ compiler; install g++ (`apt install g++`, `dnf install gcc-c++`)")
-    version = _run([compiler, "--version"], "the compiler does not run")
-    features = _features()
-    flags = (*_FLAGS, "-mprefer-vector-width=512") if "avx512f" in features.split() else _FLAGS
-    sources = sorted([*_FOLDER.glob("*.cpp"), *_FOLDER.glob("*.h")])
-    text = "\0".join([version, torch.__version__, features, *flags, *(path.read_text("utf-8") for path in sources)])
-    name = f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
     try:
-        library = _build([compiler, *flags], cache, name)
+        library = build(sorted([*_FOLDER.glob("*.cpp"), *_FOLDER.glob("*.h")]), _FLAGS, cache, torch.__version__)
         return _bind(ctypes.CDLL(str(library)))
     except OSError as error:
         raise BuildError(f"the library does not load ({error})") from error
-
-
-def _build(command: list[str], cache: Path, name: str) -> Path:
-    """Compiles into the cache, once however many processes ask; one that cannot be written is replaced by a new folder."""
-    target = cache / name
-    if target.is_file():
-        return target
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            pass
-    except OSError:
-        cache = Path(tempfile.mkdtemp(prefix="sagecraft-kernels-"))
-        target = cache / name
-    with _locked(cache / "lock"):
-        if target.is_file():  # another process has built it while this one waited
-            return target
-        console.say("  building kernels for this processor (once, some seconds)")
-        sources = [str(path) for path in sorted(_FOLDER.glob("*.cpp"))]
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            _run([*command, "-c", *sources], "the compiler fails", folder)
-            # Linked without -fopenmp: OpenMP's functions come from the library that torch has loaded. A second one would
-            # have threads of its own, and both sets would spin on the same cores.
-            objects = [f"{Path(source).stem}.o" for source in sources]
-            _run([command[0], "-shared", "-o", name, *objects], "the linker fails", folder)
-            (Path(folder) / name).replace(target)
-    return target
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Waits for its turn; where a file system has no locks, two builds do the same work and the last rename stands."""
-    import fcntl
-
-    with path.open("w") as file:
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _run(command: list[str], fault: str, folder: str | None = None) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False, cwd=folder)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BuildError(f"{fault} ({error})") from error
-    if done.returncode:
-        lines = (
-            [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no output"]
-        )
-        raise BuildError(f"{fault} ({lines[0].strip()}); install a g++ of version 9 or newer")
-    return done.stdout
-
-
-def _features() -> str:
-    """What this processor can do, as Linux says it: `-march=native` compiles for exactly that."""
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
-    lines = [
-        line.partition(":")[2] for line in text.splitlines() if line.startswith(("flags", "Features", "model name"))
-    ]
-    return " ".join([platform.machine(), *dict.fromkeys(lines)])
 
 
 def _bind(functions: ctypes.CDLL) -> Native:
