@@ -15,6 +15,7 @@ from sagecraft.artifact import Manifest, keyed_hash
 from sagecraft.errors import UserError
 from sagecraft.publishing.lineage import origins
 from sagecraft.publishing.measured import Scores, read_results
+from sagecraft.training.curves import read_held_out
 
 if TYPE_CHECKING:
     from sagecraft.reporting.run_facts import CorpusFacts, LineageRow, ModelFacts, RunFacts
@@ -96,6 +97,10 @@ def gather(config: ReportConfig, inputs: Mapping[str, Path]) -> RunFacts:
         facts.withheld = _withheld(inputs["withhold"])
     facts.tokens = {step: manifests[step].stats for step in ("pack", "render") if step in inputs}
     facts.training = {step: _metrics(inputs[step]) for step in ("cpt", "sft") if step in inputs}
+    facts.held_out = {step: curves for step in facts.training if (curves := read_held_out(inputs[step]))}
+    facts.stopped = {
+        step: manifests[step].stats["stopped"] for step in facts.training if "stopped" in manifests[step].stats
+    }
     withheld = None if facts.withheld is None else frozenset(row[0] for row in facts.withheld)
     facts.checks = [*_checks(inputs, manifests, withheld)]
     if "synth" in inputs and config.max_rows_shown:
@@ -137,6 +142,7 @@ def summarise(facts: RunFacts) -> dict[str, Any]:
         "tokens": {step: stats.get("tokens_by_source", {}) for step, stats in facts.tokens.items()},
         "training": {
             step: {"num_steps": len(rows), "first_loss": rows[0]["loss"], "last_loss": rows[-1]["loss"]}
+            | ({"stopped": facts.stopped[step]} if step in facts.stopped else {})
             for step, rows in facts.training.items()
             if rows
         },

@@ -79,6 +79,8 @@ class RunFacts:
         withheld: id, title, license, words of each withheld document; None if nothing was withheld by this run.
         tokens: step (pack, render) → its figures.
         training: step (cpt, sft) → rows of its metrics.
+        held_out: step (cpt, sft) → text → `(steps done, perplexity)` of what was measured while it trained.
+        stopped: step (cpt, sft) → what its manifest says, if its training was stopped.
         checks: `(step, what, value)` of tests that questions and withheld text did not leak into training.
         conversations: training rows drawn by a key.
         shown_items: ids of questions drawn by a key.
@@ -98,6 +100,8 @@ class RunFacts:
     withheld: list[tuple[str, str, str, int]] | None = None
     tokens: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     training: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    held_out: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
+    stopped: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     checks: list[tuple[str, str, Cell]] = field(default_factory=list)
     conversations: list[Mapping[str, Any]] = field(default_factory=list)
     shown_items: list[str] = field(default_factory=list)

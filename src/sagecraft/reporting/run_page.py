@@ -9,6 +9,7 @@ from typing import Any
 from sagecraft.reporting import plots
 from sagecraft.reporting.page import Cell, Page
 from sagecraft.reporting.run_facts import ModelFacts, RunFacts
+from sagecraft.reporting.training_page import stopped_sentence
 from sagecraft.reporting.verdict import SIGNIFICANCE, Comparison
 
 _MAX_GROUPS = 24
@@ -309,6 +310,13 @@ def _training(page: Page, facts: RunFacts) -> None:
         page.figure(
             plots.loss_curves(series),
             f"{_STAGES.get(step, step)}: loss of each step (dots) and its running mean (lines).",
+        )
+        if step in facts.stopped:
+            page.note(f"{_STAGES.get(step, step)}: {stopped_sentence(facts.stopped[step])}")
+    for step, texts in facts.held_out.items():
+        page.figure(
+            plots.measured_curves(texts, "perplexity (from its start)", relative=True),
+            f"{_STAGES.get(step, step)}: perplexity of held-out text while it trained, as a multiple of what it was before.",
         )
     columns = [
         "stage",

@@ -58,17 +58,13 @@ def render(stage: str, num_steps: int, curves: Curves, stopped: Mapping[str, Any
         stage: `cpt` or `sft`.
         num_steps: that were planned.
         curves: what was recorded.
-        stopped: `step`, `general_loss`, `max_general_loss`, if training was stopped.
+        stopped: what the manifest says if training was stopped.
     """
     done = len(curves.loss)
     title = _NAMES.get(stage, stage)
     page = Page(title, f"{done:,} of {num_steps:,} steps" if done < num_steps else f"{done:,} steps")
     if stopped is not None:
-        page.note(
-            f"Training was stopped after step {stopped['step']:,} of {num_steps:,}: general text cost "
-            f"{stopped['general_loss']:.4g} nats a token, above max_general_loss ({stopped['max_general_loss']:g}). The model "
-            "that is kept is the one of that moment; its learning rate had not come down yet."
-        )
+        page.note(stopped_sentence(stopped))
     page.metrics(_cards(curves))
     page.heading("Curves")
     _loss(page, curves)
@@ -92,6 +88,15 @@ def render(stage: str, num_steps: int, curves: Curves, stopped: Mapping[str, Any
         page.figure(plots.step_curve(curves.rate, "tokens a second"), "Tokens a second, a mean over the last steps.")
     page.links([("metrics.jsonl: a record a step", "metrics.jsonl")])
     return page.render()
+
+
+def stopped_sentence(stopped: Mapping[str, Any]) -> str:
+    """What became of a run that forgot too much. `stopped`: `step`, `num_steps`, `general_loss`, `max_general_loss`."""
+    return (
+        f"Training was stopped after step {stopped['step']:,} of {stopped['num_steps']:,}: general text cost "
+        f"{stopped['general_loss']:.4g} nats a token, above max_general_loss ({stopped['max_general_loss']:g}). The model "
+        "that is kept is the one of that moment; its learning rate had not come down yet."
+    )
 
 
 def _loss(page: Page, curves: Curves) -> None:

@@ -22,11 +22,9 @@ def read_curves(folder: Path) -> Curves:
             curves.by_source.setdefault(source, []).append((step, loss))
         curves.num_tokens += record["num_tokens"]
         curves.num_learned += record["num_learned"]
-    for record in _lines(folder / "held_out.jsonl"):
-        for text, measured in record.items():
-            if isinstance(measured, Mapping):
-                curves.perplexity.setdefault(text, []).append((record["step"], measured["perplexity"]))
-                curves.held_out_tokens[text] = measured["num_tokens"]
+    curves.perplexity = read_held_out(folder)
+    for record in _lines(folder / "held_out.jsonl")[:1]:
+        curves.held_out_tokens = {text: value["num_tokens"] for text, value in record.items() if text != "step"}
     for record in _lines(folder / "timing.jsonl"):
         if "measuring_seconds" in record:
             curves.measuring_seconds += record["measuring_seconds"]
@@ -36,6 +34,16 @@ def read_curves(folder: Path) -> Curves:
         curves.matrix_share = record["matrix_share"]
         curves.memory_gib = max(curves.memory_gib, record["memory_gib"])
     return curves
+
+
+def read_held_out(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """Text → `(steps done, perplexity)` of `held_out.jsonl`; nothing if nothing was measured."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for record in _lines(folder / "held_out.jsonl"):
+        for text, measured in record.items():
+            if text != "step":
+                found.setdefault(text, []).append((record["step"], measured["perplexity"]))
+    return found
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

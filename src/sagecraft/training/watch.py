@@ -293,7 +293,12 @@ class Watcher:
             )
         if not stops or self._step == self.num_steps:
             return False
-        self.stopped = {"step": self._step, "general_loss": loss, "max_general_loss": limit}
+        self.stopped = {
+            "step": self._step,
+            "num_steps": self.num_steps,
+            "general_loss": loss,
+            "max_general_loss": limit,
+        }
         return True
 
     def _track(self, step: int, values: Mapping[str, Any]) -> None:

@@ -342,6 +342,27 @@ def test_results_are_the_same_bytes_and_hold_no_times(steps: dict[str, Path], tm
     assert (tmp_path / "c" / "results.json").read_bytes() == first
 
 
+def test_what_was_measured_while_it_trained_is_drawn(steps: dict[str, Path], tmp_path: Path) -> None:
+    stopped = {"step": 3, "num_steps": 9, "general_loss": 3.25, "max_general_loss": 3.0}
+    measured = [
+        {"step": step, "general": {"perplexity": 20.0 + step, "nats_per_token": 3.0, "num_tokens": 90}}
+        for step in (0, 3)
+    ]
+    files = {"metrics.jsonl": metrics(3, {"domain": (3.1, 2.5)}, 1), "held_out.jsonl": measured}
+    cpt = make(tmp_path, "cpt", "model", {"stopped": stopped}, files, {})
+    results, page = report({"cpt": cpt}, tmp_path / "report")
+    assert results["training"]["cpt"]["stopped"] == stopped
+    assert "Continued pre-training: Training was stopped after step 3 of 9" in page
+    assert "perplexity of held-out text while it trained" in page
+    assert (
+        page.count("<svg")
+        == report(
+            {"cpt": make(tmp_path, "cpt2", "model", {}, {"metrics.jsonl": files["metrics.jsonl"]}, {})}, tmp_path / "b"
+        )[1].count("<svg")
+        + 1
+    )
+
+
 def test_steps_left_out_are_named(steps: dict[str, Path], tmp_path: Path) -> None:
     wanted = ("ingest", "withhold", "evaluate-base", "evaluate-sft", "sft")
     results, page = report({name: steps[name] for name in wanted}, tmp_path / "report")

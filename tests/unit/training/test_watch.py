@@ -155,7 +155,12 @@ def test_general_loss_above_its_limit_warns_or_stops(
         assert made.files["model.safetensors"] == free.files["model.safetensors"]
         assert "stopped" not in made.stats
         return
-    assert made.stats["stopped"] == {"step": first, "general_loss": losses[first], "max_general_loss": limit}
+    assert made.stats["stopped"] == {
+        "step": first,
+        "num_steps": free.stats["num_steps"],
+        "general_loss": losses[first],
+        "max_general_loss": limit,
+    }
     assert made.stats["num_steps"] == len(rows(tmp_path / "out" / "metrics.jsonl")) == first
     assert "Training was stopped" in (tmp_path / "out" / "report.html").read_text()
     again = run(config, inputs, tmp_path / "again")
