@@ -266,7 +266,7 @@ def test_a_build_is_done_once_and_kept(fresh: list[str], monkeypatch: pytest.Mon
     monkeypatch.setattr(builder.subprocess, "run", counted)
     library.load(tmp_path / "cache")
     assert [command[1] for command in runs] == ["--version"]
-    monkeypatch.setattr(library, "_features", lambda: "another processor")
+    monkeypatch.setattr(builder, "_features", lambda: "another processor")
     library.load(tmp_path / "cache")
     assert len(list((tmp_path / "cache").glob("*.so"))) == 2
     assert built.exists()
