@@ -16,8 +16,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-#: Tokens whose logits exist at once.
-_CHUNK = 1024
+#: Bytes of logits that exist at once. Each chunk after the first costs a pass over the gradient of the part of the head.
+_CHUNK_BYTES = 1 << 27
 
 
 def sharded_cross_entropy_sum(
@@ -50,11 +50,13 @@ class _ShardedCrossEntropy(torch.autograd.Function):
         first, size = dist.get_rank(group) * weight.shape[0], weight.shape[0]
         losses, penalty = hidden.new_empty(hidden.shape[0], dtype=wide), hidden.new_zeros((), dtype=wide)
         learns = any(ctx.needs_input_grad)
+        # A score exists in the precision that computes, twice (the slope too), and once wide.
+        chunk = max(1, _CHUNK_BYTES // (size * (2 * hidden.element_size() + wide.itemsize)))
         grad_hidden = torch.zeros_like(hidden, dtype=wide) if learns else None
         grad_weight = torch.zeros_like(weight, dtype=wide) if learns else None
-        for start in range(0, hidden.shape[0], _CHUNK):
-            part = hidden[start : start + _CHUNK]
-            wanted = targets[start : start + _CHUNK, None] - first
+        for start in range(0, hidden.shape[0], chunk):
+            part = hidden[start : start + chunk]
+            wanted = targets[start : start + chunk, None] - first
             mine = (wanted >= 0) & (wanted < size)
             place = wanted.clamp(0, size - 1)
             logits = (part @ weight.T).to(wide)
@@ -65,14 +67,14 @@ class _ShardedCrossEntropy(torch.autograd.Function):
             slope = slope.exp_()
             sums = torch.cat((slope.sum(-1, keepdim=True), target), dim=1)
             dist.all_reduce(sums, group=group)
-            losses[start : start + _CHUNK] = sums[:, 0].log() - sums[:, 1]
+            losses[start : start + chunk] = sums[:, 0].log() - sums[:, 1]
             normalisers = sums[:, :1].log() + largest
             penalty += z_weight * normalisers.square().sum()
             if grad_hidden is None or grad_weight is None:
                 continue
             slope.div_(sums[:, :1]).mul_(1 + 2 * z_weight * normalisers).scatter_add_(1, place, -mine.to(wide))
             narrow = slope.to(hidden.dtype)
-            grad_hidden[start : start + _CHUNK] = narrow @ weight
+            grad_hidden[start : start + chunk] = narrow @ weight
             grad_weight += narrow.T @ part
         if grad_hidden is not None:
             dist.all_reduce(grad_hidden, group=group)
@@ -83,6 +85,7 @@ class _ShardedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_hidden, grad_weight = ctx.saved_tensors
-        scale = upstream[0]
-        slopes = (grad_hidden * scale).to(ctx.hidden_dtype), (grad_weight * scale).to(ctx.hidden_dtype)
-        return *slopes, None, None, None
+        slopes = [torch.empty_like(wide, dtype=ctx.hidden_dtype) for wide in (grad_hidden, grad_weight)]
+        for wide, slope in zip((grad_hidden, grad_weight), slopes, strict=True):
+            torch.mul(wide, upstream[0], out=slope)
+        return slopes[0], slopes[1], None, None, None

