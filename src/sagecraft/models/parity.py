@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sagecraft.artifact import keyed_hash
-from sagecraft.errors import MachineError
+from sagecraft.errors import MachineError, UserError
 from sagecraft.models.config import parse_config, read_config, supported
 from sagecraft.models.decoder import Decoder
 from sagecraft.models.foreign import ForeignDecoder, load_with_transformers
@@ -227,6 +227,11 @@ def _our_side(folder: Path, dtype: Dtype) -> tuple[list[Probe], list[Tensor], bo
 def rows_for(model: Model, tokenizer: Tokenizer) -> list[Probe]:
     """The probes that suit a model."""
     num_rows = model.lm_head.weight.shape[0]
+    if max(tokenizer.encode(PROBE)) >= num_rows:
+        raise UserError(
+            f"{tokenizer.folder}: its tokenizer has tokens beyond the {num_rows:,} rows of its embedding; take the "
+            "tokenizer that belongs to the weights"
+        )
     if not isinstance(model, Decoder):  # positions are the library's own affair
         return probes(tokenizer, num_rows, 0)
     config, window = model.config, model.config.sliding_window

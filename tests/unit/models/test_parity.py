@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pico import pico_model, pico_tokenizer, transformers_model
-from sagecraft.errors import MachineError
+from sagecraft.errors import MachineError, UserError
 from sagecraft.models import parity, streaming
 from sagecraft.models.config import FAMILIES, parse_config, read_config
 from sagecraft.models.decoder import Decoder, RMSNorm
@@ -280,3 +280,9 @@ def test_a_model_that_gives_no_numbers_has_no_parity(broken: int, folders: Calla
 def test_logits_of_other_sizes_are_a_fault() -> None:
     with pytest.raises(MachineError, match="shape"):
         parity.compare([torch.zeros(3, 8)], [torch.zeros(3, 9)], torch.float32)
+
+
+def test_a_tokenizer_of_another_model_is_the_users(tmp_path: Path) -> None:
+    folder = transformers_model(tmp_path / "small", "llama", vocab_size=100)
+    with pytest.raises(UserError, match="tokens beyond the 100 rows"):
+        check_folder(folder)

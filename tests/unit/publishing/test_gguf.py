@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pico import pico_model, pico_tokenizer
+from pico import pico_model, pico_tokenizer, transformers_model
 from sagecraft.errors import MachineError, UserError
 from sagecraft.publishing import gguf
 from sagecraft.publishing.gguf import TOLERANCES, export, pre_tokenizer_name, vocabulary
@@ -123,3 +123,19 @@ def test_rows_without_a_token_are_unused_and_tokens_without_a_row_refused(tmp_pa
     assert types[-1] == 5
     with pytest.raises(UserError, match="no row"):
         vocabulary(stored, 100)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("gemma", {}),
+        ("gemma3_text", {"sliding_window": 24}),
+        ("mistral", {"sliding_window": 24}),
+        ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}}),
+    ],
+)
+def test_what_the_format_would_lose_is_refused(kind: str, changes: dict[str, Any], tmp_path: Path) -> None:
+    folder = transformers_model(tmp_path / "model", kind, **changes)
+    with pytest.raises(UserError, match="publish without --gguf"):
+        export(folder, tmp_path / "m.gguf", "f32", "model")
+    assert not (tmp_path / "m.gguf").exists()
