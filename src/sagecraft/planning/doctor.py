@@ -29,7 +29,7 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "accelerate": ("train", ("families without a decoder of our own",)),
     "huggingface_hub": ("train", ("model fetch from the hub", "publish --push", "harvest of data sets")),
     "scipy": ("eval", ("evaluate", "compare")),
-    "matplotlib": ("eval", ("ingest", "report", "compare")),
+    "matplotlib": ("eval", ("ingest", "cpt", "sft", "report", "compare")),
     "httpx": ("eval", ("evaluate of an endpoint", "harvest")),
     "fastapi": ("serve", ("serve",)),
     "uvicorn": ("serve", ("serve",)),
