@@ -69,6 +69,7 @@ def test_logits_equal_transformers(name: str, folders: Callable[[str], Path]) ->
     loaded = load_model(folder).model
     assert isinstance(loaded, Decoder), "a family of our own must not run through transformers"
     assert check_model(loaded, folder).relative < 1e-4
+    assert check_folder(folder, "bfloat16").relative < 0.04, "native kernels, where there are any"
 
 
 def test_other_families_are_compared_where_positions_count_from_nought(tmp_path: Path) -> None:
