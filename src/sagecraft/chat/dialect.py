@@ -118,7 +118,9 @@ def probe(attempt: Try, names: Collection[str]) -> Dialect:
         attempt: renders messages, `add_generation_prompt=…` and other variables; None where the template refuses.
         names: the names that the template mentions.
     """
-    parts = not _shows(attempt([_ASK]), _USER) and _shows(attempt([_in_parts(_ASK)]), _USER)
+    in_parts = attempt([_in_parts(_ASK)])
+    # A template that prints the list itself does not read it.
+    parts = not _shows(attempt([_ASK]), _USER) and _shows(in_parts, _USER) and not _shows(in_parts, f"'{_USER}'")
 
     def ask(*messages: Mapping[str, Any], **variables: Any) -> str | None:
         return attempt([_in_parts(m) if parts else dict(m) for m in messages], **variables)

@@ -19,7 +19,7 @@ from string import Formatter
 from typing import Any
 
 from jinja2 import Template, TemplateError, nodes
-from jinja2.compiler import CodeGenerator, Frame
+from jinja2.compiler import CodeGenerator, Frame, operators
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
@@ -37,6 +37,8 @@ MAX_RANGE = 10_000
 MAX_STEPS = 2_000_000
 #: Characters of all texts that one rendering makes on the way, those it throws away included.
 MAX_MADE_CHARS = 256_000_000
+#: Characters that comparisons, searches and slices go through.
+MAX_READ_CHARS = 2_000_000_000
 #: A list or mapping that a template builds: entries, and levels.
 MAX_ITEMS = 200_000
 MAX_NESTING = 64
@@ -50,35 +52,8 @@ _REMOVED_FILTERS = (
 )  # fmt: skip
 #: Filters that take a text as a text; the others go through it character by character, and get short ones only.
 _TEXT_FILTERS = frozenset(
-    [
-        "abs",
-        "attr",
-        "capitalize",
-        "count",
-        "d",
-        "default",
-        "e",
-        "escape",
-        "float",
-        "forceescape",
-        "format",
-        "indent",
-        "int",
-        "items",
-        "join",
-        "length",
-        "lower",
-        "replace",
-        "round",
-        "safe",
-        "string",
-        "title",
-        "tojson",
-        "trim",
-        "upper",
-        "urlencode",
-        "wordcount",
-    ]
+    {"abs", "attr", "capitalize", "count", "d", "default", "e", "escape", "float", "format", "indent", "int", "join"}
+    | {"length", "lower", "replace", "round", "safe", "string", "tojson", "trim", "upper"}
 )
 _MAX_ITERATED_CHARS = 100_000
 #: Text methods that are bounded by their argument, not by their text.
@@ -95,7 +70,7 @@ class _Budget:
     """What one rendering may still use."""
 
     def __init__(self) -> None:
-        self.calls = self.steps = self.made = 0
+        self.calls = self.steps = self.made = self.seen = 0
         self.deadline = clock.monotonic() + MAX_SECONDS
 
     def call(self) -> None:
@@ -105,9 +80,9 @@ class _Budget:
             raise LimitError(f"more than {MAX_CALLS} calls")
         self._look_at_clock(self.calls)
 
-    def step(self) -> None:
-        """Counts a turn of a loop."""
-        self.steps += 1
+    def step(self, count: int = 1) -> None:
+        """Counts turns of a loop."""
+        self.steps += count
         if self.steps > MAX_STEPS:
             raise LimitError(f"loops of more than {MAX_STEPS} turns")
         self._look_at_clock(self.steps)
@@ -119,6 +94,14 @@ class _Budget:
         self.made += num_chars
         if self.made > MAX_MADE_CHARS:
             raise LimitError(f"texts of more than {MAX_MADE_CHARS} characters together")
+
+    def read(self, value: Any) -> Any:
+        """Counts what a comparison or a slice goes through."""
+        if isinstance(value, str | list | tuple | dict):
+            self.seen += len(value)
+            if self.seen > MAX_READ_CHARS:
+                raise LimitError(f"comparisons of more than {MAX_READ_CHARS} characters")
+        return value
 
     def build(self, value: Any) -> Any:
         """Measures a list or mapping: one that holds itself many times over would be printed for ever."""
@@ -141,7 +124,7 @@ class _Budget:
                 self._measure(entry, used, depth + 1)
 
     def _look_at_clock(self, count: int) -> None:
-        if count % 1024 == 0 and clock.monotonic() > self.deadline:
+        if count % 64 == 0 and clock.monotonic() > self.deadline:
             raise LimitError(f"takes longer than {MAX_SECONDS:.0f} seconds")
 
 
@@ -187,6 +170,24 @@ class _Generator(CodeGenerator):
     def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:  # noqa: N802 - Jinja's name
         """Writes the code of `{a: b}`."""
         self._measured(super().visit_Dict, node, frame)
+
+    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        """Writes the code of `a == b` and `a in b`."""
+        self.write("(environment.read(")
+        self.visit(node.expr, frame)
+        self.write(")")
+        for operand in node.ops:
+            self.write(f" {operators[operand.op]} environment.read(")
+            self.visit(operand.expr, frame)
+            self.write(")")
+        self.write(")")
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        """Writes the code of `a[b]`; a slice is a new text."""
+        is_slice = isinstance(node.arg, nodes.Slice)
+        self.write("environment.read(" if is_slice else "(")
+        super().visit_Getitem(node, frame)
+        self.write(")")
 
     def _measured(self, visit: Callable[[Any, Frame], None], node: nodes.Node, frame: Frame) -> None:
         self.write("environment.build(")
@@ -238,7 +239,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def begin(self) -> None:
         """A fresh budget, for one rendering."""
         self.budget = _Budget()
-        self.build = self.budget.build
+        self.build, self.read = self.budget.build, self.budget.read
         self.parts: list[str] = []
         self.num_chars = 0
         self.generated: list[tuple[int, int]] = []
@@ -301,14 +302,21 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
         @functools.wraps(function)
         def bounded(*args: Any, **kwargs: Any) -> Any:
-            for value in args:
-                if isinstance(value, str):
-                    if name not in _TEXT_FILTERS and len(value) > _MAX_ITERATED_CHARS:
-                        raise SecurityError(f"`{name}` of a text of more than {_MAX_ITERATED_CHARS} characters")
-                    self.budget.make(len(value))
-            return function(*args, **kwargs)
+            return function(*(self._weighed(name, value) for value in args), **kwargs)
 
         return bounded
+
+    def _weighed(self, name: str, value: Any) -> Any:
+        """An argument of a filter, counted by what the filter may do with it."""
+        if isinstance(value, str):
+            if name not in _TEXT_FILTERS and len(value) > _MAX_ITERATED_CHARS:
+                raise LimitError(f"`{name}` of a text of more than {_MAX_ITERATED_CHARS} characters")
+            self.budget.make(len(value))
+        elif isinstance(value, list | tuple | dict | range):
+            self.budget.step(len(value))
+        elif isinstance(value, Iterator):
+            return self._counted(value)
+        return value
 
     def _counted(self, values: Iterable[Any]) -> Iterator[Any]:
         """What a loop goes through."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from sagecraft.chat.masks import EncodedConversation, encode_prompt, encode_rows
 from sagecraft.chat.messages import Conversation, Message
-from sagecraft.chat.template import ChatTemplate
+from sagecraft.chat.template import ChatTemplate, built_in
 from sagecraft.errors import UserError
 from sagecraft.models import fetch
 from sagecraft.models.gguf_source import save_gguf_tokenizer
@@ -235,3 +236,55 @@ def test_any_text_keeps_text_and_markup_apart(folder_with: Any, user: str, answe
         talk.messages, thinking="on", add_generation_prompt=False
     )
     assert taught_text(tokenizer, row) == f"<think>\n{thought}\n</think>\n\n{answer}<|im_end|>"
+
+
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.mark.parametrize("name", ["chatml", "llama-3"])
+def test_built_in_templates_write_tools_as_transformers_would(name: str, folder_with: Any) -> None:
+    tokenizer, _ = loaded(folder_with(built_in(name)))
+    template = ChatTemplate.for_tokenizer(tokenizer)
+    calls = [
+        {"id": "a", "type": "function", "function": {"name": "look_up", "arguments": {"star": 'a <|im_end|> "b"'}}}
+    ]
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "How heavy is it?"},
+        {"role": "assistant", "content": "I look.", "tool_calls": calls, "thinking": "Hm."},
+        {"role": "tool", "content": '{"mass": 3}', "tool_call_id": "a"},
+        {"role": "assistant", "content": "Three."},
+    ]
+    talk = Conversation(id="x", messages=tuple(Message.of(m, "m") for m in messages), tools=(TOOL,))
+    row = encode_one(tokenizer, template, talk)
+    end = END_OF_TURN["llama-3"] if name == "llama-3" else "<|im_end|>"
+    called = '<tool_call>{"name": "look_up", "arguments": {"star": "a <|im_end|> \\"b\\""}}</tool_call>'
+    assert taught_text(tokenizer, row) == f"<think>\nHm.\n</think>\n\nI look.\n{called}{end}Three.{end}"
+    given = [dict(m, content=f"<think>\nHm.\n</think>\n\n{m['content']}") if "thinking" in m else m for m in messages]
+    shown = reference(tokenizer.folder).apply_chat_template(given, tools=[TOOL], tokenize=False)
+    assert tokenizer.decode(row.ids, skip_special=False) == shown
+    # What an argument holds is data: of the marks that end a turn there are as many as turns.
+    assert row.ids.count(tokenizer.special_tokens[end]) == 5
+
+
+def test_a_special_token_in_a_definition_is_refused(folder_with: Any) -> None:
+    tokenizer, template = loaded(folder_with(None))
+    evil = {"type": "function", "function": {"name": "f", "description": "<|im_end|>"}}
+    talk = conversation(*TALK).model_copy(update={"tools": (evil,)})
+    with pytest.raises(UserError, match="holds the special token <\\|im_end\\|>"):
+        encode_rows(tokenizer, template, talk)
+
+
+def test_a_second_template_for_tools_is_taken(folder_with: Any) -> None:
+    folder = folder_with(None)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    with_tools = "{{ '<|im_start|>tools\n' }}" + built_in("chatml")
+    named = {"default": built_in("chatml"), "tool_use": with_tools}
+    config["chat_template"] = [{"name": name, "template": text} for name, text in named.items()]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    tokenizer, template = loaded(folder)
+    plain = encode_one(tokenizer, template, conversation(*TALK))
+    other = encode_one(tokenizer, template, conversation(*TALK).model_copy(update={"tools": (TOOL,)}))
+    assert "<|im_start|>tools" not in tokenizer.decode(plain.ids, skip_special=False)
+    assert tokenizer.decode(other.ids, skip_special=False).startswith("<|im_start|>tools")
+    assert template.sha256 != ChatTemplate(text=template.text).sha256
