@@ -82,6 +82,7 @@ def _torch() -> dict[str, Any]:
     import torch
 
     from sagecraft.hardware import matrix_tflops
+    from sagecraft.models.kernels.library import available, has_products
 
     devices = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
     gpus = [{"name": device.name, "memory_gib": round(device.total_memory / 2**30, 1)} for device in devices]
@@ -89,6 +90,7 @@ def _torch() -> dict[str, Any]:
         "version": torch.__version__,
         "threads": torch.get_num_threads(),
         "gpus": gpus,
+        "kernels": "all" if has_products() else "all but attention" if available() else "none",
         "bf16_tflops": round(matrix_tflops("bfloat16"), 4),
         "fp32_tflops": round(matrix_tflops("float32"), 4),
     }
@@ -149,6 +151,7 @@ def print_doctor(report: Mapping[str, Any]) -> None:
         rows += [
             ("torch", f"{torch['version']}, {torch['threads']} threads"),
             ("matrix rate", rate),
+            ("native kernels", f"{torch['kernels']} (bf16 training on a processor; built with g++)"),
             ("GPU", ", ".join(f"{gpu['name']}, {gpu['memory_gib']:g} GiB" for gpu in torch["gpus"]) or "none"),
         ]
     console.table("this machine", ("what", "found"), rows)

@@ -25,6 +25,7 @@ def test_the_report_is_json_and_complete(capsys: pytest.CaptureFixture[str]) -> 
     assert 0.1 < report["memory_gib"] < 1e5
     assert report["disk_free_gib"] >= 0
     assert report["torch"]["bf16_tflops"] == 0.5
+    assert report["torch"]["kernels"] in ("all", "all but attention", "none")
     assert report["parts"]["torch"]["version"] == report["torch"]["version"].split("+")[0] or report["torch"]["version"]
     print_doctor(report)
     assert "matrix rate" in capsys.readouterr().out
