@@ -31,10 +31,10 @@ from jinja2.utils import Namespace
 MAX_TEMPLATE_CHARS = 131_072
 MAX_OUTPUT_CHARS = 16_000_000
 MAX_LOOP_DEPTH = 5
-MAX_CALLS = 200_000
+MAX_CALLS = 100_000
 MAX_RANGE = 10_000
 #: Turns of all loops together: a conversation of 1,000 messages goes through a few of 1,000 each.
-MAX_STEPS = 2_000_000
+MAX_STEPS = 1_000_000
 #: Characters of all texts that one rendering makes on the way, those it throws away included.
 MAX_MADE_CHARS = 256_000_000
 #: Characters that comparisons, searches and slices go through.

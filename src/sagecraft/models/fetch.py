@@ -22,7 +22,7 @@ from sagecraft.artifact import Build, Manifest
 from sagecraft.errors import MachineError, UserError
 from sagecraft.models.config import read_config, supported
 from sagecraft.models.text_part import has_text_part, take_text_part
-from sagecraft.models.tokenizer import TOKENIZER_FILES
+from sagecraft.models.tokenizer import TOKENIZER_FILES, TOOL_TEMPLATE
 
 VERSION = 2
 _CACHE = Path.home() / ".cache" / "sagecraft" / "wheels"
@@ -181,9 +181,10 @@ def _from_folder(source: Path, build: Build) -> None:
     if has_text_part(read_config(source)):
         _take_text(source, build)
         return
-    for path in sorted(source.iterdir()):
-        if path.is_file() and _belongs(path.name):
-            shutil.copyfile(path, build.path / path.name)
+    for path in [*sorted(source.iterdir()), source / TOOL_TEMPLATE]:
+        name = path.relative_to(source).as_posix()
+        if path.is_file() and _belongs(name):
+            _copy(path, build.path / name)
     _gate(build, None)
 
 
@@ -227,8 +228,13 @@ def _from_hub(entry: CatalogueEntry, revision: str, build: Build) -> None:
         _take_text(local["config.json"].parent, build)
         return
     for name, path in local.items():
-        shutil.copyfile(path, build.path / name)
+        _copy(path, build.path / name)
     _gate(build, None)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
 
 
 def _gate(build: Build, source: Any) -> None:

@@ -259,7 +259,10 @@ def _add_tokenizer(writer: Any, tokenizer: Tokenizer, num_rows: int) -> None:
     writer.add_eos_token_id(tokenizer.eos_id)
     writer.add_pad_token_id(tokenizer.pad_id)
     writer.add_add_bos_token(tokenizer.bos_id is not None)
-    if tokenizer.chat_template is not None:
+    if tokenizer.tool_template is not None:
+        named = {"default": tokenizer.chat_template, "tool_use": tokenizer.tool_template}
+        writer.add_chat_template([{"name": name, "template": text} for name, text in named.items()])
+    elif tokenizer.chat_template is not None:
         writer.add_chat_template(tokenizer.chat_template)
 
 

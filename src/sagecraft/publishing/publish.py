@@ -115,7 +115,7 @@ def model_files(folder: Path) -> list[str]:
     """
     from sagecraft.models.config import read_config
     from sagecraft.models.tensors import list_tensors
-    from sagecraft.models.tokenizer import TOKENIZER_FILES, Tokenizer
+    from sagecraft.models.tokenizer import TOKENIZER_FILES, TOOL_TEMPLATE, Tokenizer
 
     read_config(folder)
     Tokenizer.from_folder(folder)
@@ -124,7 +124,8 @@ def model_files(folder: Path) -> list[str]:
     wanted |= {path.name for pattern in _LEGAL for path in folder.glob(pattern)}
     names = sorted(name for name in wanted if (folder / name).is_file())
     # A snapshot of the hub's cache links to ../../blobs; a link to anywhere else could publish any file of this machine.
-    allowed = (folder.resolve(), folder.resolve().parent.parent / "blobs")
+    inside = [folder.resolve(), (folder.resolve() / TOOL_TEMPLATE).parent]
+    allowed = (*inside, folder.resolve().parent.parent / "blobs")
     for name in names:
         if (folder / name).resolve().parent not in allowed:
             raise UserError(f"{folder / name}: is a link to a file elsewhere; put the file itself into the folder")
@@ -152,6 +153,7 @@ def _link(model: Path, name: str, target: Path) -> None:
         with contextlib.suppress(OSError):
             (target / name).hardlink_to(source)
             return
+    (target / name).parent.mkdir(exist_ok=True)
     shutil.copyfile(source, target / name)
 
 

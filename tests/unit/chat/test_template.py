@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from sagecraft.chat.messages import Message
 from sagecraft.chat.template import ChatTemplate, built_in
 from sagecraft.errors import UserError
+from sagecraft.models.tokenizer import TOOL_TEMPLATE, copy_tokenizer
 
 USER = Message(role="user", content=" Hi ")
 TALK = [Message(role="system", content="Be kind."), USER, Message(role="assistant", content="Ho", thinking="Hm")]
@@ -22,6 +24,25 @@ def test_choice_of_template(folder_with: Any) -> None:
     assert (own.name, own.text) == ("checkpoint", "{{ messages[0].content }}")
     assert own.sha256 == hashlib.sha256(own.text.encode()).hexdigest()
     assert ChatTemplate.from_folder(folder_with(None)).name == "chatml"
+
+
+def test_template_is_written_where_transformers_finds_it(folder_with: Any, tmp_path: Path) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    folder, target = folder_with("old"), tmp_path / "new"
+    (folder / TOOL_TEMPLATE).parent.mkdir()
+    (folder / TOOL_TEMPLATE).write_text("older")
+    copy_tokenizer(folder, target)
+    assert (target / TOOL_TEMPLATE).read_text() == "older"
+    assert ChatTemplate.from_folder(target).with_tools.text == "older"
+    copy_tokenizer(folder, target, built_in("chatml"))
+    config = json.loads((target / "tokenizer_config.json").read_text())
+    assert config["chat_template"] == (target / "chat_template.jinja").read_text() == built_in("chatml")
+    assert not (target / TOOL_TEMPLATE).exists()
+    assert PreTrainedTokenizerFast.from_pretrained(str(target)).chat_template == built_in("chatml")
+    (target / "chat_template.jinja").unlink()
+    assert PreTrainedTokenizerFast.from_pretrained(str(target)).chat_template == built_in("chatml")
+    assert ChatTemplate.from_folder(target).text == built_in("chatml")
 
 
 @pytest.mark.parametrize("name", ["chatml", "llama-3", "plain"])
