@@ -44,6 +44,7 @@ CASES = {
     "as many key heads as heads": ([50, 90], 3, 3, 80, None),
     "heads of 128": ([130], 4, 1, 128, None),
     "heads of 96": ([70, 30], 2, 1, 96, None),
+    "heads of 256": ([90, 280], 2, 1, 256, 100),
     "heads of 6": ([33, 40], 2, 1, 6, None),
     "more blocks than one of keys": ([700], 2, 1, 16, None),
     "a window within a block": ([150, 20], 4, 2, 16, 10),
@@ -68,7 +69,7 @@ def test_attention_is_its_plain_twin(case: str) -> None:
 
     ours = run(attention.packed_attention_native, torch.bfloat16)
     exact = run(attention.packed_attention_plain, torch.float64)
-    assert_near(ours, exact, 0.006)  # torch's own attention in bf16 is off by 0.003 to 0.007
+    assert_near(ours, exact, 0.008)  # torch's own attention in bf16 is off by 0.003 to 0.009
 
 
 @needs_products
@@ -143,6 +144,7 @@ def test_a_sum_whose_norm_is_not_used_has_its_gradient() -> None:
 @pytest.mark.parametrize("activation", ["silu", "gelu_tanh"])
 def test_gated_units_are_their_plain_twins(activation: str) -> None:
     inputs = [draw(0, 65, 33) * 4, draw(1, 65, 33)]  # gates up to 16, where a sigmoid is 1
+    inputs[0][:2] *= 50  # and where its power of two would overflow
     exact = with_gradients(lambda a, b: pointwise.gated_plain(a, b, activation), inputs, torch.float64)
     assert_near(with_gradients(lambda a, b: pointwise.gated(a, b, activation), inputs, torch.bfloat16), exact, 0.005)
 

@@ -1,4 +1,4 @@
-// What the kernels share: bfloat16 as its 16 bits, an exponential that vectorises, scratch memory.
+// What the kernels share: bfloat16 as its 16 bits, vectors, a power of two, scratch memory.
 //
 // No header of torch or Python is needed: the functions take plain pointers (library.py calls them through ctypes), so a
 // build takes seconds. Loops bound by memory are left to the compiler's vectoriser (`simd reduction` says where the order of a
@@ -62,32 +62,11 @@ inline Halves narrow(Floats x) {
 #endif
 }
 
-// e^x to 2 units in the last place: x = n ln 2 + r, a polynomial for e^r, n put into the exponent. Below -87 it is 1e-38, not 0:
-// callers mask what must vanish. V is float or Floats, I the integers of its size.
-template <typename V, typename I>
-inline V exponential_of(V x) {
-    constexpr float shift = 12582912.0f;  // 1.5 x 2^23: adding it rounds to an integer
-    x = x < -87.0f ? V{} - 87.0f : x;
-    x = x > 88.0f ? V{} + 88.0f : x;
-    const V shifted = x * 1.44269504f + shift;
-    const V n = shifted - shift;
-    const V r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    V p = 1.9875691500e-4f * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    // the integer stands in the low bits of what was shifted
-    return p * reinterpret<V>((reinterpret<I>(shifted) - reinterpret<int32_t>(shift) + 127) << 23);
-}
-inline float exponential(float x) { return exponential_of<float, int32_t>(x); }
-inline Floats exponential(Floats x) { return exponential_of<Floats, Ints>(x); }
-
-// 2^x for x up to 127, to 1e-7 of itself (a polynomial of least relative error on [-0.5, 0.5]); below -126 it is 1e-38. Larger x
-// give nonsense, no fault. Where x is itself a product, this is two thirds of the work of `exponential`.
+// 2^x for x up to 127, to 1e-7 of itself (a polynomial of least relative error on [-0.5, 0.5]); below -126 it is 1e-38, so
+// callers mask what must vanish. Larger x give nonsense, no fault. e^x is 2^(x log2 e): one multiplication, which often is
+// part of x already.
 inline Floats power_of_two(Floats x) {
-    constexpr float shift = 12582912.0f;
+    constexpr float shift = 12582912.0f;  // 1.5 x 2^23: adding it rounds to an integer, which stands in the low bits
     x = x < -126.0f ? Floats{} - 126.0f : x;
     const Floats shifted = x + shift, r = x - (shifted - shift);
     Floats p = 1.3276466e-3f * r + 9.6755413e-3f;

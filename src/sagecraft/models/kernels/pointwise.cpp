@@ -23,7 +23,10 @@ inline Floats inner(Floats gate) {
     return gelu ? kGelu * gate * (1.0f + kCubic * gate * gate) : gate;
 }
 
-inline Floats sigmoid(Floats x) { return 1.0f / (1.0f + exponential(-x)); }
+inline Floats sigmoid(Floats x) {
+    const Floats power = x * -kLog2E;
+    return 1.0f / (1.0f + power_of_two(power > 126.0f ? Floats{} + 126.0f : power));
+}
 
 template <bool gelu>
 inline void gate_lanes(const bf16* gate, const bf16* up, bf16* out) {
@@ -123,18 +126,18 @@ float softmax_row(bf16* scores, int64_t size, int64_t target, bool slopes, float
     }
     float top = largest_of(tops);
     for (int64_t v = whole; v < size; ++v) top = widen(scores[v]) > top ? widen(scores[v]) : top;
-    for (int64_t v = 0; v < whole; v += kLanes) sums += exponential(load_wide(scores + v) - top);
+    for (int64_t v = 0; v < whole; v += kLanes) sums += power_of_two((load_wide(scores + v) - top) * kLog2E);
     float sum = sum_of(sums);
-    for (int64_t v = whole; v < size; ++v) sum += exponential(widen(scores[v]) - top);
+    for (int64_t v = whole; v < size; ++v) sum += std::exp(widen(scores[v]) - top);
     const float log_sum = top + std::log(sum), score = widen(scores[target]);
     *normaliser = log_sum;
     if (slopes) {
         const float factor = 1.0f + 2.0f * z_weight * log_sum;
         for (int64_t v = 0; v < whole; v += kLanes) {
-            store(scores + v, narrow(factor * exponential(load_wide(scores + v) - log_sum)));
+            store(scores + v, narrow(factor * power_of_two((load_wide(scores + v) - log_sum) * kLog2E)));
         }
-        for (int64_t v = whole; v < size; ++v) scores[v] = narrow(factor * exponential(widen(scores[v]) - log_sum));
-        scores[target] = narrow(factor * exponential(score - log_sum) - 1.0f);
+        for (int64_t v = whole; v < size; ++v) scores[v] = narrow(factor * std::exp(widen(scores[v]) - log_sum));
+        scores[target] = narrow(factor * std::exp(score - log_sum) - 1.0f);
     }
     return log_sum - score;
 }
