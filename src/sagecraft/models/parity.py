@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sagecraft import console
 from sagecraft.artifact import keyed_hash
 from sagecraft.errors import MachineError, UserError
 from sagecraft.models.config import parse_config, read_config, supported
@@ -56,8 +57,9 @@ PROBE = (
     "def f(x):\n    return x ** 2  # naïve\n\nÜber 1,024 Sterne; Ωₘ ≈ 0.3; 天文学.\n"
 )
 _NUM_RANDOM = 64
-#: A window is crossed by a probe if that takes no more floating-point operations on each side (a second or two).
-_WINDOW_FLOP = 1e12
+#: A window is crossed by a probe if that takes no more floating-point operations on each side: ten seconds or so of a
+#: workstation, and enough for Gemma 3 4B.
+_WINDOW_FLOP = 1e13
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,11 @@ def rows_for(model: Model, tokenizer: Tokenizer) -> list[Probe]:
     config, window = model.config, model.config.sliding_window
     if window is not None:
         flop = 2.0 * config.num_parameters(embedding=False) * (window + _NUM_RANDOM)
-        window = window if flop <= _WINDOW_FLOP and window + _NUM_RANDOM <= config.max_positions else None
+        if flop > _WINDOW_FLOP or window + _NUM_RANDOM > config.max_positions:
+            console.say(
+                f"  the window of {window:,} tokens is too long to be crossed by a check of parity: not compared"
+            )
+            window = None
     return probes(tokenizer, num_rows, config.max_positions, window)
 
 

@@ -287,3 +287,14 @@ def test_a_tokenizer_of_another_model_is_the_users(tmp_path: Path) -> None:
     folder = transformers_model(tmp_path / "small", "llama", vocab_size=100)
     with pytest.raises(UserError, match="tokens beyond the 100 rows"):
         check_folder(folder)
+
+
+def test_a_window_that_is_too_long_to_be_crossed_is_said(
+    folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crossed = check_folder(folders("mistral-window"))
+    assert "window" not in capsys.readouterr().err
+    monkeypatch.setattr(parity, "_WINDOW_FLOP", 1e6)
+    short = check_folder(folders("mistral-window"))
+    assert "the window of 24 tokens is too long" in capsys.readouterr().err
+    assert short.num_positions == crossed.num_positions - 64
