@@ -224,3 +224,32 @@ def test_show_is_read_by_a_person(finished: Path) -> None:
     assert "{" not in mix + report
     assert f"report: {finished / 'mix/report.html'}" in mix
     assert max(len(line) for line in report.splitlines()) < 180
+
+
+def test_two_processes_train_what_one_does(finished: Path, base: Path, tmp_path: Path) -> None:
+    """The launcher, a training stage of the recipe in two processes, and the same command again."""
+    out = tmp_path / "two"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "cpt")
+    command = ["launch", *recipe_arguments(base, out)[1:], "--only", "cpt", "--processes", "2"]
+    done = sagecraft(*command)
+    assert done.returncode == 0, done.stderr
+    one, two = ([row["loss"] for row in artifact.read_jsonl(run / "cpt/metrics.jsonl")] for run in (finished, out))
+    assert len(one) > 3
+    assert two == pytest.approx(one, rel=0.02), "bf16 rounds the sums of two processes in another way"
+    again = sagecraft(*command)
+    assert again.returncode == 0, again.stderr
+    assert "skipped" in again.stderr
+    refused = sagecraft(*command, "--set", "cpt.learning_rate=1")
+    assert refused.returncode == 2
+    assert refused.stderr.count("error:") == 1, refused.stderr
+    assert "did you mean" in refused.stderr
+
+
+def test_torchrun_starts_a_recipe(finished: Path, base: Path) -> None:
+    """Nothing is left to do: process 0 says so, the other is sent home."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "sagecraft"]
+    command += recipe_arguments(base, finished)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cpt: finished before") == 1
