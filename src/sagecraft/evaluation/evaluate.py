@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sagecraft.evaluation.store import Store
     from sagecraft.evaluation.tasks import Item, Task
 
-VERSION = 2
+VERSION = 3
 
 ModeName = Literal["continuation", "letter", "generate"]
 TEXTS = ("domain", "general")

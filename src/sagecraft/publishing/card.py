@@ -227,10 +227,15 @@ def _measured(history: History) -> list[str]:
 def _usage(history: History, exported: Exported | None) -> list[str]:
     blocks = ["## Use", "```\nsagecraft chat FOLDER\nsagecraft serve FOLDER\n```"]
     if history.last("sft") is not None:
-        blocks.append(
-            f"The first line of the system prompt is the switch: `{SWITCH['on']}` makes the model think in "
-            f"`<think>…</think>` before it answers, `{SWITCH['off']}` makes it answer at once."
-        )
+        rendered = history.last("render")
+        variable = rendered.manifest.stats.get("switch_variable") if rendered is not None else None
+        if variable:
+            how = f"The chat template's variable `{variable}` is the switch: true"
+            off = "false"
+        else:
+            how = f"The first line of the system prompt is the switch: `{SWITCH['on']}`"
+            off = f"`{SWITCH['off']}`"
+        blocks.append(f"{how} makes the model think before it answers, {off} makes it answer at once.")
     if exported is not None:
         blocks.append(
             f"`{exported.file}` holds the same model for llama.cpp ({exported.kind}). It was read back and its logits "

@@ -64,6 +64,7 @@ def run(config: RenderConfig, inputs: Mapping[str, Path], out: Path) -> Manifest
         build.stats.update(
             tokenizer_sha256=tokenizer.sha256,
             template_sha256=template.sha256,
+            switch_variable=template.dialect.switch,
             num_too_long=num_too_long,
             num_refused=len(refused),
         )
