@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ from peers import cache_folder, environment
 
 from sagecraft import artifact
 from sagecraft.corpus.documents import read_documents
+from sagecraft.models.config import parse_config, read_config
 from sagecraft.models.tokenizer import Tokenizer
 from sagecraft.tokens.loader import Loader
 from sagecraft.tokens.pack import PackConfig
@@ -49,8 +51,6 @@ PEERS = [
 ]
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "smollm2-135m-instruct-q4_1"
-#: Of SmolLM2-135M, the tied embedding once: 6 FLOP each and token are forward and backward.
-NUM_PARAMETERS = 134_515_008
 #: The order of the windows, and what the table calls them.
 SIDES = {
     "trl": "TRL SFTTrainer",
@@ -61,6 +61,8 @@ SIDES = {
 }
 #: Weights and moments in bf16: small updates are lost, so it does not count for `ratio`.
 WITHOUT_MASTERS = "bfloat16"
+#: Times the fastest setting's step: a first step slower than this needs no second one.
+HOPELESS = 2.0
 #: What both trainer classes are tried with; gradient checkpointing is off in all, which is faster.
 SETTINGS: dict[str, dict[str, Any]] = {
     "bf16": {"bf16": True},
@@ -120,9 +122,10 @@ class Window:
         setting: what the peer was told.
         peer: its timed seconds a step.
         own: sagecraft's.
-        losses: the peer's, the dropped step's first.
+        losses: the peer's, those of dropped steps first.
         peak_bytes: the peer's largest memory.
         tflops: the machine's bf16 product before and after.
+        dropped: seconds of the peer's steps that do not count.
     """
 
     setting: str
@@ -131,6 +134,7 @@ class Window:
     losses: list[float] = field(default_factory=list)
     peak_bytes: int = 0
     tflops: list[float] = field(default_factory=list)
+    dropped: list[float] = field(default_factory=list)
 
 
 class Worker:
@@ -218,17 +222,19 @@ class Bench:
         for shape in self._options.shapes.split(","):
             rows, length = (int(number) for number in shape.split("x"))
             shapes.append(self._shape(rows, length))
-        return summary(shapes, self._tried, self._threads, self._options.steps)
+        settings = {"model": str(self._options.model or MODEL), "threads": self._threads, "steps": self._options.steps}
+        config = parse_config(read_config(self._model), self._model / "config.json")
+        return summary(shapes, {**settings, "settings_tried": self._tried, "parameters": config.num_parameters()})
 
     def _shape(self, rows: int, length: int) -> dict[str, Any]:
         """Every peer in turns with sagecraft at one shape, then packed rows."""
         sides = [side for side in SIDES if side in self._options.peers.split(",")]
         folder = self._folder / f"{rows}x{length}"
-        num_own = 1 + self._options.steps * len(sides)
+        num_own = 2 + self._options.steps * len(sides)
         config = self._write_rows(folder, rows, length, num_own)
         windows = {}
         with self._worker(sys.executable, own_task(config, folder / "full")) as own:
-            own_losses = [own.step()[1]]
+            own_losses = [own.step()[1] for _ in range(2)]
             for side in sides:
                 peer = {"rows": str(folder / "rows.npy"), "rows_per_step": rows, "shape": f"{rows} × {length}"}
                 windows[side] = self._window(side, peer, own, own_losses)
@@ -243,20 +249,22 @@ class Bench:
         }
 
     def _window(self, side: str, shape: dict[str, Any], own: Worker, own_losses: list[float]) -> Window:
-        tflops = [own.matrix()]
         with ExitStack() as stack:
             window, peer = self._start(side, shape, stack)
-            while len(window.peer) < self._options.steps:
-                self._peer_step(peer, window)
+            window.tflops.append(own.matrix())
+            for _ in range(self._options.steps):
+                seconds, loss = peer.step()
+                window.peer.append(seconds)
+                window.losses.append(loss)
                 seconds, loss = own.step()
                 window.own.append(seconds)
                 own_losses.append(loss)
             window.peak_bytes = peer.peak_bytes
-        window.tflops = [*tflops, own.matrix()]
+        window.tflops.append(own.matrix())
         return window
 
     def _start(self, side: str, shape: dict[str, Any], stack: ExitStack) -> tuple[Window, Worker]:
-        """The peer after its dropped step, in the fastest of its settings."""
+        """The peer after its dropped steps, in the fastest of its settings."""
         if side not in ("trl", "transformers"):
             return self._try(side, "", shape, stack)
         if side in self._best:
@@ -264,16 +272,19 @@ class Bench:
         best: tuple[Window, Worker] | None = None
         tried: dict[str, Any] = {}
         for setting in self._options.settings:
+            fastest = math.inf if best is None else best[0].dropped[-1]
             trial = ExitStack()
             try:
                 window, worker = self._try(side, setting, shape, trial)
-                self._peer_step(worker, window)
+                # A first step takes up to twice as long, unless it compiles: what is slower still needs no second.
+                if window.dropped[0] < HOPELESS * fastest or SETTINGS[setting].get("torch_compile"):
+                    drop(worker, window)
             except FailedError as error:
                 trial.close()
                 tried[setting] = str(error)[-300:]
                 continue
-            tried[setting] = window.peer[0]
-            if best is not None and window.peer[0] >= best[0].peer[0]:
+            tried[setting] = window.dropped[-1]
+            if window.dropped[-1] >= fastest:
                 trial.close()
                 continue
             stack.close()  # of the one that was best before
@@ -286,18 +297,13 @@ class Bench:
         return best
 
     def _try(self, side: str, setting: str, shape: dict[str, Any], stack: ExitStack) -> tuple[Window, Worker]:
+        """A peer after its first step."""
         print(f"{shape['shape']}: {SIDES[side]} {setting}", file=sys.stderr)
         task = {"side": side, "setting": SETTINGS.get(setting, {}), "optimizer": OPTIMIZER, **shape}
         worker = stack.enter_context(self._worker(self._peer_python, task))
         window = Window(setting)
-        window.losses.append(worker.step()[1])
+        drop(worker, window)
         return window, worker
-
-    @staticmethod
-    def _peer_step(worker: Worker, window: Window) -> None:
-        seconds, loss = worker.step()
-        window.peer.append(seconds)
-        window.losses.append(loss)
 
     def _worker(self, python: str, task: dict[str, Any]) -> Worker:
         self._count += 1
@@ -320,7 +326,8 @@ class Bench:
         packed = Packed.open(folder / "full")
         epochs = max(1.0, num_steps * rows / packed.num_rows)
         loader = Loader(packed, rows, epochs, 0)
-        order = [row for step in range(1 + self._options.steps) for row in loader.rows(step)]
+        # trainers take two steps that do not count, the others one
+        order = [row for step in range(2 + self._options.steps) for row in loader.rows(step)]
         np.save(folder / "rows.npy", packed.tokens[order].astype(np.int64))
         optimizer = {**OPTIMIZER, **CONSTANT}
         steps = {"epochs": epochs, "rows_per_step": rows, "rows_per_pass": rows}
@@ -343,6 +350,13 @@ class Bench:
             "documents_per_row": len(set(map(tuple, packed.pieces[:, [0, ITEM]]))) / packed.num_rows,
             "tokens_per_second": tokens / statistics.median(seconds),
         }
+
+
+def drop(worker: Worker, window: Window) -> None:
+    """A step that counts for the losses only."""
+    seconds, loss = worker.step()
+    window.dropped.append(seconds)
+    window.losses.append(loss)
 
 
 def fetched() -> Path:
@@ -371,39 +385,29 @@ def own_task(config: dict[str, Any], tokens: Path) -> dict[str, Any]:
     return {"side": "sagecraft", "config": config, "tokens": str(tokens)}
 
 
-def summary(shapes: list[dict[str, Any]], tried: dict[str, Any], threads: int, steps: int) -> dict[str, Any]:
+def summary(shapes: list[dict[str, Any]], settings: dict[str, Any]) -> dict[str, Any]:
     """All figures; the worst shape decides."""
-    cases = [shape_summary(shape) for shape in shapes]
-    masters = [side for side in cases[0]["peers"] if side != WITHOUT_MASTERS]
+    cases = [shape_summary(shape, settings["parameters"]) for shape in shapes]
+    masters = [case["peers"][side] | {"own": case["own"]} for case in cases for side in case["peers"] if side != WITHOUT_MASTERS]  # fmt: skip
+    pure = [case["peers"][WITHOUT_MASTERS] | {"own": case["own"]} for case in cases if WITHOUT_MASTERS in case["peers"]]
     result: dict[str, Any] = {
-        "model": MODEL,
-        "threads": threads,
-        "steps": steps,
-        "settings_tried": tried,
+        **settings,
         "shapes": cases,
-        "ratio": worst(case["peers"][side]["ratio"] for case in cases for side in masters),
-        "ratio_pure_bf16": worst(
-            case["peers"][WITHOUT_MASTERS]["ratio"] for case in cases if WITHOUT_MASTERS in case["peers"]
-        ),
+        "ratio": min((peer["ratio"] for peer in masters), default=None),
+        "ratio_pure_bf16": min((peer["ratio"] for peer in pure), default=None),
         "share_of_matrix_rate": min(case["own"]["share_of_matrix_rate"] for case in cases),
-        "memory_ratio": max(
-            case["own"]["peak_bytes"] / min(case["peers"][side]["peak_bytes"] for side in masters) for case in cases
-        ) if masters else None,
+        "memory_ratio": max((peer["own"]["peak_bytes"] / peer["peak_bytes"] for peer in masters), default=None),
+        "memory_ratio_pure_bf16": max((peer["own"]["peak_bytes"] / peer["peak_bytes"] for peer in pure), default=None),
         "losses_agree": all(case["largest_loss_difference"] <= LOSS_TOLERANCE for case in cases),
         "loss_tolerance": LOSS_TOLERANCE,
-    }  # fmt: skip
+    }
     met = {name: result[name] is not None and result[name] >= goal for name, goal in GOALS.items()}
     met["memory_ratio"] = result["memory_ratio"] is not None and result["memory_ratio"] <= MEMORY_GOAL
     return {**result, "met": met}
 
 
-def worst(ratios: Iterable[float]) -> float | None:
-    """The smallest, or None of none."""
-    return min(ratios, default=None)
-
-
-def shape_summary(shape: dict[str, Any]) -> dict[str, Any]:
-    """The figures of one shape."""
+def shape_summary(shape: dict[str, Any], num_parameters: int) -> dict[str, Any]:
+    """The figures of one shape; a token is 6 FLOP a parameter, forward and backward."""
     windows: dict[str, Window] = shape["windows"]
     tokens = shape["rows"] * shape["length"]
     own_losses = shape["own_losses"]
@@ -412,7 +416,7 @@ def shape_summary(shape: dict[str, Any]) -> dict[str, Any]:
         own, peer = (tokens / statistics.median(seconds) for seconds in (window.own, window.peer))
         difference = max(abs(a - b) for a, b in zip(window.losses, own_losses, strict=False))
         differences.append(difference)
-        shares.append(6 * NUM_PARAMETERS * own / (1e12 * statistics.mean(window.tflops)))
+        shares.append(6 * num_parameters * own / (1e12 * statistics.mean(window.tflops)))
         peers[side] = {
             "setting": window.setting,
             "tokens_per_second": peer,
@@ -434,7 +438,7 @@ def shape_summary(shape: dict[str, Any]) -> dict[str, Any]:
             "tokens_per_second": tokens / statistics.median(seconds),
             "share_of_matrix_rate": statistics.median(shares),
             "peak_bytes": shape["own_peak_bytes"],
-            "losses": own_losses[: 1 + max(len(window.peer) for window in windows.values())],
+            "losses": own_losses[: max(len(window.losses) for window in windows.values())],
         },
         "packed": shape["packed"],
         "matrix_tflops": statistics.median(rate for window in windows.values() for rate in window.tflops),
@@ -444,7 +448,7 @@ def shape_summary(shape: dict[str, Any]) -> dict[str, Any]:
 
 def show(result: dict[str, Any]) -> None:
     """The table."""
-    print(f"SmolLM2-135M, {result['threads']} threads, medians of {result['steps']} steps; settings tried at the first shape, "
+    print(f"{result['model']}, {result['threads']} threads, medians of {result['steps']} steps; settings tried at the first shape, "
           "seconds of a step:")  # fmt: skip
     for side, tried in result["settings_tried"].items():
         print(f"  {SIDES[side]}: " + ", ".join(f"{name} {value if isinstance(value, str) else round(value, 1)}" for name, value in tried.items()))  # fmt: skip
@@ -466,8 +470,10 @@ def show(result: dict[str, Any]) -> None:
         rows = {"sagecraft": case["own"]["losses"]} | {SIDES[side]: peer["losses"] for side, peer in case["peers"].items()}  # fmt: skip
         for name, losses in rows.items():
             print(f"  {case['rows']} × {case['length']:<6}{name:26}" + " ".join(f"{loss:.4f}" for loss in losses))
-    figures = ("ratio", "ratio_pure_bf16", "share_of_matrix_rate", "memory_ratio")
-    print("\n" + ", ".join(f"{name} {result[name]:.2f} ({'met' if result['met'][name] else 'missed'})" for name in figures if result[name] is not None))  # fmt: skip
+    print()
+    for name, met in result["met"].items():
+        if result[name] is not None:
+            print(f"{name} {result[name]:.2f} ({'met' if met else 'missed'})")
     print(f"losses {'agree' if result['losses_agree'] else 'DIFFER'} within {LOSS_TOLERANCE}")
 
 
