@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,19 @@ def test_the_terminal_shows_documents_by_colour_and_the_mask(
     assert learned.endswith("<|im_end|>↵\n")
     assert "⟨talk <b> · chat/on⟩" in plain
     assert "天‥‥" in plain
+
+
+def test_programs_get_the_rows_as_values(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tokens_of(tmp_path / "tokens", model)
+    show(folder, 3, True, Choice(row=0))
+    (row,) = json.loads(capsys.readouterr().out)
+    packed = Packed.open(folder)
+    ids = [token["id"] for piece in row["pieces"] for token in piece["tokens"]]
+    assert ids == packed.tokens[0, : len(ids)].tolist()
+    assert len(ids) + row["num_padding"] == packed.row_length
+    assert [token["learned"] for piece in row["pieces"] for token in piece["tokens"]] == packed.mask[
+        0, : len(ids)
+    ].astype(bool).tolist()
 
 
 def test_rows_and_steps_that_are_not_there_are_said(tmp_path: Path, model: Path) -> None:

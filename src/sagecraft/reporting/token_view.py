@@ -29,7 +29,7 @@ class TokenView:
         id: in the vocabulary.
         text: what it stands for; empty for one that continues the character of the token before it.
         learned: it is predicted and counts in the loss.
-        kind: ordinary `text`, a `special` token, a `part` of a character that began before, or `padding`.
+        kind: ordinary `text`, a `special` token, or a `part` of a character that began before.
         position: in its document or conversation.
     """
 

@@ -47,7 +47,7 @@ def show(path: Path, count: int, as_json: bool, choice: Choice = Choice()) -> No
     if choice != Choice():
         from sagecraft.show import tokens
 
-        tokens.show_chosen(path, count, choice)
+        tokens.show_chosen(path, count, choice, as_json)
         return
     manifest = artifact.load(path)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +25,14 @@ _COLOURS = ("on grey15", "on dark_blue", "on dark_green", "on purple4", "on deep
 _MAX_PARTS = 4
 
 
-def show_chosen(path: Path, count: int, choice: Choice) -> None:
+def show_chosen(path: Path, count: int, choice: Choice, as_json: bool = False) -> None:
     """Shows the first rows, one row, or the rows of a step.
 
     Args:
         path: an artifact of tokens, or one that was trained on them.
         count: rows, if neither a row nor a step is chosen.
         choice: which, and where.
+        as_json: as values, for programs.
 
     Raises:
         UserError: no such row or step, or the tokens are not found.
@@ -50,6 +52,9 @@ def show_chosen(path: Path, count: int, choice: Choice) -> None:
         page = render(f"Tokens of {folder.resolve().name}", subtitle, rows, _facts(folder, manifest))
         artifact.write_text(choice.html, page)
         console.say(f"{chosen} of {folder} in {choice.html}", style="bold")
+        return
+    if as_json:
+        console.emit([dataclasses.asdict(row) for row in rows])
         return
     _legend()
     for row in rows:
