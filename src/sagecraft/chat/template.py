@@ -107,7 +107,9 @@ class ChatTemplate:
         try:
             return CompiledTemplate(self.text, self.today)
         except TemplateError as error:
-            raise UserError(f"{self.where}: the chat template cannot be read ({error}); mend or remove it") from error
+            raise UserError(
+                f"{self.where}: the chat template cannot be read ({_said(error)}); mend or remove it"
+            ) from error
 
     @cached_property
     def with_tools(self) -> ChatTemplate:
@@ -127,7 +129,7 @@ class ChatTemplate:
             try:
                 return self._compiled.render({**self.variables, **_ABSENT, "messages": messages, **variables}).text
             except LimitError as error:
-                raise UserError(f"{self.where}: the chat template refuses the messages: {error}") from error
+                raise UserError(f"{self.where}: the chat template refuses the messages: {_said(error)}") from error
             except TemplateError:
                 return None
 
@@ -172,7 +174,7 @@ class ChatTemplate:
         try:
             rendered = self._compiled.render(variables)
         except TemplateError as error:
-            raise UserError(f"{self.where}: the chat template refuses the messages: {error}") from error
+            raise UserError(f"{self.where}: the chat template refuses the messages: {_said(error)}") from error
         text = shield.uncover(rendered.text)
         if add_generation_prompt and script.thinking == "off" and text.rstrip().endswith(OPEN):
             text = f"{text.rstrip()}\n\n{CLOSE}\n\n"
@@ -261,6 +263,12 @@ class Shield:
         for typed, hidden in self.pairs:
             text = text.replace(typed, hidden)
         return text
+
+
+def _said(error: Exception) -> str:
+    """What a template has to say, as one line: a stranger's words, which may hold line breaks and worse."""
+    words = " ".join(str(error).split())
+    return "".join(letter for letter in words if letter.isprintable())[:300]
 
 
 def map_texts(value: Any, change: Callable[[str], str]) -> Any:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from public_styles import NO_TOOLS, STYLES, TAGGED, Style, public_tokenizer
+from public_styles import FOLDERS, NO_TOOLS, STYLES, TAGGED, Style, public_tokenizer
 from sagecraft.chat.masks import EncodedConversation, encode_prompt, encode_rows
 from sagecraft.chat.messages import Conversation, Message
 from sagecraft.chat.template import FIXED_DATE
@@ -287,3 +288,30 @@ def test_golden(tokenizer: Tokenizer, request: pytest.FixtureRequest) -> None:
             f"{len(row.ids)} {sum(row.mask)} {digest}" for row, digest in zip(rows, digests, strict=True)
         ]
     assert found == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("package", sorted(FOLDERS))
+def test_every_public_template_renders_or_is_refused(package: str, tokenizer: Tokenizer) -> None:
+    """Hundreds of templates: one line or rows, each assistant turn taught once, whatever they were written for."""
+    outcomes: Counter[str] = Counter()
+    lines: set[str] = set()
+    folder = Style(package, "", "").path.parent
+    for path in sorted(folder.glob("*.jinja")):
+        style = Style(package, path.stem, "<eos>", "<bos>")
+        for scenario in TALKS:
+            try:
+                rows = rows_of(tokenizer, style, scenario)
+            except UserError as error:
+                outcomes["refused"] += 1
+                lines.update(str(error).splitlines()[1:])
+                continue
+            outcomes["rendered"] += 1
+            taught = [
+                tokenizer.decode([i for i, m in zip(row.ids, row.mask, strict=True) if m], skip_special=False)
+                for row in rows
+            ]
+            assert "".join(taught).count("Gravity.") == 1, (path.name, scenario)
+            assert "What is a star?" not in "".join(taught), (path.name, scenario)
+    assert not lines
+    assert outcomes["rendered"] > outcomes["refused"]

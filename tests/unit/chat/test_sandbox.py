@@ -97,6 +97,13 @@ def test_nothing_of_python_is_reached(text: str) -> None:
         assert rendered(text) in ("", "[Undefined]")
 
 
+def test_what_a_template_says_is_one_line() -> None:
+    with pytest.raises(UserError) as caught:
+        rendered("{{ raise_exception('no\\nsuch\\x1b[31m role' ~ 'x' * 1000) }}")
+    assert str(caught.value).startswith("model: the chat template refuses the messages: no such[31m rolex")
+    assert len(str(caught.value)) < 400
+
+
 def test_what_templates_use_still_works() -> None:
     text = (
         "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{{ loop.index }}{{ loop.last }}"
