@@ -22,7 +22,7 @@ from sagecraft.chat.dialect import json_text
 from sagecraft.chat.messages import Conversation, Message
 from sagecraft.chat.spans import Layout, Span, compose, header, locate, shared
 from sagecraft.chat.template import ChatTemplate, Script
-from sagecraft.chat.thinking import Switch
+from sagecraft.chat.thinking import CLOSE, Switch
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def encode_rows(tokenizer: Tokenizer, template: ChatTemplate, conversation: Conv
     _refuse_markup_in_names(tokenizer, script, where)
     row = _Row(tokenizer, template, script, where)
     layout = locate(template, script, add_generation_prompt=False)
-    if all(row.is_stable(layout, position) and row.problem(layout, position) is None for position in taught):
+    if all(row.is_whole(layout, position) for position in taught):
         return [row.encode(layout, taught)]
     return [row.until(last + 1).encode_last() for last in taught]
 
@@ -110,9 +110,11 @@ class _Row:
             part = part.removesuffix(self.template.variables.get("eos_token", ""))
         return len(part) if layout.text.startswith(part) else None
 
-    def is_stable(self, layout: Layout, position: int) -> bool:
-        """Whether an assistant turn stands in the layout as it stood when it was the last one."""
-        return self.beginning(layout, position) is not None
+    def is_whole(self, layout: Layout, position: int) -> bool:
+        """Whether an assistant turn stands in the layout as it stood when it was the last one, and as it came about."""
+        if self.beginning(layout, position) is None or self.is_closed_elsewhere(layout, position):
+            return False
+        return self.problem(layout, position) is None
 
     def problem(self, layout: Layout, position: int) -> UserError | None:
         """What keeps a layout from teaching turn `position` as the model will write it."""
@@ -127,20 +129,25 @@ class _Row:
         earlier = [span.end for span in layout.spans if span.turn != position and span.end <= own]
         if shared(prompt, layout.text) < max(earlier, default=0):
             return self._fault("the chat template hides where the assistant's turn begins")
-        if self.script.thinking == "off" and not layout.text.startswith(prompt):
-            return self._fault("the chat template opens a thought though the switch is off")
         return None
+
+    def is_closed_elsewhere(self, layout: Layout, position: int) -> bool:
+        """Whether the switch is off, and the prompt of turn `position` closes a thought that the layout does not show."""
+        prompt = self.text(position, prompt=True)
+        closes = self.script.thinking == "off" and prompt.rstrip().endswith(CLOSE)
+        return closes and not layout.text.startswith(prompt)
 
     def encode_last(self) -> EncodedConversation:
         """The row that teaches the last turn only."""
         last = len(self.script.turns) - 1
         layout = locate(self.template, self.script, add_generation_prompt=False)
         problem = self.problem(layout, last)
-        if problem is not None:
+        if problem is not None or self.is_closed_elsewhere(layout, last):
             composed = compose(self.template, self.script)
-            if composed is None or _dropped(self.script, composed, last):
+            if composed is not None and not _dropped(self.script, composed, last):
+                layout = composed
+            elif problem is not None:
                 raise problem
-            layout = composed
         return self.encode(layout, [last])
 
     def encode(self, layout: Layout, taught: Sequence[int]) -> EncodedConversation:

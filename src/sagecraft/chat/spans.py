@@ -166,6 +166,8 @@ def compose(template: ChatTemplate, script: Script) -> Layout | None:
         start = len(text) + pasted.index(thought)
         spans.append(Span(start, start + len(thought), last, "t"))
         text += pasted
+    elif turn.thought is None and OPEN in opened and CLOSE not in opened:
+        text += f"{CLOSE}\n\n"  # an answer must not stand inside the thought that the prompt opens
     text += extra
     shift = len(text) - own
     spans += [replace(span, start=span.start + shift, end=span.end + shift) for span in shown.of(last)]
