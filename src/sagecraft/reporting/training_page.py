@@ -75,10 +75,6 @@ def render(stage: str, num_steps: int, curves: Curves, stopped: Mapping[str, Any
             "Perplexity of held-out text, as a multiple of what it was at the first measurement: the same tokens each "
             f"time ({tokens}).",
         )
-        page.table(
-            ["text", "steps", "perplexity"],
-            [[name, int(step), value] for name, points in curves.perplexity.items() for step, value in points],
-        )
     page.figure(plots.step_curve(curves.learning_rate, "learning rate"), "Learning rate of each step.")
     page.figure(
         plots.step_curve(curves.gradient_norm, "norm of the gradient", dots=True),
@@ -86,6 +82,8 @@ def render(stage: str, num_steps: int, curves: Curves, stopped: Mapping[str, Any
     )
     if curves.rate:
         page.figure(plots.step_curve(curves.rate, "tokens a second"), "Tokens a second, a mean over the last steps.")
+    if curves.perplexity:
+        page.details("Perplexities as numbers", lambda inner: _numbers(inner, curves))
     page.links([("metrics.jsonl: a record a step", "metrics.jsonl")])
     return page.render()
 
@@ -110,6 +108,12 @@ def _loss(page: Page, curves: Curves) -> None:
                 plots.loss_curves({name: curves.by_source[name] for name in largest}),
                 f"The same, of the {_MAX_SOURCES} sources of {len(curves.by_source)} that most steps saw.",
             )
+
+
+def _numbers(page: Page, curves: Curves) -> None:
+    texts = {name: dict(points) for name, points in curves.perplexity.items()}
+    steps = sorted({step for points in texts.values() for step in points})
+    page.table(["steps", *texts], [[int(step), *(points.get(step) for points in texts.values())] for step in steps])
 
 
 def _cards(curves: Curves) -> list[tuple[str, str | int | float | None, str]]:

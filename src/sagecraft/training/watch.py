@@ -282,10 +282,11 @@ class Watcher:
             return False
         loss, stops = found["nats_per_token"], self.config.on_general_loss == "stop"
         if stops and self._step == 0:
-            raise UserError(
+            fault = (
                 f"{self.label}.watch.max_general_loss: {limit:g} is passed before training: the model has {loss:.4g} nats "
                 "a token on general text; set a higher limit"
             )
+            raise current().common_fault(UserError(fault))
         if self.is_main:
             console.warn(
                 f"{self.label}: after {self._step:,} of {self.num_steps:,} steps general text costs {loss:.4g} nats a "
