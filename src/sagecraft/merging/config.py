@@ -24,9 +24,8 @@ from sagecraft.settings import read_yaml_mapping
 Dtype = Literal["float32", "bfloat16", "float16"]
 Rescale = Literal["inverse_density", "l1", "off"]
 
-#: Keys and methods of mergekit that are understood but not offered: the message says so instead of "unknown".
+#: Keys of mergekit that are understood but not offered: the message says so instead of "unknown".
 _NOT_OFFERED = ("slices", "modules", "tokenizer")
-_OTHER_METHODS = ("arcee_fusion", "della", "della_linear", "ram", "sce")
 
 
 class FilteredValue(BaseModel):
@@ -87,6 +86,8 @@ class ModelParameters(BaseModel):
         density: share of the delta's elements that are kept, in (0, 1]; 1 keeps all.
         gamma: share of the largest elements that breadcrumbs drop (default 0.01).
         scale: factor of a model that is passed through.
+        epsilon: half the range of DELLA's probabilities (default 0.15); RAM's smallest change (default 1e-5) is one for all
+            models and stands under the top-level `parameters`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,6 +95,7 @@ class ModelParameters(BaseModel):
     density: Setting | None = None
     gamma: Setting | None = None
     scale: Setting | None = None
+    epsilon: Setting | None = None
 
 
 class GlobalParameters(ModelParameters):
@@ -112,6 +114,12 @@ class GlobalParameters(ModelParameters):
         eps: length of a mean below which multi-SLERP takes directions as opposite (default 1e-8).
         max_iter: most steps to the Karcher mean (default 10).
         tol: angle in radians below which a step to the Karcher mean is the last (default 1e-5).
+        nuslerp_flatten: NuSLERP of the whole tensor (default true), else of each column by itself.
+        nuslerp_row_wise: without flattening, of each row by itself (default false).
+        filter_wise: model stock with a share of its own for each row (default false).
+        select_topk: share of the elements, those of the largest variance, that SCE merges (default 1).
+        r: how much RAM+ enlarges what only one model changed, for each unit of overlap (default 0.1).
+        alpha: largest overlap that counts there (default 0.2).
         int8_mask: mergekit's way of saving memory; masks here never exist as a whole, so it changes nothing.
     """
 
@@ -124,6 +132,12 @@ class GlobalParameters(ModelParameters):
     eps: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_iter: int | None = Field(default=None, ge=0)
     tol: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    nuslerp_flatten: bool | None = None
+    nuslerp_row_wise: bool | None = None
+    filter_wise: bool | None = None
+    select_topk: float | None = Field(default=None, gt=0, le=1)
+    r: float | None = Field(default=None, allow_inf_nan=False)
+    alpha: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     int8_mask: bool = False
 
 
@@ -178,8 +192,6 @@ def find_method(name: str) -> Method:
     if name in METHODS:
         return METHODS[name]
     known = ", ".join(METHODS)
-    if name in _OTHER_METHODS:
-        raise ValueError(f"merge_method {name!r} is not supported yet; available: {known}")
     raise ValueError(f"merge_method {name!r} is unknown; {_nearest(name, METHODS)} (available: {known})")
 
 
@@ -291,6 +303,7 @@ class Source:
     adapter: Path | None = None
     gamma: Any = None
     scale: Any = None
+    epsilon: Any = None
 
 
 @dataclass(frozen=True)

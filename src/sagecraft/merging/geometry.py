@@ -28,6 +28,13 @@ class Options:
     eps: float = 1e-8
     max_iter: int = 10
     tol: float = 1e-5
+    nuslerp_flatten: bool = True
+    nuslerp_row_wise: bool = False
+    filter_wise: bool = False
+    select_topk: float = 1.0
+    epsilon: float = 1e-5
+    r: float = 0.1
+    alpha: float = 0.2
 
 
 def slerp_coefficients(cosine: float, t: float) -> tuple[float, float]:

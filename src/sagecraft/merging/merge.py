@@ -208,6 +208,7 @@ def make_job(config: MergekitConfig, folders: Mapping[str, Path], adapters: Mapp
             adapters.get(entry.model),
             common.gamma if entry.parameters.gamma is None else entry.parameters.gamma,
             common.scale if entry.parameters.scale is None else entry.parameters.scale,
+            common.epsilon if entry.parameters.epsilon is None else entry.parameters.epsilon,
         )
         for entry in config.models
         if row.base != "needed" or entry.model != config.base_model
@@ -225,10 +226,14 @@ def make_job(config: MergekitConfig, folders: Mapping[str, Path], adapters: Mapp
         t=common.t,
         chat_template=config.chat_template,
         out_dtype=config.out_dtype or config.dtype,
-        options=Options(
-            **{name: value for name in vars(Options()) if (value := getattr(common, name)) is not None and name != "t"}
-        ),
+        options=_options(common),
     )
+
+
+def _options(common: GlobalParameters) -> Options:
+    """What was given; `t` is one of each tensor, and `epsilon` may be a setting of DELLA's tensors."""
+    given = {name: getattr(common, name) for name in vars(Options()) if name != "t"}
+    return Options(**{name: value for name, value in given.items() if isinstance(value, int | float)})
 
 
 def _tokenizer_source(config: MergekitConfig, default: Source, folders: Mapping[str, Path]) -> Source:

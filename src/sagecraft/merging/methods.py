@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sagecraft.merging import geometry
+from sagecraft.merging import geometry, rows
+from sagecraft.merging.geometry import Options
 
 #: A float32 block; only operators and methods are used, so importing this module needs no numpy.
 Array = Any
@@ -136,6 +137,8 @@ class Method:
         deltas: the function takes differences from the base: always, never, or if there is a base.
         sees_base: the base is the first of the tensors that the function takes.
         factors: works out the factors of `combine` or `add_deltas` from the tensors' (or deltas') inner products.
+        whole: works on the whole tensor instead (`rows.py`); with `whole_if`, only if the options say so.
+        whole_if: see `whole`.
         normalize: default of that parameter.
         rescale: default of that parameter.
         num_models: smallest and largest number of models besides the base (None: no limit).
@@ -150,9 +153,15 @@ class Method:
     deltas: Literal["always", "never", "with_base"] = "never"
     sees_base: bool = False
     factors: Callable[[Any, tuple[float, ...], Any], tuple[float, ...]] | None = None
+    whole: Callable[..., Any] | None = None
+    whole_if: Callable[[Options], bool] | None = None
     normalize: bool = False
     rescale: Literal["inverse_density", "l1", "off"] = "off"
     num_models: tuple[int, int | None] = (1, None)
+
+    def is_whole(self, options: Options) -> bool:
+        """True if a tensor has to be in memory as a whole."""
+        return self.whole is not None and (self.whole_if is None or self.whole_if(options))
 
 
 _ARITHMETIC = ("weight", "normalize", "lambda")
@@ -167,6 +176,10 @@ def _added(url: str, parameters: tuple[str, ...], **more: Any) -> Method:
 
 def _elected(url: str, parameters: tuple[str, ...], **more: Any) -> Method:
     return Method(elect, url, (*parameters, "sign_ties"), base="needed", way="elect", deltas="always", **more)
+
+
+def _whole(function: Callable[..., Any], url: str, parameters: tuple[str, ...], **more: Any) -> Method:
+    return Method(add_deltas, url, parameters, base="needed", deltas="always", whole=function, **more)
 
 
 METHODS: dict[str, Method] = {
@@ -191,11 +204,13 @@ METHODS: dict[str, Method] = {
     "nuslerp": Method(
         combine,
         "https://dl.acm.org/doi/10.1145/325165.325242",
-        ("weight",),
+        ("weight", "nuslerp_flatten", "nuslerp_row_wise"),
         base="optional",
         way="combine",
         deltas="with_base",
         factors=geometry.nuslerp,
+        whole=rows.nuslerp,
+        whole_if=lambda options: not options.nuslerp_flatten,
         num_models=(2, 2),
     ),
     "multislerp": Method(
@@ -217,13 +232,39 @@ METHODS: dict[str, Method] = {
         factors=geometry.karcher,
         num_models=(2, None),
     ),
-    "model_stock": _added("https://arxiv.org/abs/2403.19522", (), factors=geometry.model_stock, num_models=(2, None)),
+    "model_stock": _added(
+        "https://arxiv.org/abs/2403.19522",
+        ("filter_wise",),
+        factors=geometry.model_stock,
+        whole=rows.model_stock,
+        whole_if=lambda options: options.filter_wise,
+        num_models=(2, None),
+    ),
     "task_arithmetic": _added("https://arxiv.org/abs/2212.04089", _ARITHMETIC),
     "ties": _elected(_TIES, _SPARSE, sparsify="magnitude", normalize=True),
     "dare_linear": _added(_DARE, _SPARSE, sparsify="random", rescale="inverse_density"),
     "dare_ties": _elected(_DARE, _SPARSE, sparsify="random", rescale="inverse_density"),
     "breadcrumbs": _added(_CRUMBS, (*_SPARSE, "gamma"), sparsify="band"),
     "breadcrumbs_ties": _elected(_CRUMBS, (*_SPARSE, "gamma"), sparsify="band"),
+    "della": _whole(
+        rows.della_ties,
+        "https://arxiv.org/abs/2406.11617",
+        (*_SPARSE, "epsilon", "sign_ties"),
+        normalize=True,
+        rescale="inverse_density",
+    ),
+    "della_linear": _whole(
+        rows.della_linear, "https://arxiv.org/abs/2406.11617", (*_SPARSE, "epsilon"), rescale="inverse_density"
+    ),
+    "sce": _whole(rows.sce, "https://arxiv.org/abs/2408.07990", ("select_topk", "sign_ties")),
+    "ram": _whole(rows.ram, "https://arxiv.org/abs/2601.13572", ("epsilon",)),
+    "ramplus_tl": _whole(rows.ramplus_tl, "https://arxiv.org/abs/2601.13572", ("epsilon", "r", "alpha")),
+    "arcee_fusion": _whole(
+        rows.arcee_fusion,
+        "https://www.arcee.ai/blog/meet-mergekit-v0-1-arcee-fusion-expanded-model-support-multi-gpu-acceleration",
+        (),
+        num_models=(1, 1),
+    ),
     "nearswap": Method(
         nearswap,
         "https://huggingface.co/alchemonaut/QuartetAnemoi-70B-t0.0001",

@@ -17,7 +17,7 @@ from sagecraft.models.tensors import TensorRecord, list_tensors
 #: Types of weights that are merged, and the names configurations use for them.
 FLOATS: dict[str, Dtype] = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 #: Of the parameters of one tensor that may be left out.
-DEFAULTS = {"weight": 1.0, "density": 1.0, "gamma": 0.01, "scale": 1.0}
+DEFAULTS = {"weight": 1.0, "density": 1.0, "gamma": 0.01, "scale": 1.0, "epsilon": 0.15}
 CODES = {name: code for code, name in FLOATS.items()}
 
 #: Entries of config.json that must agree because they decide what the weights mean, whatever the family.
@@ -55,6 +55,7 @@ class TensorPlan:
         t: SLERP's way, nearswap's distance.
         gammas: share of the largest elements that breadcrumbs drop, of each model.
         scales: passthrough's factor, of each model.
+        epsilons: half the range of DELLA's probabilities, of each model.
     """
 
     name: str
@@ -66,6 +67,7 @@ class TensorPlan:
     t: float
     gammas: tuple[float, ...] = ()
     scales: tuple[float, ...] = ()
+    epsilons: tuple[float, ...] = ()
 
     @property
     def num_elements(self) -> int:
@@ -143,7 +145,7 @@ def make_plan(job: Job, block_elements: int, num_threads: int) -> MergePlan:
         notes=tuple(notes),
         num_input_bytes=sum(record.end - record.start for row in tensors for record in row.records.values()),
         num_output_bytes=sum(output_bytes(row) for row in tensors),
-        peak_bytes=_peak_bytes(job, block_elements, num_threads) + _adapter_bytes(job),
+        peak_bytes=_peak_bytes(job, tensors, block_elements, num_threads) + _adapter_bytes(job),
     )
 
 
@@ -152,12 +154,14 @@ def output_bytes(row: TensorPlan) -> int:
     return row.num_elements * (4 if row.dtype == "F32" else 2)
 
 
-def _peak_bytes(job: Job, block_elements: int, num_threads: int) -> int:
+def _peak_bytes(job: Job, tensors: Sequence[TensorPlan], block_elements: int, num_threads: int) -> int:
     """Memory of the merge itself.
 
     For each thread a block of each model, its mask and hash, some ten temporaries, and, where magnitudes are counted, their
-    histograms (2^19 bins of 4 bytes).
+    histograms (2^19 bins of 4 bytes). Methods of whole tensors hold one of all models, and temporaries.
     """
+    if job.row.is_whole(job.options):
+        return max((row.num_elements for row in tensors), default=0) * 4 * (3 * len(job.sources) + 8)
     blocks = block_elements * 4 * (4 * len(job.sources) + 10)
     counts = (4 << 19) * len(job.models) if job.row.sparsify in ("magnitude", "band") else 0
     return num_threads * (blocks + counts)
@@ -296,6 +300,7 @@ def _plan_tensors(
         densities = [_value(source.density, "density", name, depth, source, job, faults) for source in job.models]
         gammas = [_value(source.gamma, "gamma", name, depth, source, job, faults) for source in job.models]
         scales = [_value(source.scale, "scale", name, depth, source, job, faults) for source in job.models]
+        epsilons = [_value(source.epsilon, "epsilon", name, depth, source, job, faults) for source in job.models]
         rows.append(
             TensorPlan(
                 name,
@@ -307,6 +312,7 @@ def _plan_tensors(
                 _value(job.t, "t", name, depth, job.reference, job, faults),
                 tuple(gammas),
                 tuple(scales),
+                tuple(epsilons),
             )
         )
     # wide types first, so that every tensor starts at a multiple of its element's size; then by name

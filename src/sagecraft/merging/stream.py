@@ -28,6 +28,7 @@ from sagecraft.merging.config import Job
 from sagecraft.merging.journal import Journal
 from sagecraft.merging.methods import Numbers, add_deltas
 from sagecraft.merging.plan import MergePlan, TensorPlan, output_bytes
+from sagecraft.merging.rows import Settings
 from sagecraft.merging.sparsify import Bound, Mask
 from sagecraft.merging.summary import TensorSummary, summarise
 from sagecraft.models.adapter import load_adapter
@@ -188,13 +189,39 @@ class Merger:
     def merge(self, row: TensorPlan, place: Place) -> TensorSummary:
         """Merges one tensor into its place."""
         group = self.group(row)
-        view, numbers = self.measure(row, group)
         target = Target(row.dtype, self.files.open(place.file, os.O_RDWR), place.start)
+        if self.method.is_whole(self.job.options):
+            return self.merge_whole(row, group, target)
+        view, numbers = self.measure(row, group)
 
         def work(block: Block) -> NDArray[np.float64]:
             return self.engine.merge(group, view, self.method, numbers, target, block)
 
         return summarise(row, [source.label for source in self.job.models], self.each(row, group, work))
+
+    def merge_whole(self, row: TensorPlan, group: Group, target: Target) -> TensorSummary:
+        """A method that sees the whole tensor, as a matrix of its rows."""
+        job, plain = self.job, Plain()
+        assert self.method.whole is not None
+        whole = plain.values(group, View(tuple(range(len(group.stored))), None), (0, row.num_elements))
+        width = row.shape[-1] if row.shape else 1
+        matrices = [values.reshape(-1, width) for values in whole]
+        settings = Settings(
+            row.weights,
+            row.densities,
+            row.epsilons,
+            tuple(sparsify.mask_key(job.seed, source.label, row.name) for source in job.models),
+            job.normalize,
+            job.lambda_,
+            job.sign_ties,
+            job.rescale,
+            job.options,
+        )
+        base = None if group.base is None else matrices[group.base]
+        with np.errstate(over="ignore", invalid="ignore"):
+            merged = self.method.whole(base, [matrices[source] for source in group.models], settings)
+            totals = plain.store(group, whole, np.ascontiguousarray(merged, dtype=np.float32).ravel(), target, 0)
+        return summarise(row, [source.label for source in job.models], iter([totals]))
 
     def measure(self, row: TensorPlan, group: Group) -> tuple[View, Numbers]:
         """What a method needs to know of a whole tensor: masks, rescaling, factors."""

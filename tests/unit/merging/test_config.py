@@ -61,7 +61,7 @@ def test_mergekits_form_is_read(tmp_path: Path) -> None:
             "models[0].parameters.normalize: is not a parameter of one model",
         ),
         ({"merge_method": "dare_tie"}, "merge_method 'dare_tie' is unknown; did you mean 'dare_ties'?"),
-        ({"merge_method": "della"}, "'della' is not supported yet"),
+        ({"merge_method": "dela"}, "merge_method 'dela' is unknown; did you mean 'della'?"),
         ({"slices": []}, "slices: is not supported yet"),
         ({"dtype": "int4"}, "dtype: input should be 'float32', 'bfloat16' or 'float16' (found 'int4')"),
         ({"base_model": None}, "base_model: is missing; ties needs one"),

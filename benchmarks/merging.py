@@ -1,0 +1,363 @@
+"""Merging: sagecraft beside mergekit, on the same checkpoints, in one run.
+
+    python benchmarks/merging.py [--json FILE] [--small] [--repeats N] [--scaling] [--plot FILE.svg] [METHOD…]
+
+A base and three fine-tunes with the shapes of a 1.1 B Llama (random weights, bf16, shards of 1 GB) are made in the cache folder and deleted
+at the end; `--small` takes 0.1 B. Both sides read and write files; every input is read once beforehand, so that caches are warm for
+both. mergekit gets the fastest of its options that concern a CPU (`OPTIONS`), tried on the 0.1 B models.
+
+Three times of sagecraft: `weights` is what the peer's command does (plan, merge, tokenizer, configuration), `command` is the whole
+`sagecraft merge`, which besides hashes every input and output for the manifest and runs the result beside transformers, and `copy` is
+the limit: reading all inputs and writing the output once. Peak memory is the largest resident set of the side's processes. `ratio`
+is the least, over the methods, of (mergekit's time over that of `weights`) over the method's goal: 1 and more is the goal met.
+
+`--scaling` measures `weights` from 0.1 B to 3 B (a base and one fine-tune) and extrapolates to five checkpoints of 70 B.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from peers import cache_folder, environment
+
+from sagecraft.models.tensors import plan_shards, write_index
+
+#: mergekit and what it needs, without what only a GPU or a dialogue with the hub needs.
+PEERS = ["torch==2.13.0", "mergekit==0.1.5"]
+SHARD = 1_000_000_000
+#: hidden size, inner size, layers, heads, key-value heads.
+SIZES = {
+    "0.1B": (768, 2048, 8, 12, 4),
+    "0.4B": (1024, 2816, 24, 16, 4),
+    "1.1B": (2048, 5632, 22, 32, 4),
+    "3B": (3072, 8192, 26, 24, 8),
+}
+VOCABULARY = 32_000
+WEIGHTS, DENSITIES = (0.5, 0.3, 0.4), (0.6, 0.25, 0.8)
+#: Times faster than mergekit; and of the first, the share of its memory.
+GOALS = {"dare_ties": 15.0, "linear": 5.0, "slerp": 5.0, "ties": 5.0}
+MEMORY_GOAL = 0.25
+#: The peer's options that may speed up a CPU; it has no others.
+OPTIONS: list[list[str]] = [[], ["--lazy-unpickle"], ["--async-write"], ["--lazy-unpickle", "-j", "2"]]
+
+
+def main() -> None:
+    """Makes models, runs both sides, prints the table."""
+    options = arguments()
+    folder = cache_folder() / "merging-models"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        result = run(options, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if options.plot and "scaling" in result:
+        options.plot.write_text(drawing(result["scaling"]), encoding="utf-8")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="*", default=list(GOALS), help=f"of {', '.join(GOALS)}")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--small", action="store_true", help="0.1 B parameters instead of 1.1 B")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of sagecraft and of the copy; mergekit runs once")
+    parser.add_argument("--scaling", action="store_true", help="memory and time over the size of the model")
+    parser.add_argument("--plot", type=Path, help="draw the scaling here, as SVG")
+    parser.add_argument("--no-peer", action="store_true", help="sagecraft and the copy only")
+    return parser.parse_args()
+
+
+def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """All figures."""
+    size = "0.1B" if options.small else "1.1B"
+    result: dict[str, Any] = {"size": size, "cores": len(os.sched_getaffinity(0)), "methods": {}}
+    python = None if options.no_peer else environment("merging", PEERS)
+    best: list[str] = []
+    if python is not None:
+        make_family(folder / "0.1B", "0.1B", 3)
+        best, result["peer_options"] = choose_options(python, folder)
+    make_family(folder / size, size, 3)
+    for method in options.methods:
+        config = write_config(folder, method, folder / size)
+        row: dict[str, Any] = {}
+        for side in ("copy", "weights"):
+            row[side] = median([run_side(side, config, folder / "out") for _ in range(options.repeats)])
+        row["command"] = run_side("command", config, folder / "out")
+        if python is not None:
+            row["mergekit"] = run_side("mergekit", config, folder / "out", [str(python), *best])
+            row["ratio"] = row["mergekit"]["seconds"] / row["weights"]["seconds"]
+            row["command_ratio"] = row["mergekit"]["seconds"] / row["command"]["seconds"]
+            row["memory"] = row["weights"]["peak_mb"] / row["mergekit"]["peak_mb"]
+        row["over_copy"] = row["weights"]["seconds"] / row["copy"]["seconds"]
+        result["methods"][method] = row
+        print(method, json.dumps(row), file=sys.stderr, flush=True)
+    shutil.rmtree(folder)
+    if options.scaling:
+        result["scaling"] = scaling(folder)
+    if python is not None:
+        result["ratio"] = min(row["ratio"] / GOALS[name] for name, row in result["methods"].items())
+        memory = result["methods"].get("dare_ties", {}).get("memory")
+        result["met"] = {
+            **{name: row["ratio"] >= GOALS[name] for name, row in result["methods"].items()},
+            **({"memory": memory <= MEMORY_GOAL} if memory else {}),
+        }
+    return result
+
+
+def shapes(size: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The tensors of a Llama."""
+    hidden, inner, layers, heads, groups = SIZES[size]
+    narrow = hidden // heads * groups
+    yield "lm_head.weight", (VOCABULARY, hidden)
+    yield "model.embed_tokens.weight", (VOCABULARY, hidden)
+    for layer in range(layers):
+        for name, shape in {
+            "input_layernorm": (hidden,),
+            "mlp.down_proj": (hidden, inner),
+            "mlp.gate_proj": (inner, hidden),
+            "mlp.up_proj": (inner, hidden),
+            "post_attention_layernorm": (hidden,),
+            "self_attn.k_proj": (narrow, hidden),
+            "self_attn.o_proj": (hidden, hidden),
+            "self_attn.q_proj": (hidden, hidden),
+            "self_attn.v_proj": (narrow, hidden),
+        }.items():
+            yield f"model.layers.{layer}.{name}.weight", shape
+    yield "model.norm.weight", (hidden,)
+
+
+def make_family(root: Path, size: str, num_tunes: int) -> None:
+    """A base and fine-tunes: noise of 0.02 and changes of 0.002, from a pool of normal draws that is read from many places."""
+    if root.is_dir():
+        return
+    rng = np.random.default_rng(0)
+    pool = rng.standard_normal(1 << 22, dtype=np.float32)
+    sizes = dict(shapes(size))
+    for model in range(num_tunes + 1):
+        folder = root / ("base" if model == 0 else f"tune{model}")
+        folder.mkdir(parents=True)
+        write_texts(folder, size)
+        shards = plan_shards({name: 2 * int(np.prod(shape)) for name, shape in sizes.items()}, SHARD)
+        for file, names in shards.items():
+            write_shard(folder / file, {name: sizes[name] for name in names}, pool, model)
+        write_index(folder, shards, sum(2 * int(np.prod(shape)) for shape in sizes.values()))
+
+
+def write_shard(path: Path, tensors: dict[str, tuple[int, ...]], pool: np.ndarray, model: int) -> None:
+    """One file in bf16, tensor by tensor."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, shape in tensors.items():
+        end = at + 2 * int(np.prod(shape))
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name, shape in tensors.items():
+            count, key = int(np.prod(shape)), sum(name.encode())
+            for start in range(0, count, 1 << 21):
+                part = min(1 << 21, count - start)
+                place = (key * 7919 + start * 31) % (1 << 21)
+                values = pool[place : place + part] * np.float32(0.02)
+                if model:
+                    other = (place + model * 262_147 + 13) % (1 << 21)
+                    values = values + pool[other : other + part] * np.float32(0.002)
+                file.write(((values.view(np.uint32) + np.uint32(0x8000)) >> np.uint32(16)).astype("<u2").tobytes())
+
+
+def write_texts(folder: Path, size: str) -> None:
+    """Configuration and a tokenizer of bytes and numbered words."""
+    hidden, inner, layers, heads, groups = SIZES[size]
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": VOCABULARY,
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": groups,
+        "hidden_act": "silu",
+        "max_position_embeddings": 2048,
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
+        "tie_word_embeddings": False,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "dtype": "bfloat16",
+    }
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = ["<s>", *letters, *(f"<{n}>" for n in range(VOCABULARY - len(letters) - 1))]
+    tokenizer = Tokenizer(models.BPE(vocab={word: n for n, word in enumerate(words)}, merges=[]))
+    tokenizer.add_special_tokens(["<s>"])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    named = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "<s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(named), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def write_config(folder: Path, method: str, family: Path, num_tunes: int = 3) -> Path:
+    """The same configuration for both sides; computation in bf16 is the peer's fast way, and float32 is ours."""
+    models = []
+    for number in range(1 if method == "slerp" else num_tunes):
+        parameters: dict[str, float] = {}
+        if method != "slerp":
+            parameters["weight"] = WEIGHTS[number]
+        if method in ("dare_ties", "ties"):
+            parameters["density"] = DENSITIES[number]
+        models.append({"model": str(family / f"tune{number + 1}"), "parameters": parameters})
+    value: dict[str, Any] = {"merge_method": method, "models": models, "dtype": "bfloat16"}
+    if method == "linear":
+        models.insert(0, {"model": str(family / "base"), "parameters": {"weight": 0.2}})
+    else:
+        value["base_model"] = str(family / "base")
+    if method == "slerp":
+        value["parameters"] = {"t": 0.3}
+    path = folder / f"{method}-{family.name}.yml"
+    path.write_text(yaml.safe_dump(value), encoding="utf-8")
+    return path
+
+
+def run_side(side: str, config: Path, out: Path, peer: list[str] | None = None) -> dict[str, float]:
+    """Seconds by the clock and the largest resident set of one merge, its inputs in the page cache; the output is deleted."""
+    shutil.rmtree(out, ignore_errors=True)
+    warm(config)
+    if peer is not None:
+        command = [str(Path(peer[0]).with_name("mergekit-yaml")), str(config), str(out), "--quiet", *peer[1:]]
+    elif side == "command":
+        command = [sys.executable, "-m", "sagecraft", "merge", str(config), str(out)]
+    else:
+        command = [sys.executable, str(Path(__file__).with_name("merging_worker.py")), side, str(config), str(out)]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)  # of the process and those it has waited for
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{side} failed:\n{said.decode()[-2000:]}")
+    shutil.rmtree(out, ignore_errors=True)
+    return {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / 1e3}
+
+
+def warm(config: Path) -> None:
+    """Reads every input once."""
+    value = yaml.safe_load(config.read_text(encoding="utf-8"))
+    names = [row["model"] for row in value["models"]] + ([value["base_model"]] if "base_model" in value else [])
+    for name in names:
+        for file in Path(name).glob("*.safetensors"):
+            with file.open("rb", buffering=0) as stream:
+                while stream.read(1 << 24):
+                    pass
+
+
+def median(runs: list[dict[str, float]]) -> dict[str, Any]:
+    """Median times, the largest memory, and all times."""
+    return {
+        "seconds": statistics.median(run["seconds"] for run in runs),
+        "cpu_seconds": statistics.median(run["cpu_seconds"] for run in runs),
+        "peak_mb": max(run["peak_mb"] for run in runs),
+        "all_seconds": [round(run["seconds"], 2) for run in runs],
+    }
+
+
+def choose_options(python: Path, folder: Path) -> tuple[list[str], dict[str, float]]:
+    """The peer's fastest options for DARE-TIES at 0.1 B; the first run, which also fills its caches, does not count."""
+    config = write_config(folder, "dare_ties", folder / "0.1B")
+    run_side("mergekit", config, folder / "out", [str(python)])
+    times = {
+        " ".join(row): run_side("mergekit", config, folder / "out", [str(python), *row])["seconds"] for row in OPTIONS
+    }
+    best = min(OPTIONS, key=lambda row: times[" ".join(row)])
+    return best, times
+
+
+def scaling(folder: Path) -> dict[str, Any]:
+    """DARE-TIES of a base and one fine-tune over the size of the model."""
+    points = []
+    for size in SIZES:
+        folder.mkdir(parents=True, exist_ok=True)
+        make_family(folder / size, size, 1)
+        config = write_config(folder, "dare_ties", folder / size, 1)
+        found = median([run_side("weights", config, folder / "out") for _ in range(3)])
+        count = sum(int(np.prod(shape)) for _, shape in shapes(size))
+        points.append({"parameters": count, "seconds": found["seconds"], "peak_mb": found["peak_mb"]})
+        print("scaling", size, json.dumps(points[-1]), file=sys.stderr, flush=True)
+        shutil.rmtree(folder)
+    slope, start = np.polyfit([p["parameters"] for p in points], [p["seconds"] for p in points], 1)
+    moved = 2 * 3  # bytes a parameter: two inputs and the output in bf16
+    rate = moved / slope
+    large = 70.6e9
+    return {
+        "points": points,
+        "seconds_per_billion": slope * 1e9,
+        "start_seconds": start,
+        "bytes_per_second": rate,
+        # five checkpoints are read and one is written: 12 bytes a parameter, at the speed measured here from the page cache …
+        "five_70b_hours": large * 12 / rate / 3600,
+        # … or at a disk's, whichever is slower
+        "five_70b_hours_at_1_gb_per_second": large * 12 / min(rate, 1e9) / 3600,
+    }
+
+
+def drawing(scaling: dict[str, Any]) -> str:
+    """Time and memory over the size, each as a share of its largest value."""
+    from sagecraft.reporting.plots import measured_curves
+
+    series = {
+        "seconds": [(p["parameters"] / 1e9, p["seconds"]) for p in scaling["points"]],
+        "peak memory, 100 MB": [(p["parameters"] / 1e9, p["peak_mb"] / 100) for p in scaling["points"]],
+    }
+    return measured_curves(series, "seconds, or 100 MB, over billions of parameters")
+
+
+def show(result: dict[str, Any]) -> None:
+    """The table."""
+    print(f"{result['size']} parameters, bf16, {result['cores']} cores; mergekit's options, seconds at 0.1 B: "
+          f"{result.get('peer_options', 'not run')}")  # fmt: skip
+    print(
+        f"{'method':12}{'mergekit':>18}{'weights':>18}{'command':>18}{'copy':>9}{'ratio':>8}{'command':>9}{'over copy':>11}"
+    )
+    for name, row in result["methods"].items():
+        cells = [f"{row[side]['seconds']:7.1f} s {row[side]['peak_mb']:6.0f} MB" if side in row else "-"
+                 for side in ("mergekit", "weights", "command")]  # fmt: skip
+        ratios = f"{row['ratio']:8.1f}{row['command_ratio']:9.1f}" if "ratio" in row else f"{'-':>8}{'-':>9}"
+        print(f"{name:12}" + "".join(f"{cell:>18}" for cell in cells)
+              + f"{row['copy']['seconds']:7.1f} s{ratios}{row['over_copy']:11.2f}")  # fmt: skip
+    if "scaling" in result:
+        found = result["scaling"]
+        for point in found["points"]:
+            print(f"{point['parameters'] / 1e9:6.2f} B: {point['seconds']:6.2f} s, {point['peak_mb']:5.0f} MB")
+        print(f"five checkpoints of 70 B: {found['five_70b_hours']:.2f} h at {found['bytes_per_second'] / 1e9:.1f} GB/s as here, "
+              f"{found['five_70b_hours_at_1_gb_per_second']:.2f} h at a disk's 1 GB/s")  # fmt: skip
+    if "ratio" in result:
+        print(f"ratio {result['ratio']:.2f} of the goals: " + ", ".join(f"{k} {'met' if v else 'missed'}" for k, v in result["met"].items()))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
