@@ -266,6 +266,15 @@ def test_what_users_type_is_text(name: str, tokenizer: Tokenizer) -> None:
         assert text.replace(typed, "hello") == tokenizer.decode(plain, skip_special=False)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_a_row_begins_with_what_the_model_is_served(name: str, tokenizer: Tokenizer) -> None:
+    talk = talk_of("off")
+    row = encode_rows(tokenizer, ALL[name].template, talk)[-1]
+    prompt = encode_prompt(tokenizer, ALL[name].template, talk.messages[:-1], "off")
+    assert row.ids[: len(prompt)] == prompt
+    assert all(row.mask[len(prompt) : len(prompt) + 3])
+
+
 @pytest.mark.parametrize("name", ["qwen-3", "qwen-3+", "deepseek-r1", "deepseek-v3", "deepseek-v3.1", "smollm-3"])
 def test_thinking_off_closes_the_thought_in_prompt_and_row(name: str, tokenizer: Tokenizer) -> None:
     template, talk = ALL[name].template, talk_of("off")
