@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sagecraft.models.kernels.library import available, native
+from sagecraft.models.kernels.library import available, fake, native, operator
 
 _DTYPES = (torch.float32, torch.bfloat16)
 
@@ -22,7 +22,7 @@ def adamw_ready(masters: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
     return plain and dtypes and available()
 
 
-@torch.library.custom_op("sagecraft::gradient_norm", mutates_args=(), device_types="cpu")
+@operator("gradient_norm")
 def gradient_norm(grads: Sequence[Tensor]) -> Tensor:
     """Euclidean norm of all gradients together, a float64 scalar."""
     squares = native().gradient_squares(
@@ -31,12 +31,12 @@ def gradient_norm(grads: Sequence[Tensor]) -> Tensor:
     return torch.tensor(squares, dtype=torch.float64).sqrt()
 
 
-@gradient_norm.register_fake
+@fake("gradient_norm")
 def _(grads: Sequence[Tensor]) -> Tensor:
     return torch.empty((), dtype=torch.float64)
 
 
-@torch.library.custom_op("sagecraft::adamw", mutates_args=("masters", "means", "squares", "copies"), device_types="cpu")
+@operator("adamw", mutates=("masters", "means", "squares", "copies"))
 def adamw(
     masters: Sequence[Tensor],
     means: Sequence[Tensor],
@@ -75,7 +75,7 @@ def adamw(
     )  # fmt: skip
 
 
-@adamw.register_fake
+@fake("adamw")
 def _(masters: Sequence[Tensor], *_rest: object) -> None:
     return None
 

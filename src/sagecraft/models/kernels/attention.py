@@ -5,6 +5,7 @@ Shape letters: N tokens, H query heads, G key-value heads, K head size, S sequen
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import math
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sagecraft.models.kernels.library import has_products, native, ready
+from sagecraft.models.kernels.library import fake, has_products, native, operator, ready
 
 Boundaries = Sequence[int] | Tensor
 
@@ -45,6 +46,8 @@ def packed_attention(
     """
     if queries.shape[-1] % 2 == 0 and ready(queries, keys, values, *rotary) and has_products():
         return packed_attention_native(queries, keys, values, rotary, boundaries, scale, window)
+    if queries.device.type == "cuda" and queries.dtype in (torch.bfloat16, torch.float16) and _has_varlen():
+        return packed_attention_varlen(queries, keys, values, rotary, boundaries, scale, window)
     return packed_attention_plain(queries, keys, values, rotary, boundaries, scale, window)
 
 
@@ -85,6 +88,33 @@ def packed_attention_native(
     return mixed
 
 
+def _has_varlen() -> bool:
+    return importlib.util.find_spec("torch.nn.attention.varlen") is not None  # torch 2.10 and newer
+
+
+def packed_attention_varlen(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    rotary: tuple[Tensor, Tensor],
+    boundaries: Boundaries,
+    scale: float | None = None,
+    window: int | None = None,
+) -> Tensor:
+    """The same by the flash attention that torch has for cards: one call, however many sequences."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    starts = torch.as_tensor(boundaries, dtype=torch.int32, device=queries.device)
+    longest = int((starts[1:] - starts[:-1]).max())
+    back = -1 if window is None else window - 1  # counted without the token itself
+    mixed = varlen_attn(
+        rotate(queries, *rotary), rotate(keys, *rotary), values, starts, starts, longest, longest,
+        scale=scale, window_size=(back, 0), enable_gqa=True,
+    )  # fmt: skip
+    assert isinstance(mixed, Tensor), "no auxiliary output was asked for"
+    return mixed
+
+
 def packed_attention_plain(
     queries: Tensor,
     keys: Tensor,
@@ -109,7 +139,7 @@ def packed_attention_plain(
     return torch.cat(pieces)
 
 
-@torch.library.custom_op("sagecraft::packed_attention", mutates_args=(), device_types="cpu")
+@operator("packed_attention")
 def _attend(
     queries: Tensor,
     keys: Tensor,
@@ -138,7 +168,7 @@ def _assure(done: int) -> None:
         raise RuntimeError("attention: no memory for its workspace, or a matrix product that this processor lacks")
 
 
-@_attend.register_fake
+@fake("packed_attention")
 def _(
     queries: Tensor,
     keys: Tensor,
@@ -152,7 +182,7 @@ def _(
     return torch.empty_like(queries), queries.new_empty(queries.shape[1], queries.shape[0], dtype=torch.float32)
 
 
-@torch.library.custom_op("sagecraft::packed_attention_backward", mutates_args=(), device_types="cpu")
+@operator("packed_attention_backward")
 def _attend_backward(
     grad: Tensor,
     queries: Tensor,
@@ -178,7 +208,7 @@ def _attend_backward(
     return grads[0], grads[1], grads[2]
 
 
-@_attend_backward.register_fake
+@fake("packed_attention_backward")
 def _(grad: Tensor, queries: Tensor, keys: Tensor, values: Tensor, *_rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     return torch.empty_like(queries), torch.empty_like(keys), torch.empty_like(values)
 
@@ -193,4 +223,4 @@ def _backward(ctx: Any, grad: Tensor, _grad_normalisers: Tensor) -> tuple[Tensor
     return (*grads, None, None, None, None, None)
 
 
-_attend.register_autograd(_backward, setup_context=_save)
+torch.library.register_autograd("sagecraft::packed_attention", _backward, setup_context=_save)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +51,8 @@ class Native:
     has_products: bool
 
 
+Function = Callable[..., Any]
+_operators: Any = torch.library.Library("sagecraft", "FRAGMENT")  # type: ignore[no-untyped-call]
 _lock = threading.RLock()  # the check calls operators, which ask again
 _loaded: list[Native | None] = []
 
@@ -63,7 +67,6 @@ def _plain_bf16(tensor: Tensor) -> bool:
     return tensor.dtype == torch.bfloat16 and tensor.device.type == "cpu" and type(tensor) in (Tensor, nn.Parameter)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def available() -> bool:
     """Builds, loads and checks the library at the first call; if that fails, says so once."""
     with _lock:
@@ -79,10 +82,37 @@ def available() -> bool:
     return _loaded[0] is not None
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def has_products() -> bool:
     """True if attention's kernel runs here too."""
     return available() and (found := _loaded[0]) is not None and found.has_products
+
+
+for _constant in (available, has_products):
+    # torch.compiler.assume_constant_result does this too, but imports the compiler, which takes 1.2 s
+    _constant._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def operator(name: str, mutates: Sequence[str] = ()) -> Callable[[Function], Any]:
+    """Registers a function as the operator `sagecraft::name` on processors, and gives the operator.
+
+    torch.library.custom_op does the same, but its first call imports the compiler.
+
+    Args:
+        name: of the operator; fake and gradient forms are registered under it.
+        mutates: arguments that the function writes to.
+    """
+
+    def register(function: Function) -> Any:
+        _operators.define(name + torch.library.infer_schema(function, mutates_args=mutates))
+        _operators.impl(name, function, "CPU")
+        return getattr(torch.ops.sagecraft, name).default
+
+    return register
+
+
+def fake(name: str) -> Callable[[Function], Function]:
+    """Registers a function as the form of `sagecraft::name` that only makes outputs of the right shape."""
+    return cast(Callable[[Function], Function], torch.library.register_fake(f"sagecraft::{name}"))
 
 
 def native() -> ctypes.CDLL:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sagecraft.models.kernels.library import native, ready
+from sagecraft.models.kernels.library import fake, native, operator, ready
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float, from_one: bool = False) -> Tensor:
@@ -90,7 +90,7 @@ def softmax_losses_plain(scores: Tensor, targets: Tensor, slopes: bool, z_weight
     return losses[:, 0], normalisers[:, 0]
 
 
-@torch.library.custom_op("sagecraft::rms_norm", mutates_args=(), device_types="cpu")
+@operator("rms_norm")
 def _norm(x: Tensor, weight: Tensor, eps: float, from_one: bool) -> tuple[Tensor, Tensor]:
     """[…, D] normed, and each row's factor, which the gradient needs."""
     x, weight = x.contiguous(), weight.contiguous()
@@ -103,12 +103,12 @@ def _norm(x: Tensor, weight: Tensor, eps: float, from_one: bool) -> tuple[Tensor
     return normed, scales
 
 
-@_norm.register_fake
+@fake("rms_norm")
 def _(x: Tensor, weight: Tensor, eps: float, from_one: bool) -> tuple[Tensor, Tensor]:
     return torch.empty_like(x), x.new_empty(x.shape[:-1], dtype=torch.float32)
 
 
-@torch.library.custom_op("sagecraft::add_rms_norm", mutates_args=(), device_types="cpu")
+@operator("add_rms_norm")
 def _add_norm(x: Tensor, added: Tensor, weight: Tensor, eps: float, from_one: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Sum and normed […, D], and each row's factor."""
     x, added, weight = x.contiguous(), added.contiguous(), weight.contiguous()
@@ -121,12 +121,12 @@ def _add_norm(x: Tensor, added: Tensor, weight: Tensor, eps: float, from_one: bo
     return total, normed, scales
 
 
-@_add_norm.register_fake
+@fake("add_rms_norm")
 def _(x: Tensor, added: Tensor, weight: Tensor, eps: float, from_one: bool) -> tuple[Tensor, Tensor, Tensor]:
     return torch.empty_like(x), torch.empty_like(x), x.new_empty(x.shape[:-1], dtype=torch.float32)
 
 
-@torch.library.custom_op("sagecraft::rms_norm_backward", mutates_args=(), device_types="cpu")
+@operator("rms_norm_backward")
 def _norm_backward(
     grad: Tensor, residual: Tensor | None, x: Tensor, weight: Tensor, scales: Tensor, from_one: bool
 ) -> tuple[Tensor, Tensor]:
@@ -143,7 +143,7 @@ def _norm_backward(
     return grad_x, grad_weight
 
 
-@_norm_backward.register_fake
+@fake("rms_norm_backward")
 def _(grad: Tensor, residual: Tensor | None, x: Tensor, weight: Tensor, *_rest: Any) -> tuple[Tensor, Tensor]:
     return torch.empty_like(x), torch.empty_like(weight)
 
@@ -173,11 +173,11 @@ def _backward_add_norm(
     return grad_x, grad_x, grad_weight, None, None
 
 
-_norm.register_autograd(_backward_norm, setup_context=_save_norm)
-_add_norm.register_autograd(_backward_add_norm, setup_context=_save_add_norm)
+torch.library.register_autograd("sagecraft::rms_norm", _backward_norm, setup_context=_save_norm)
+torch.library.register_autograd("sagecraft::add_rms_norm", _backward_add_norm, setup_context=_save_add_norm)
 
 
-@torch.library.custom_op("sagecraft::gated", mutates_args=(), device_types="cpu")
+@operator("gated")
 def _gated(gate: Tensor, up: Tensor, gelu: bool) -> Tensor:
     gate, up = gate.contiguous(), up.contiguous()
     mixed = torch.empty_like(gate)
@@ -187,12 +187,12 @@ def _gated(gate: Tensor, up: Tensor, gelu: bool) -> Tensor:
     return mixed
 
 
-@_gated.register_fake
+@fake("gated")
 def _(gate: Tensor, up: Tensor, gelu: bool) -> Tensor:
     return torch.empty_like(gate)
 
 
-@torch.library.custom_op("sagecraft::gated_backward", mutates_args=(), device_types="cpu")
+@operator("gated_backward")
 def _gated_backward(grad: Tensor, gate: Tensor, up: Tensor, gelu: bool) -> tuple[Tensor, Tensor]:
     grad, gate, up = grad.contiguous(), gate.contiguous(), up.contiguous()
     grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
@@ -203,7 +203,7 @@ def _gated_backward(grad: Tensor, gate: Tensor, up: Tensor, gelu: bool) -> tuple
     return grad_gate, grad_up
 
 
-@_gated_backward.register_fake
+@fake("gated_backward")
 def _(grad: Tensor, gate: Tensor, up: Tensor, gelu: bool) -> tuple[Tensor, Tensor]:
     return torch.empty_like(gate), torch.empty_like(up)
 
@@ -217,10 +217,10 @@ def _backward_gated(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return (*_gated_backward(grad, *ctx.saved_tensors, ctx.gelu), None)
 
 
-_gated.register_autograd(_backward_gated, setup_context=_save_gated)
+torch.library.register_autograd("sagecraft::gated", _backward_gated, setup_context=_save_gated)
 
 
-@torch.library.custom_op("sagecraft::softmax_losses", mutates_args=("scores",), device_types="cpu")
+@operator("softmax_losses", mutates=("scores",))
 def _softmax_losses(scores: Tensor, targets: Tensor, slopes: bool, z_weight: float) -> tuple[Tensor, Tensor]:
     targets = targets.contiguous()
     num_tokens, size = scores.shape
@@ -234,7 +234,7 @@ def _softmax_losses(scores: Tensor, targets: Tensor, slopes: bool, z_weight: flo
     return losses, normalisers
 
 
-@_softmax_losses.register_fake
+@fake("softmax_losses")
 def _(scores: Tensor, targets: Tensor, slopes: bool, z_weight: float) -> tuple[Tensor, Tensor]:
     losses = scores.new_empty(scores.shape[0], dtype=torch.float32)
     return losses, torch.empty_like(losses)
