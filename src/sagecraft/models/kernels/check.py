@@ -102,7 +102,8 @@ def _draw(*shape: int) -> Tensor:
 def _with_gradients(function: Callable[..., Tensor], inputs: Outputs) -> Outputs:
     leaves = [value.clone().requires_grad_() for value in inputs]
     out = function(*leaves)
-    return [out.detach(), *torch.autograd.grad(out, leaves, _draw(*out.shape))]
+    # of a sum: gradients that start from a tensor make torch import sympy
+    return [out.detach(), *torch.autograd.grad((out * _draw(*out.shape)).sum(), leaves)]
 
 
 def _compare(name: str, ours: Outputs, plain: Outputs) -> None:
