@@ -114,8 +114,8 @@ class GlobalParameters(ModelParameters):
         eps: length of a mean below which multi-SLERP takes directions as opposite (default 1e-8).
         max_iter: most steps to the Karcher mean (default 10).
         tol: angle in radians below which a step to the Karcher mean is the last (default 1e-5).
-        nuslerp_flatten: NuSLERP of the whole tensor (default true), else of each column by itself.
-        nuslerp_row_wise: without flattening, of each row by itself (default false).
+        nuslerp_flatten: NuSLERP of the whole tensor (default true), else along its last axis.
+        nuslerp_row_wise: without flattening, along the first axis instead (default false).
         filter_wise: model stock with a share of its own for each row (default false).
         select_topk: share of the elements, those of the largest variance, that SCE merges (default 1).
         r: how much RAM+ enlarges what only one model changed, for each unit of overlap (default 0.1).

@@ -104,7 +104,6 @@ def sce(base: Matrix, tensors: Sequence[Matrix], settings: Settings) -> Matrix:
     """Select by variance, calculate weights from squares, erase what disagrees in sign (arXiv:2408.07990, section 3.3)."""
     import numpy as np
 
-    from sagecraft.merging.methods import Numbers, elect
     from sagecraft.merging.sparsify import num_kept
 
     deltas = [tensor - base for tensor in tensors]
@@ -118,32 +117,43 @@ def sce(base: Matrix, tensors: Sequence[Matrix], settings: Settings) -> Matrix:
     squares = [float(np.mean(np.square(delta, dtype=np.float32), dtype=np.float64)) for delta in deltas]
     total = sum(squares)
     weights = tuple(square / total if total else 1 / len(squares) for square in squares)
-    numbers = Numbers(weights, weights, normalize=True, sign_ties=settings.sign_ties)
-    merged: Matrix = elect(base, deltas, numbers)
-    return merged
+    # the sign of an element is that of the plain sum: a weight of one for all elects, the calculated ones average
+    total_delta = deltas[0].copy()
+    for delta in deltas[1:]:
+        total_delta += delta
+    signs = np.sign(total_delta)
+    if settings.sign_ties == "positive":
+        signs[signs == 0] = 1
+    mixed, divisor = np.zeros_like(base), np.zeros_like(base)
+    for delta, weight in zip(deltas, weights, strict=True):
+        agreeing = delta * signs > 0
+        mixed[agreeing] += delta[agreeing] * np.float32(weight)
+        divisor[agreeing] += np.float32(weight)
+    return base + mixed / np.where(divisor == 0, np.float32(1), divisor)
 
 
 def arcee_fusion(base: Matrix, tensors: Sequence[Matrix], settings: Settings) -> Matrix:  # noqa: ARG001
     """Takes the elements whose importance stands out: |difference| times the divergence of the rows' softmax.
 
-    "Standing out" is median + 1.5 times the distance between the quartiles.
+    "Standing out" is median + 1.5 times the distance between the quartiles, each the lower of two neighbours.
     """
     import numpy as np
 
     delta = tensors[0] - base
-    ours, theirs = (_log_softmax(matrix) for matrix in (tensors[0], base))
-    divergence = (np.exp(ours) * (ours - theirs)).sum(axis=1, keepdims=True)
+    ours, theirs = _softmax(tensors[0]), _softmax(base)
+    tiny = np.float32(1e-8)
+    divergence = (ours * (np.log(ours + tiny) - np.log(theirs + tiny))).sum(axis=1, keepdims=True)
     importance = abs(delta) * divergence
-    low, middle, high = np.quantile(importance, (0.25, 0.5, 0.75))
+    low, middle, high = np.quantile(importance, (0.25, 0.5, 0.75), method="lower")
     mask = importance >= middle + 1.5 * (high - low)
     return base + np.where(mask, delta, np.float32(0))
 
 
-def _log_softmax(matrix: Matrix) -> Matrix:
+def _softmax(matrix: Matrix) -> Matrix:
     import numpy as np
 
-    shifted = matrix - matrix.max(axis=1, keepdims=True)
-    result: Matrix = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    powers = np.exp(matrix - matrix.max(axis=1, keepdims=True))
+    result: Matrix = powers / powers.sum(axis=1, keepdims=True)
     return result
 
 
@@ -164,6 +174,7 @@ def _ram(base: Matrix, tensors: Sequence[Matrix], settings: Settings, rescaled: 
     deltas = [tensor - base for tensor in tensors]
     changed = [abs(delta) > np.float32(options.epsilon) for delta in deltas]
     count = np.sum(changed, axis=0, dtype=np.int32)
+    shared = np.maximum(count, 1).astype(np.float32)
     total, alone = np.zeros_like(base), np.zeros_like(base)
     for delta, mask in zip(deltas, changed, strict=True):
         unique = mask & (count == 1)
@@ -172,16 +183,19 @@ def _ram(base: Matrix, tensors: Sequence[Matrix], settings: Settings, rescaled: 
             num_unique, num_shared = int(unique.sum()), int((mask & (count > 1)).sum())
             overlap = num_shared / num_unique if num_unique else 0.0
             factor = 1 + options.r * min(max(overlap, 0.0), options.alpha)
-        total += np.where(mask & (count > 1), delta, np.float32(0))
+        total += np.where(mask & (count > 1), delta / shared, np.float32(0))
         alone += np.where(unique, delta * np.float32(factor), np.float32(0))
-    return base + np.where(count > 1, total / np.maximum(count, 1).astype(np.float32), alone)
+    return base + np.where(count > 1, total, alone)
 
 
 def nuslerp(base: Matrix | None, tensors: Sequence[Matrix], settings: Settings) -> Matrix:
-    """NuSLERP of each row, or of each column, by itself."""
+    """NuSLERP along the last axis (each row of the matrix by itself), or, `nuslerp_row_wise`, along the first.
+
+    The names are mergekit's, and so is what its outputs show them to mean: its "rows" run along the first axis.
+    """
     import numpy as np
 
-    axis = 1 if settings.options.nuslerp_row_wise or tensors[0].shape[0] == 1 else 0
+    axis = 0 if settings.options.nuslerp_row_wise and tensors[0].shape[0] > 1 else 1
     pair = [tensor if base is None else tensor - base for tensor in tensors]
     products = [np.einsum("rc,rc->" + "rc"[1 - axis], a, b, dtype=np.float64) for a, b in _pairs(pair)]
     coefficients = [

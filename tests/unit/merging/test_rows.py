@@ -28,8 +28,8 @@ def test_sce_weighs_by_squares_of_the_selected() -> None:
     tensors = [np.array([[1, 2, 0]], dtype=np.float32), np.array([[3, -1, 0]], dtype=np.float32)]
     weights = np.array([5, 10]) / 15
     merged = rows.sce(base, tensors, Settings((1, 1)))
-    wanted = [(weights[0] * 1 + weights[1] * 3), 0, 0]
-    # second element: 2·⅓ − 1·⅔ is a tie, which nobody wins
+    # the sign of the second is that of 2 − 1, and only the first model agrees
+    wanted = [(weights[0] * 1 + weights[1] * 3), 2, 0]
     np.testing.assert_allclose(merged, [wanted], rtol=1e-6, atol=1e-7)
     # the largest variance alone: (2 + 1)² / 4 at the second element
     chosen = rows.sce(base, tensors, Settings((1, 1), options=Options(select_topk=1 / 3)))
@@ -61,8 +61,8 @@ def test_arcee_fusion_takes_outliers_whole() -> None:
 
 
 def test_nuslerp_by_rows_and_columns_is_slerp_of_each() -> None:
-    for row_wise in (True, False):
-        options = Options(nuslerp_flatten=False, nuslerp_row_wise=row_wise)
+    for row_wise in (True, False):  # in mergekit's words the first axis is that of rows
+        options = Options(nuslerp_flatten=False, nuslerp_row_wise=not row_wise)
         merged = rows.nuslerp(None, TUNES[:2], Settings((3, 1), options=options))
         left, right = (t if row_wise else t.T for t in TUNES[:2])
         for number, (a, b) in enumerate(zip(left.astype(float), right.astype(float), strict=True)):
