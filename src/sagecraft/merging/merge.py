@@ -6,6 +6,7 @@ YAML names folders. Both become a `Job`; it is planned from headers alone, strea
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -265,14 +266,19 @@ def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -
         weights, journal = build.scratch("weights"), Journal(build.scratch("journal") / "tensors.jsonl")
         if journal.finished():
             console.say(f"  an interrupted merge made {len(journal.finished()):,} tensors; it goes on with the next")
-        with console.progress("merging", plan.num_output_bytes / 1e6) as tick:
-            summaries = write_merged(
-                job,
-                plan,
-                weights,
-                lambda row: tick.advance(row.num_elements * _width(row.dtype) / 1e6, row.name),
-                journal=journal,
-            )
+        try:
+            with console.progress("merging", plan.num_output_bytes / 1e6) as tick:
+                summaries = write_merged(
+                    job,
+                    plan,
+                    weights,
+                    lambda row: tick.advance(row.num_elements * _width(row.dtype) / 1e6, row.name),
+                    journal=journal,
+                )
+        except UserError:  # other inputs or settings are another merge: nothing of this one could be used
+            shutil.rmtree(weights)
+            shutil.rmtree(journal.path.parent)
+            raise
         for file in weights.iterdir():
             file.replace(build.path / file.name)
         copy_tokenizer(job.tokenizer.folder, build.path, template)
