@@ -9,6 +9,8 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -234,7 +236,7 @@ def make_job(config: MergekitConfig, folders: Mapping[str, Path], adapters: Mapp
 def _options(common: GlobalParameters) -> Options:
     """What was given; `t` is one of each tensor, and `epsilon` may be a setting of DELLA's tensors."""
     given = {name: getattr(common, name) for name in vars(Options()) if name != "t"}
-    return Options(**{name: value for name, value in given.items() if isinstance(value, int | float)})
+    return replace(Options(), **{name: value for name, value in given.items() if isinstance(value, int | float)})
 
 
 def _tokenizer_source(config: MergekitConfig, default: Source, folders: Mapping[str, Path]) -> Source:
@@ -260,6 +262,9 @@ def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -
     plan = make_plan(job, default_block(), default_threads())
     template = chat_template_text(job)
     _show(job, plan)
+    # the artifact hashes its inputs one after the other, and knows again what was hashed: this does it on all cores
+    with ThreadPoolExecutor(default_threads()) as pool:
+        list(pool.map(lambda path: artifact.input_digest(path, out), inputs.values()))
     with artifact.build(
         out, kind="model", stage="merge", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:

@@ -129,7 +129,9 @@ def sce(base: Matrix, tensors: Sequence[Matrix], settings: Settings) -> Matrix:
         agreeing = delta * signs > 0
         mixed[agreeing] += delta[agreeing] * np.float32(weight)
         divisor[agreeing] += np.float32(weight)
-    return base + mixed / np.where(divisor == 0, np.float32(1), divisor)
+    divisor[divisor == 0] = 1
+    merged: Matrix = base + mixed / divisor
+    return merged
 
 
 def arcee_fusion(base: Matrix, tensors: Sequence[Matrix], settings: Settings) -> Matrix:  # noqa: ARG001
@@ -203,7 +205,7 @@ def nuslerp(base: Matrix | None, tensors: Sequence[Matrix], settings: Settings) 
         for aa, ab, bb in zip(*products, strict=True)
     ]
     left, right = np.array(coefficients, dtype=np.float32).T
-    mixed = pair[0] * np.expand_dims(left, axis) + pair[1] * np.expand_dims(right, axis)
+    mixed: Matrix = pair[0] * np.expand_dims(left, axis) + pair[1] * np.expand_dims(right, axis)
     return mixed if base is None else base + mixed
 
 
