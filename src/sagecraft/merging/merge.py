@@ -236,7 +236,8 @@ def make_job(config: MergekitConfig, folders: Mapping[str, Path], adapters: Mapp
 def _options(common: GlobalParameters) -> Options:
     """What was given; `t` is one of each tensor, and `epsilon` may be a setting of DELLA's tensors."""
     given = {name: getattr(common, name) for name in vars(Options()) if name != "t"}
-    return replace(Options(), **{name: value for name, value in given.items() if isinstance(value, int | float)})
+    settings: dict[str, Any] = {name: value for name, value in given.items() if isinstance(value, int | float)}
+    return replace(Options(), **settings)
 
 
 def _tokenizer_source(config: MergekitConfig, default: Source, folders: Mapping[str, Path]) -> Source:
