@@ -266,7 +266,8 @@ class Watcher:
         if self.held_out is None or self._score is None or not self.due(self._step):
             return False
         began = time.monotonic()
-        texts = self.held_out.measure(self._score)
+        measured = self.held_out.measure(self._score)
+        texts = current().tell(measured if self.is_main else None)  # the last bits differ: all must judge by the same
         spent = time.monotonic() - began
         if self.is_main:
             self.measured.add({"step": self._step, **texts})
