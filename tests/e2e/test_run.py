@@ -252,4 +252,4 @@ def test_torchrun_starts_a_recipe(finished: Path, base: Path) -> None:
     command += recipe_arguments(base, finished)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, env=environment())
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("cpt: finished before") == 1
+    assert done.stderr.count("] cpt: finished before") == 1
