@@ -63,6 +63,8 @@ def from_system_error(error: OSError | MemoryError | RuntimeError) -> SagecraftE
         return MachineError(
             "the machine is out of memory; lower rows_per_pass or sequence_length, or take a larger machine"
         )
+    if "by peer" in str(error):  # gloo: "Connection closed by peer", "Connection reset by peer"
+        return MachineError("another process of this run has ended, and said why; run the same command again to go on")
     return None
 
 

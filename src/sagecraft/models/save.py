@@ -28,6 +28,7 @@ def save_model(
     *,
     chat_template: str | None = None,
     shard_bytes: int = SHARD_BYTES,
+    shapes: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Writes weights, configuration and tokenizer.
 
@@ -38,15 +39,17 @@ def save_model(
         tokenizer_source: folder whose tokenizer files are copied.
         chat_template: replaces the tokenizer's template.
         shard_bytes: a file is closed before it would pass this size.
+        shapes: the same on the meta device, if `tensors` are made when asked for: each is then asked for once, in order.
     """
     folder.mkdir(parents=True, exist_ok=True)
     copy_tokenizer(tokenizer_source, folder, chat_template)
-    sizes = {name: tensor.numel() * tensor.element_size() for name, tensor in tensors.items()}
+    shapes = tensors if shapes is None else shapes
+    sizes = {name: tensor.numel() * tensor.element_size() for name, tensor in shapes.items()}
     shards = plan_shards(sizes, shard_bytes)
     for file_name, shard in shards.items():
         write_safetensors(folder / file_name, {name: tensors[name] for name in shard})
     write_index(folder, shards, sum(sizes.values()))
-    dtypes = {tensor.dtype for tensor in tensors.values()}
+    dtypes = {tensor.dtype for tensor in shapes.values()}
     settings = dict(config)
     settings.pop("torch_dtype", None)
     settings["dtype"] = _NAMES[dtypes.pop()] if len(dtypes) == 1 else "float32"

@@ -135,7 +135,10 @@ class Trainer:
         names = self.loader.packed.sources
         sums, counts = np.zeros(len(names)), np.zeros(len(names), dtype=np.int64)
         penalty = 0.0
-        for number, batch in enumerate(self._passes(rows) if num_learned else ()):
+        passes = self._passes(rows) if num_learned else []
+        for number, batch in enumerate(passes):
+            if self.sharding is not None:
+                self.sharding.begin_pass(is_last=number == len(passes) - 1)
             begin_pass(self.model, self.config.seed, step, number, self.sharding.data_rank if self.sharding else 0)
             total, losses = self._forward_backward(batch, num_learned if batch is not _IDLE else math.inf)
             if self._counts and batch is not _IDLE:

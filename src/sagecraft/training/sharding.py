@@ -91,13 +91,16 @@ class Sharding:
             assert isinstance(model, Decoder), "training.parallel.arrange refuses others"
             self._cut(model)
         policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=wide)
-        for layer in layers_of(model):
+        # transformers runs pieces one after the other, and processes have different numbers of them: a layer that gathers
+        # its weights for each would wait for somebody who has none left. There the whole model is gathered once a pass.
+        for layer in layers_of(model) if isinstance(model, Decoder) else ():
             fully_shard(layer, mesh=self._data_mesh, mp_policy=policy)
         fully_shard(model, mesh=self._data_mesh, mp_policy=policy)
         for module in model.modules():
             if isinstance(module, FSDPModule):
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)  # gloo has no other
+        self._root = cast(FSDPModule, model)
         if isinstance(model, Decoder) and model.norm.weight.is_meta:
             _materialise(model, self)
         return ShardedAdamW(model, config, self)
@@ -129,6 +132,10 @@ class Sharding:
             attention = cast(Any, layer).self_attn
             attention.num_heads //= degree
             attention.num_groups //= degree
+
+    def begin_pass(self, is_last: bool) -> None:
+        """Before each pass of a step: replicas exchange their sums once a step, behind the last."""
+        self._root.set_requires_all_reduce(is_last)
 
     def place(self, tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Where this process's piece of a tensor begins, and its size."""
@@ -266,20 +273,33 @@ class ShardedAdamW:
             step = checkpoint[f"step.{name}"].to(local(master).device)
             self.adamw.state[master] = {"step": step, **moments}
 
-    def weights(self) -> Mapping[str, Tensor]:
+    def weights(self) -> Gathered:
         """Hugging Face name → exact weight, whole and on the host, gathered when it is asked for."""
-        return _Gathered({hugging_face_name(name): master for name, master in self.masters.items()})
+        return Gathered({hugging_face_name(name): master for name, master in self.masters.items()})
 
 
-class _Gathered(Mapping[str, Tensor]):
+class Gathered(Mapping[str, Tensor]):
     """Whole tensors of shards; every process asks for the same one at the same time."""
 
-    def __init__(self, shards: Mapping[str, Tensor]) -> None:
-        self._shards = shards
+    def __init__(self, shards: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:
+        self._shards, self._dtype = shards, dtype
+
+    def to(self, dtype: torch.dtype) -> Gathered:
+        """The same in another precision."""
+        return Gathered(self._shards, dtype)
+
+    @property
+    def shapes(self) -> dict[str, Tensor]:
+        """Name → an empty tensor of that shape and precision."""
+        return {
+            name: torch.empty(shard.shape, dtype=self._dtype or shard.dtype, device="meta")
+            for name, shard in self._shards.items()
+        }
 
     def __getitem__(self, name: str) -> Tensor:
         shard = self._shards[name].detach()
-        return (shard.full_tensor() if isinstance(shard, DTensor) else shard).cpu()
+        whole = shard.full_tensor() if isinstance(shard, DTensor) else shard
+        return whole.to("cpu", self._dtype or shard.dtype)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shards)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sagecraft.models.tokenizer import Tokenizer
     from sagecraft.tokens.loader import Loader
     from sagecraft.training.loop import Trainer
+    from sagecraft.training.sharding import Gathered
     from sagecraft.training.watch import Watcher
 
 VERSION = 3
@@ -88,7 +89,7 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str =
         UserError: tokens and model have different tokenizers, or nothing is to be learned.
     """
     from sagecraft.models.load import read_config
-    from sagecraft.models.parity import check_saved
+    from sagecraft.models.parity import check_folder, check_saved
     from sagecraft.models.save import save_model
     from sagecraft.training.preflight import check_and_show
 
@@ -103,11 +104,12 @@ def run(config: TrainConfig, inputs: Mapping[str, Path], out: Path, stage: str =
             job.call_others()
             trainer, watcher = job.train(ready)
             weights = _finished_weights(config, trainer, inputs["model"], build.path)
-            base = read_config(inputs["model"])
-            save_model(build.path, weights, base, inputs["model"], chat_template=ready.chat_template)
+            base, shapes = read_config(inputs["model"]), getattr(weights, "shapes", None)
+            save_model(build.path, weights, base, inputs["model"], chat_template=ready.chat_template, shapes=shapes)
         build.stats.update(epochs=config.epochs, **watcher.finish(build.path))
         del ready, trainer, watcher  # optimizer states and the copy that computed make room for the check
-        parity = check_saved(weights, inputs["model"], build.path)
+        # gathered weights went to their file one by one: nothing is left in memory to compare it with
+        parity = check_saved(weights, inputs["model"], build.path) if shapes is None else check_folder(build.path)
         console.say(f"  {parity}")
         build.stats.update(parity.stats())
     return build.manifest
@@ -192,6 +194,8 @@ def _finished_weights(config: TrainConfig, trainer: Trainer, base: Path, out: Pa
     dtype: torch.dtype = getattr(torch, config.save_dtype)
     weights = trainer.weights()
     if config.lora is None:
+        if trainer.sharding is not None:
+            return cast("Gathered", weights).to(dtype)
         return {name: weight.to(dtype) for name, weight in weights.items()}
     from sagecraft.training.lora_layers import merged_weights, pairs_of, save_adapter
 

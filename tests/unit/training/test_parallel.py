@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 import processes
-from pico import pico_model, write_tokens
+from pico import pico_model, transformers_model, write_tokens
 from sagecraft.errors import MachineError, UserError
 from sagecraft.launch import local
 from sagecraft.models.config import parse_config, read_config
@@ -42,6 +42,8 @@ CASES: dict[str, tuple[int, str, dict[str, Any]]] = {
     "TP 2, biases, z-loss": (2, "bias", {"parallel": {"tensor": 2}, "optimizer": {"z_loss": 0.01}}),
     "TP 2, tied": (2, "tied", {"parallel": {"tensor": 2}, "compute_dtype": "float32"}),
     "TP 2, norms of heads": (2, "norms", {"parallel": {"tensor": 2}}),
+    "TP 2, four norms a layer": (2, "gemma3_text", {"parallel": {"tensor": 2}}),
+    "FSDP 2, through transformers": (2, "olmo2", {}),
     "FSDP 4": (4, "untied", {}),
     "HSDP 2 x 2": (4, "tied", {"parallel": {"replicas": 2}}),
     "FSDP 2 x TP 2": (4, "tied", {"parallel": {"tensor": 2}}),
@@ -75,6 +77,7 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.models = {name: pico_model(folder / name, **changes) for name, changes in MODELS.items()}
+        self.models |= {kind: transformers_model(folder / kind, kind) for kind in ("gemma3_text", "olmo2")}
         self.tokens = write_tokens(folder / "tokens", self.models["tied"], LENGTHS)
         killed = self.case("killed", "tied", KILLED)
         with pytest.raises(MachineError, match="process 1 of 4 was killed by SIGKILL") as caught:
