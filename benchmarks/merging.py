@@ -7,8 +7,8 @@ at the end; `--small` takes 0.1 B. Both sides read and write files; every input 
 both. mergekit gets the fastest of its options that concern a CPU (`OPTIONS`), tried on the 0.1 B models.
 
 Three times of sagecraft: `weights` is what the peer's command does (plan, merge, tokenizer, configuration), `command` is the whole
-`sagecraft merge`, which besides hashes every input and output for the manifest and runs the result beside transformers, and `copy` is
-the limit: reading all inputs and writing the output once. Peak memory is the largest resident set of the side's processes. `ratio`
+`sagecraft merge`, which besides hashes every input and output for the manifest and runs the result beside transformers (measured for the
+first method only), and `copy` is the limit: reading all inputs and writing the output once. Peak memory is the largest resident set of the side's processes. `ratio`
 is the least, over the methods, of (mergekit's time over that of `weights`) over the method's goal: 1 and more is the goal met.
 
 `--scaling` measures `weights` from 0.1 B to 3 B (a base and one fine-tune) and extrapolates to five checkpoints of 70 B.
@@ -98,11 +98,13 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         row: dict[str, Any] = {}
         for side in ("copy", "weights"):
             row[side] = median([run_side(side, config, folder / "out") for _ in range(options.repeats)])
-        row["command"] = run_side("command", config, folder / "out")
+        if method == options.methods[0]:  # hashes and check cost the same whatever the method
+            row["command"] = run_side("command", config, folder / "out")
         if python is not None:
             row["mergekit"] = run_side("mergekit", config, folder / "out", [str(python), *best])
             row["ratio"] = row["mergekit"]["seconds"] / row["weights"]["seconds"]
-            row["command_ratio"] = row["mergekit"]["seconds"] / row["command"]["seconds"]
+            if "command" in row:
+                row["command_ratio"] = row["mergekit"]["seconds"] / row["command"]["seconds"]
             row["memory"] = row["weights"]["peak_mb"] / row["mergekit"]["peak_mb"]
         row["over_copy"] = row["weights"]["seconds"] / row["copy"]["seconds"]
         result["methods"][method] = row
@@ -346,7 +348,10 @@ def show(result: dict[str, Any]) -> None:
     for name, row in result["methods"].items():
         cells = [f"{row[side]['seconds']:7.1f} s {row[side]['peak_mb']:6.0f} MB" if side in row else "-"
                  for side in ("mergekit", "weights", "command")]  # fmt: skip
-        ratios = f"{row['ratio']:8.1f}{row['command_ratio']:9.1f}" if "ratio" in row else f"{'-':>8}{'-':>9}"
+        ratios = "".join(
+            f"{row[key]:{width}.1f}" if key in row else f"{'-':>{width}}"
+            for key, width in (("ratio", 8), ("command_ratio", 9))
+        )
         print(f"{name:12}" + "".join(f"{cell:>18}" for cell in cells)
               + f"{row['copy']['seconds']:7.1f} s{ratios}{row['over_copy']:11.2f}")  # fmt: skip
     if "scaling" in result:
