@@ -294,7 +294,7 @@ def targets_of(loader: Loader, steps: Sequence[int]) -> Iterator[tuple[int, int]
     rows_per_step=st.integers(1, 7),
     epochs=st.sampled_from([1, 2, 3]),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_token_is_learned_once_an_epoch_behind_its_own_past(
     lengths: list[int], row: int, rows_per_step: int, epochs: int, tmp_path: Path
 ) -> None:
