@@ -96,22 +96,29 @@ def test_blocks_threads_and_shards(models: Path, tmp_path: Path, method: str) ->
     assert len(list((tmp_path / "2").glob("model-*-of-*.safetensors"))) > 2
 
 
+@pytest.fixture(scope="module", params=[("bfloat16", None), ("float32", "float16"), ("float16", "float32")])
+def tiny_values(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str | None]:
+    """Models of one type, with values that are subnormal in it, and the type of the result."""
+    stored, out_dtype = request.param
+    root = tmp_path_factory.mktemp(stored)
+    for seed, name in enumerate(("base", "a", "b")):
+        folder = pico_model(root / name, seed, stored)
+        weights = load_file(folder / "model.safetensors")
+        weights["model.layers.0.mlp.up_proj.weight"] *= 1e-38 if stored == "bfloat16" else 1e-6
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return root, out_dtype
+
+
 @pytest.mark.skipif(not native.available(), reason="no C++ compiler")
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("dtypes", [("bfloat16", None), ("float32", "float16"), ("float16", "float32")])
-def test_the_native_way_is_the_plain_way(tmp_path: Path, method: str, dtypes: tuple[str, str | None]) -> None:
-    """Bytes of the weights and figures of the summary, whatever the blocks; tiny values are subnormal in every type."""
-    for seed, name in enumerate(("base", "a", "b")):
-        folder = pico_model(tmp_path / name, seed, dtypes[0])
-        weights = load_file(folder / "model.safetensors")
-        weights["model.layers.0.mlp.up_proj.weight"] *= 1e-6 if dtypes[0] != "bfloat16" else 1e-38
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    plain, figures = merged_and_seen(
-        tmp_path, tmp_path / "plain", method, dtypes[1], engine=Plain(), num_threads=1, block_elements=1 << 20
-    )
+def test_the_native_way_is_the_plain_way(tiny_values: tuple[Path, str | None], tmp_path: Path, method: str) -> None:
+    """Bytes of the weights and figures of the summary, whatever the blocks."""
+    root, dtype = tiny_values
+    one = {"num_threads": 1, "block_elements": 1 << 20}
+    plain, figures = merged_and_seen(root, tmp_path / "plain", method, dtype, engine=Plain(), **one)
     for number, block in enumerate((1024, 1 << 18)):
         out = tmp_path / str(number)
-        fast, seen = merged_and_seen(tmp_path, out, method, dtypes[1], engine=native.Native(), block_elements=block)
+        fast, seen = merged_and_seen(root, out, method, dtype, engine=native.Native(), block_elements=block)
         for name, value in plain.items():
             assert torch.equal(value.view(torch.uint8), fast[name].view(torch.uint8)), name
         assert seen == figures
