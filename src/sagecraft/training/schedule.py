@@ -56,7 +56,7 @@ def learning_rate_at(config: OptimizerConfig, step: int, num_steps: int) -> floa
     """
     warmup = max(1, round(config.warmup_ratio * num_steps))
     if step < warmup:
-        return config.learning_rate * (step + 1) / warmup
+        return config.learning_rate * ((step + 1) / warmup)  # in this order the last one is the peak itself
     floor = config.min_learning_rate_ratio
     position = (step - warmup) / max(1, num_steps - warmup)
     if config.schedule == "cosine":
