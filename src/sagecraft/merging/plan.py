@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sagecraft.artifact import read_json
 from sagecraft.errors import UserError
 from sagecraft.merging.config import Dtype, Job, Source, depths, value_at
+from sagecraft.merging.vocabulary import VocabularyPlan, compare_vocabularies, each_source, listing
 from sagecraft.models.adapter import read_adapter
 from sagecraft.models.config import read_config
 from sagecraft.models.tensors import TensorRecord, list_tensors
@@ -36,7 +36,6 @@ _SAME = (
 _MAY_BE_ABSENT = ("head_dim", "num_key_value_heads", "tie_word_embeddings", "hidden_act")
 #: Entries that change the computation but not the weights: the result has the reference's, and the plan says so.
 _NOTED = ("rope_theta", "rope_scaling", "rope_parameters", "rms_norm_eps", "max_position_embeddings", "sliding_window")
-_SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 #: Faults of one kind that are spelt out; the rest are counted.
 _MAX_LISTED = 20
 
@@ -76,23 +75,6 @@ class TensorPlan:
 
 
 @dataclass(frozen=True)
-class VocabularyPlan:
-    """What is known of the vocabularies before the merge.
-
-    Attributes:
-        num_tokens: model label → size of its tokenizer's vocabulary.
-        num_rows: rows of the embedding (more than tokens: padding, which is kept).
-        action: `same`: ids mean the same everywhere, rows are merged one to one. Aligning others is not offered yet.
-        special: special token → model label → its text, for those that differ; the result has the tokenizer source's.
-    """
-
-    num_tokens: Mapping[str, int]
-    num_rows: int
-    action: str
-    special: Mapping[str, Mapping[str, str | None]]
-
-
-@dataclass(frozen=True)
 class MergePlan:
     """Everything a merge will do.
 
@@ -122,8 +104,8 @@ def make_plan(job: Job, block_elements: int, num_threads: int) -> MergePlan:
         UserError: one line a fault, all faults at once.
     """
     faults: list[str] = []
-    configs = _each(job, read_config, faults)
-    records = _each(job, list_tensors, faults)
+    configs = each_source(job, read_config, faults)
+    records = each_source(job, list_tensors, faults)
     if faults:
         raise UserError("\n".join(faults))
     notes: list[str] = []
@@ -133,11 +115,11 @@ def make_plan(job: Job, block_elements: int, num_threads: int) -> MergePlan:
         if source.adapter is not None:
             faults += _adapter_faults(source, records[source.label])
     _compare_tensors(job, records, faults)
-    vocabulary = _compare_vocabularies(job, records, faults)
+    vocabulary = compare_vocabularies(job, records, faults)
     tensors = _plan_tensors(job, records, faults) if not faults else ()
     if faults:
         raise UserError("\n".join(faults))
-    notes += [f"{token} differs: {_listing(texts)}" for token, texts in vocabulary.special.items()]
+    notes += [f"{token} differs: {listing(texts)}" for token, texts in vocabulary.special.items()]
     return MergePlan(
         tensors=tensors,
         config=_result_config(configs[job.reference.label], tensors),
@@ -174,29 +156,15 @@ def _adapter_bytes(job: Job) -> int:
     return sum(4 * (down.num_elements + up.num_elements) for down, up, _ in pairs)
 
 
-def _each(job: Job, read: Callable[[Any], Any], faults: list[str]) -> dict[str, Any]:
-    found = {}
-    for source in job.sources:
-        try:
-            found[source.label] = read(source.folder)
-        except UserError as error:
-            faults.append(str(error))
-    return found
-
-
-def _listing(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{value!r} in {label}" for label, value in values.items())
-
-
 def _compare_configs(job: Job, configs: Mapping[str, dict[str, Any]], faults: list[str], notes: list[str]) -> None:
     for key in (*_SAME, *_NOTED):
         values = {source.label: configs[source.label].get(key) for source in job.sources}
         if len({json.dumps(value, sort_keys=True) for value in values.values()}) == 1:
             continue
         if key in _SAME and not (key in _MAY_BE_ABSENT and None in values.values()):
-            faults.append(f"config.json: {key} differs: {_listing(values)}; only models of one architecture are merged")
+            faults.append(f"config.json: {key} differs: {listing(values)}; only models of one architecture are merged")
         else:
-            notes.append(f"{key} differs: {_listing(values)}; the result has that of {job.reference.label}")
+            notes.append(f"{key} differs: {listing(values)}; the result has that of {job.reference.label}")
 
 
 def _drop_derived(config: Mapping[str, Any], records: dict[str, TensorRecord]) -> None:
@@ -234,58 +202,6 @@ def _compare_tensors(job: Job, records: Mapping[str, Mapping[str, TensorRecord]]
         faults += found[:_MAX_LISTED]
         if len(found) > _MAX_LISTED:
             faults.append(f"{source.folder}: and {len(found) - _MAX_LISTED} more faults of its tensors")
-
-
-def _compare_vocabularies(
-    job: Job, records: Mapping[str, Mapping[str, TensorRecord]], faults: list[str]
-) -> VocabularyPlan:
-    tables = _each(job, _read_vocabulary, faults)
-    reference = tables.get(job.reference.label, {})
-    for source in job.sources:
-        table = tables.get(source.label)
-        if table is None or not reference or table == reference:
-            continue
-        spare, lacking = sorted(set(table) - set(reference)), sorted(set(reference) - set(table))
-        moved = sorted(token for token in set(table) & set(reference) if table[token] != reference[token])
-        parts = [
-            f"{len(tokens)} tokens {what} (such as {tokens[0]!r})"
-            for tokens, what in ((spare, "only here"), (lacking, "missing here"), (moved, "with another id"))
-            if tokens
-        ]
-        faults.append(
-            f"{source.folder / 'tokenizer.json'}: another vocabulary than {job.reference.label}: {', '.join(parts)}; "
-            "aligning vocabularies is not supported yet, merge models of one tokenizer"
-        )
-    rows = [record.shape[0] for name, record in records[job.reference.label].items() if "embed_tokens" in name]
-    texts = {source.label: _special_tokens(source) for source in job.sources}
-    special = {
-        token: {label: row[token] for label, row in texts.items()}
-        for token in _SPECIAL
-        if len({row[token] for row in texts.values()}) > 1
-    }
-    return VocabularyPlan({label: len(table) for label, table in tables.items()}, max(rows, default=0), "same", special)
-
-
-def _read_vocabulary(folder: Any) -> dict[str, int]:
-    """Token → id, with added tokens."""
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise UserError(f"{folder}: no tokenizer.json, so its vocabulary cannot be compared; put its tokenizer there")
-    value = read_json(path)
-    try:
-        vocabulary = value["model"]["vocab"]
-        if isinstance(vocabulary, list):  # unigram models list [token, score] in order of id
-            vocabulary = {row[0]: index for index, row in enumerate(vocabulary)}
-        return {**vocabulary, **{row["content"]: row["id"] for row in value.get("added_tokens") or []}}
-    except (KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{path}: holds no vocabulary ({type(error).__name__}: {error}); restore it") from error
-
-
-def _special_tokens(source: Source) -> dict[str, str | None]:
-    path = source.folder / "tokenizer_config.json"
-    config = read_json(path) if path.is_file() else {}
-    values = {name: config.get(name) for name in _SPECIAL}
-    return {name: value.get("content") if isinstance(value, dict) else value for name, value in values.items()}
 
 
 def _plan_tensors(
