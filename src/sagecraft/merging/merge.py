@@ -7,18 +7,17 @@ YAML names folders. Both become a `Job`; it is planned from headers alone, strea
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from sagecraft import artifact, console
-from sagecraft.artifact import Build, Manifest, write_json
-from sagecraft.errors import MachineError, UserError
+from sagecraft.artifact import Manifest
+from sagecraft.errors import UserError
 from sagecraft.merging.config import (
     Dtype,
     GlobalParameters,
@@ -34,15 +33,7 @@ from sagecraft.merging.config import (
 )
 from sagecraft.merging.geometry import Options
 
-if TYPE_CHECKING:
-    from sagecraft.merging.plan import MergePlan
-    from sagecraft.merging.summary import TensorSummary
-    from sagecraft.models.parity import Parity
-
 VERSION = 3
-#: What the merged model continues, to see that it runs; any plain text does.
-_PROBE = "The answer to the question is"
-_PROBE_TOKENS = 12
 
 
 class RoleModel(BaseModel):
@@ -254,15 +245,14 @@ def _tokenizer_source(config: MergekitConfig, default: Source, folders: Mapping[
 
 def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Plans, streams, checks and finishes."""
+    from sagecraft.merging.finish import chat_template_text, finish, show_plan
     from sagecraft.merging.journal import Journal
-    from sagecraft.merging.plan import make_plan
+    from sagecraft.merging.plan import make_plan, output_bytes
     from sagecraft.merging.stream import default_block, default_threads, write_merged
-    from sagecraft.merging.summary import totals
-    from sagecraft.models.tokenizer import copy_tokenizer
 
     plan = make_plan(job, default_block(), default_threads())
     template = chat_template_text(job)
-    _show(job, plan)
+    show_plan(job, plan)
     # the artifact hashes its inputs one after the other, and knows again what was hashed: this does it on all cores
     with ThreadPoolExecutor(default_threads()) as pool:
         list(pool.map(lambda path: artifact.input_digest(path, out), inputs.values()))
@@ -278,7 +268,7 @@ def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -
                     job,
                     plan,
                     weights,
-                    lambda row: tick.advance(row.num_elements * _width(row.dtype) / 1e6, row.name),
+                    lambda row: tick.advance(output_bytes(row) / 1e6, row.name),
                     journal=journal,
                 )
         except UserError:  # other inputs or settings are another merge: nothing of this one could be used
@@ -287,125 +277,5 @@ def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -
             raise
         for file in weights.iterdir():
             file.replace(build.path / file.name)
-        copy_tokenizer(job.tokenizer.folder, build.path, template)
-        write_json(build.path / "config.json", plan.config)
-        _write_summary(build, job, plan, summaries)
-        parity = check(build.path, plan)
-        build.stats.update(
-            method=job.method,
-            paper=job.row.url,
-            tokenizer=job.tokenizer.label,
-            num_bytes=plan.num_output_bytes,
-            **totals(summaries),
-            **(parity.stats() if parity else {}),
-        )
+        finish(build, job, plan, summaries, template)
     return build.manifest
-
-
-def _width(code: str) -> int:
-    return 4 if code == "F32" else 2
-
-
-def _show(job: Job, plan: MergePlan) -> None:
-    vocabulary = plan.vocabulary
-    console.say(
-        f"  {job.method} ({job.row.url}) of {', '.join(source.label for source in job.models)}"
-        + (f" on {job.base.label}" if job.base else "")
-    )
-    console.say(
-        f"  vocabulary: {vocabulary.action} in all ({max(vocabulary.num_tokens.values()):,} tokens, "
-        f"{vocabulary.num_rows:,} rows); tokenizer and chat template of {job.tokenizer.label}"
-    )
-    for note in plan.notes:
-        console.warn(note)
-    console.say(
-        f"  {len(plan.tensors):,} tensors, reads {plan.num_input_bytes / 1e9:.2f} GB, writes "
-        f"{plan.num_output_bytes / 1e9:.2f} GB, about {plan.peak_bytes / 1e6:,.0f} MB of memory"
-    )
-
-
-def chat_template_text(job: Job) -> str | None:
-    """The chat template that replaces the tokenizer's own, or None to keep that.
-
-    Raises:
-        UserError: the name is not known.
-    """
-    from sagecraft.chat.template import built_in
-    from sagecraft.models.tokenizer import Tokenizer
-
-    wanted = job.chat_template
-    if wanted is None or "{" in wanted:
-        return wanted
-    if wanted == "auto":
-        found = [Tokenizer.from_folder(source.folder).chat_template for source in job.sources]
-        counted = Counter(text for text in found if text is not None)
-        return counted.most_common(1)[0][0] if counted else None  # of equally many, the first
-    known = {"chatml": "chatml", "llama3": "llama-3", "llama-3": "llama-3"}
-    if wanted not in known:
-        raise UserError(f"chat_template: {wanted!r} is not auto, chatml, llama3 or a Jinja text; write one of these")
-    return built_in(known[wanted])
-
-
-def _write_summary(build: Build, job: Job, plan: MergePlan, summaries: list[TensorSummary]) -> None:
-    """What was done to each tensor, and what the plan found out."""
-    vocabulary = plan.vocabulary
-    value = {
-        "method": job.method,
-        "reference": job.reference.label,
-        "vocabulary": {
-            "action": vocabulary.action,
-            "num_tokens": dict(vocabulary.num_tokens),
-            "num_rows": vocabulary.num_rows,
-        },
-        "notes": list(plan.notes),
-        "tensors": [vars(row) for row in summaries],
-    }
-    write_json(build.path / "summary.json", value)
-
-
-def check(folder: Path, plan: MergePlan) -> Parity | None:
-    """Runs the result, shows what it says, and compares its logits with those of transformers.
-
-    Returns:
-        The comparison, layer by layer where this machine has not the memory for the model; None for a family that only
-        transformers computes, if it does not fit.
-
-    Raises:
-        MachineError: the merged model gives logits that are not finite, or others than transformers.
-    """
-    from sagecraft.models.config import supported
-    from sagecraft.models.parity import check_folder
-    from sagecraft.models.streaming import free_bytes
-
-    dtype: Literal["bfloat16", "float32"] = "bfloat16" if plan.config["dtype"] == "bfloat16" else "float32"
-    needed = 1.1 * sum(row.num_elements for row in plan.tensors) * (2 if dtype == "bfloat16" else 4)
-    if needed > free_bytes():
-        console.warn(
-            f"no text is made for a test: it takes {needed / 1e9:.1f} GB of memory; try `sagecraft chat` elsewhere"
-        )
-        if not supported(plan.config):
-            return None
-    else:
-        _say_something(folder, dtype)
-    parity = check_folder(folder)
-    console.say(f"  {parity}")
-    return parity
-
-
-def _say_something(folder: Path, dtype: Literal["bfloat16", "float32"]) -> None:
-    """Continues a probe."""
-    import torch
-
-    from sagecraft.models.load import load_model
-
-    loaded = load_model(folder, dtype)
-    ids = loaded.tokenizer.encode(_PROBE)
-    ids = [loaded.tokenizer.bos_id, *ids] if loaded.tokenizer.bos_id is not None else ids
-    start = len(ids)
-    with torch.inference_mode():
-        for _ in range(_PROBE_TOKENS):
-            logits = loaded.model.logits(loaded.model(torch.tensor([ids])))
-            if not bool(torch.isfinite(logits).all()):
-                raise MachineError("the merged model gives logits that are not finite; lower the weights or lambda")
-            ids.append(int(logits[0, -1].argmax()))
-    console.say(f"  it runs; after {_PROBE!r} it says {loaded.tokenizer.decode(ids[start:])!r}")
