@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -359,7 +359,11 @@ def read_merge_config(path: Path) -> MergekitConfig:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a merge configuration in YAML")
-    value = read_yaml_mapping(path, "expected a mapping with merge_method and models")
+    return parse_merge_config(read_yaml_mapping(path, "expected a mapping with merge_method and models"), path)
+
+
+def parse_merge_config(value: Mapping[str, Any], path: Path) -> MergekitConfig:
+    """Checks what mergekit's YAML holds; as `read_merge_config`, whose file is `path`."""
     try:
         return MergekitConfig.model_validate(value)
     except ValidationError as error:

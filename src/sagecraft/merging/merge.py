@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,13 +133,51 @@ def run(config: MergeConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     return _merge(make_job(config.as_mergekit(), used), config, used, out)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A merge whose models were found: what to do, and from which folders.
+
+    Attributes:
+        config: as read.
+        job: with all defaults filled in.
+        folders: name in the configuration → model folder.
+        adapters: name in the configuration → adapter's folder, of those that have one.
+    """
+
+    config: MergekitConfig
+    job: Job
+    folders: dict[str, Path]
+    adapters: dict[str, Path]
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """Everything that is read, for the manifest."""
+        return self.folders | {f"{name} (adapter)": path for name, path in self.adapters.items()}
+
+
 def merge_from_yaml(config_path: Path, out: Path) -> Manifest:
     """Merges what mergekit's YAML says.
 
     Raises:
         UserError: one line a fault; all faults of the file at once, then all of the models, before weights are read.
     """
-    config = read_merge_config(config_path)
+    prepared = prepare(read_merge_config(config_path), config_path)
+    if prepared.config.parameters.int8_mask:
+        console.say("  int8_mask: masks are made block by block and never held, so it changes nothing here")
+    return merge_prepared(prepared, out)
+
+
+def merge_prepared(prepared: Prepared, out: Path) -> Manifest:
+    """Merges what `prepare` found."""
+    return _merge(prepared.job, prepared.config, prepared.inputs, out)
+
+
+def prepare(config: MergekitConfig, config_path: Path) -> Prepared:
+    """Finds the models of a configuration, seen from its file or from the working directory.
+
+    Raises:
+        UserError: one line a model that is not there.
+    """
     named = dict.fromkeys([*([config.base_model] if config.base_model else []), *(row.model for row in config.models)])
     folders: dict[str, Path] = {}
     adapters: dict[str, Path] = {}
@@ -156,9 +194,7 @@ def merge_from_yaml(config_path: Path, out: Path) -> Manifest:
         job = make_job(config, folders, adapters)
     except UserError as error:
         raise UserError(f"{config_path}: {error}") from error
-    if config.parameters.int8_mask:
-        console.say("  int8_mask: masks are made block by block and never held, so it changes nothing here")
-    return _merge(job, config, folders | {f"{name} (adapter)": path for name, path in adapters.items()}, out)
+    return Prepared(config, job, folders, adapters)
 
 
 def _folder(name: str, config_path: Path) -> tuple[Path, Path | None]:

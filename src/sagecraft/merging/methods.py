@@ -163,6 +163,11 @@ class Method:
         """True if a tensor has to be in memory as a whole."""
         return self.whole is not None and (self.whole_if is None or self.whole_if(options))
 
+    @property
+    def draws(self) -> bool:
+        """True if elements are drawn at random, so that the seed changes the result."""
+        return self.sparsify == "random" or self.whole in (rows.della_ties, rows.della_linear)
+
 
 _ARITHMETIC = ("weight", "normalize", "lambda")
 _SPARSE = (*_ARITHMETIC, "density", "rescale")
