@@ -19,13 +19,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sagecraft.errors import UserError
 from sagecraft.merging.geometry import Options
 from sagecraft.merging.methods import METHODS, Method
+from sagecraft.merging.tokenizer import TokenizerSettings, unknown_key
 from sagecraft.settings import read_yaml_mapping
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Rescale = Literal["inverse_density", "l1", "off"]
 
 #: Keys of mergekit that are understood but not offered: the message says so instead of "unknown".
-_NOT_OFFERED = ("slices", "modules", "tokenizer")
+_NOT_OFFERED = ("slices", "modules")
 
 
 class FilteredValue(BaseModel):
@@ -161,8 +162,9 @@ class MergekitConfig(BaseModel):
         dtype: mergekit's type of computation. Here everything is computed in float32; it is the output's type if
             `out_dtype` is not given.
         out_dtype: type of the merged weights; without either, each tensor has the type it has in the base.
-        tokenizer_source: `base`, a model of this merge, or `union` (only where all vocabularies are equal).
-            Default: the base, or the first model.
+        tokenizer_source: short for `tokenizer` with this `source`.
+        tokenizer: the result's vocabulary, to which the rows of all models are aligned by token. Without it, vocabularies
+            must be equal, and the tokenizer is that of the base, or of the first model.
         chat_template: `auto` (the one most models have), a built-in name, or Jinja text. Default: the tokenizer's own.
         seed: of the random masks.
     """
@@ -175,8 +177,14 @@ class MergekitConfig(BaseModel):
     dtype: Dtype | None = None
     out_dtype: Dtype | None = None
     tokenizer_source: str | None = None
+    tokenizer: TokenizerSettings | None = None
     chat_template: str | None = None
     seed: int = 0
+
+    @property
+    def vocabulary(self) -> TokenizerSettings | None:
+        """What is said of the tokenizer, in whichever way."""
+        return TokenizerSettings(source=self.tokenizer_source) if self.tokenizer_source is not None else self.tokenizer
 
     @model_validator(mode="after")
     def _check(self) -> MergekitConfig:
@@ -208,6 +216,10 @@ def _faults(config: MergekitConfig, method: Method) -> Iterable[str]:
         yield f"base_model: is missing; {name} needs one"
     if method.base == "none" and config.base_model is not None:
         yield f"base_model: {name} uses none; leave it out"
+    if config.tokenizer is not None and config.tokenizer_source is not None:
+        yield "tokenizer: tokenizer_source says the same; keep one of them"
+    if config.vocabulary is not None and config.vocabulary.source == "base" and config.base_model is None:
+        yield "tokenizer source: base, but there is no base_model; name a model or write union"
     listed = [entry.model for entry in config.models]
     for model in sorted({model for model in listed if listed.count(model) > 1}):
         yield f"models: {model} is listed more than once; give it one entry with the sum of the weights"
@@ -314,7 +326,8 @@ class Job:
         method: a name of `METHODS`.
         base: see `MergekitConfig`.
         models: those that contribute; the base is among them only if it is listed for `linear`.
-        tokenizer: the model whose tokenizer the result gets.
+        tokenizer: the model whose special tokens, chat template and tokenizer the result gets.
+        vocabulary: how vocabularies are aligned; None: they must be equal.
         chat_template: `auto`, a built-in name, Jinja text, or None (the tokenizer's own).
         out_dtype: None keeps the type of each tensor in the base (or the first model).
         options: of the methods that work with angles.
@@ -324,6 +337,7 @@ class Job:
     base: Source | None
     models: tuple[Source, ...]
     tokenizer: Source
+    vocabulary: TokenizerSettings | None
     seed: int
     normalize: bool
     rescale: Rescale
@@ -389,6 +403,8 @@ def _explain(error: ValidationError) -> list[str]:
 
 def _unknown(key: str, parents: Sequence[int | str]) -> str:
     model: type[BaseModel] = MergekitConfig
+    if parents and parents[0] == "tokenizer":
+        return unknown_key(key, tuple(parents))
     if parents:
         per_model = parents[0] == "models"
         model = (ModelParameters if "parameters" in parents else ModelEntry) if per_model else GlobalParameters

@@ -248,6 +248,7 @@ def make_job(config: MergekitConfig, folders: Mapping[str, Path], adapters: Mapp
         base=base,
         models=models,
         tokenizer=_tokenizer_source(config, base or models[0], folders),
+        vocabulary=config.vocabulary,
         seed=config.seed,
         normalize=row.normalize if common.normalize is None else common.normalize,
         rescale=common.rescale or row.rescale,
@@ -268,14 +269,12 @@ def _options(common: GlobalParameters) -> Options:
 
 
 def _tokenizer_source(config: MergekitConfig, default: Source, folders: Mapping[str, Path]) -> Source:
-    """Where the tokenizer comes from. A union of equal vocabularies is any of them; the plan refuses others."""
-    name = config.tokenizer_source
-    if name in (None, "base", "union"):
-        if name == "base" and config.base_model is None:
-            raise UserError("tokenizer_source: base, but there is no base_model; name a model or leave it out")
+    """The model whose special tokens and chat template the result gets."""
+    name = config.vocabulary.source if config.vocabulary is not None else "base"
+    if name in ("base", "union"):
         return default
     if name not in folders:
-        raise UserError(f"tokenizer_source: {name!r} is not one of base, union, {', '.join(folders)}")
+        raise UserError(f"tokenizer source: {name!r} is not one of base, union, {', '.join(folders)}")
     return Source(name, folders[name])
 
 
