@@ -371,9 +371,14 @@ def read_merge_config(path: Path) -> MergekitConfig:
     Raises:
         UserError: one line a fault, all faults of form at once, each with its dotted path and the nearest valid name.
     """
+    return parse_merge_config(read_merge_mapping(path), path)
+
+
+def read_merge_mapping(path: Path) -> dict[str, Any]:
+    """Mergekit's YAML as it is, before any check; the values of a search are written into it."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a merge configuration in YAML")
-    return parse_merge_config(read_yaml_mapping(path, "expected a mapping with merge_method and models"), path)
+    return read_yaml_mapping(path, "expected a mapping with merge_method and models")
 
 
 def parse_merge_config(value: Mapping[str, Any], path: Path) -> MergekitConfig:
