@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from sagecraft import __version__, console
-from sagecraft.errors import SagecraftError, from_system_error
+from sagecraft.errors import SagecraftError, UserError, from_system_error
 
 if TYPE_CHECKING:
     from sagecraft.training.world import World
@@ -304,12 +304,41 @@ def bench(
 def merge(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.yml", help="merge configuration (mergekit's form)")],
     out: Annotated[Path, typer.Argument(help="folder of the merged model")],
+    seeds: Annotated[int | None, typer.Option(help="search: try this many seeds of the random masks")] = None,
+    sweep: Annotated[
+        list[str],
+        typer.Option(
+            help="search: PARAMETER=FROM..TO[:POINTS] or PARAMETER=A,B,C; models.NAME.PARAMETER is that of one model "
+            "(repeatable: all combinations)"
+        ),
+    ] = [],  # noqa: B006
+    task: Annotated[Path | None, typer.Option(help="of a search: keyed questions to choose by")] = None,
+    text: Annotated[Path | None, typer.Option(help="of a search: documents whose perplexity is measured too")] = None,
+    mode: Annotated[
+        list[str], typer.Option(help="of a search: continuation, letter or generate; the first decides (repeatable)")
+    ] = ["continuation"],  # noqa: B006
+    max_items: Annotated[int | None, typer.Option(help="of a search: a keyed sample of this many questions")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="of a search: keep every candidate's model")] = False,
     json: Json = False,
 ) -> None:
-    """Merge checkpoints."""
-    from sagecraft.merging.merge import merge_from_yaml
+    """Merge checkpoints; with --seeds or --sweep, search for the best merge."""
+    if seeds is None and not sweep:
+        if task or text or max_items or keep or mode != ["continuation"]:
+            raise UserError(
+                "--task, --text, --mode, --max-items and --keep belong to a search: give --seeds or --sweep"
+            )
+        from sagecraft.merging.merge import merge_from_yaml
 
-    _finish(merge_from_yaml(config, out), out, json)
+        _finish(merge_from_yaml(config, out), out, json)
+        return
+    from sagecraft.merging import search
+
+    measured = {"modes": mode, "max_items": max_items}
+    found = search.search_from_yaml(config, out, seeds, sweep, {"task": task, "text": text}, measured, keep)
+    if json:
+        console.emit({"out": str(out), "search": str(search.search_folder(out)), **found})
+    else:
+        search.show(found, out)
 
 
 @app.command(name="eval")
