@@ -18,11 +18,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sagecraft import digests
 from sagecraft.errors import MachineError, UserError
 from sagecraft.lock import locked
 
@@ -31,11 +33,7 @@ MANIFEST = "manifest.json"
 TIMING = "timing.json"
 #: In a work folder: whose it is (gone once it is whole), and what resumes it (gone when it is in place).
 _CLAIM, _SCRATCH = "claim.json", "scratch"
-_BLOCK_BYTES = 1 << 20
-#: A file written this recently may change again without a new time: file systems count in steps of up to two seconds.
-_SETTLED_NS = 2_000_000_000
-#: (device, inode, size, time of change) → sha256 of files that were hashed in this process.
-_HASHED: dict[tuple[int, int, int, int], str] = {}
+sha256_file = digests.sha256_file
 
 
 class FileRecord(BaseModel):
@@ -86,15 +84,6 @@ def digest_of(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def sha256_file(path: Path) -> str:
-    """sha256 (hex) of a file, read in blocks of 1 MiB."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def keyed_hash(*parts: object) -> int:
     """A 64-bit number from `parts`: the only source of randomness (DESIGN.md, convention 6)."""
     text = "\x1f".join(str(part) for part in parts)
@@ -121,7 +110,10 @@ def read_json(path: Path) -> Any:
     """Reads JSON; a broken file is the user's to look at."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # besides its syntax: bytes that are no text, a number of 5,000 digits
         raise UserError(f"{path}: not valid JSON ({error}); delete it or restore it") from error
 
 
@@ -237,8 +229,30 @@ def input_digest(path: Path, out: Path | None = None) -> str:
     """
     if is_artifact(path):
         return load(path).digest
+    files = _input_files(path, out)
+    return _digest_of_files(path, files, digests.sha256_files(files))
+
+
+def input_digests(inputs: Mapping[str, Path], out: Path) -> dict[str, str]:
+    """Digests of all inputs of what is made at `out`; their files are hashed side by side."""
+    files = {path: _input_files(path, out) for path in inputs.values() if not is_artifact(path)}
+    hashes = digests.sha256_files(file for each in files.values() for file in each)
+    return {
+        name: _digest_of_files(path, files[path], hashes) if path in files else input_digest(path)
+        for name, path in sorted(inputs.items())
+    }
+
+
+def _digest_of_files(path: Path, files: list[Path], hashes: Mapping[Path, str]) -> str:
     if path.is_file():
-        return _sha256_of(path)
+        return hashes[path]
+    return digest_of({file.relative_to(path).as_posix(): hashes[file] for file in files})
+
+
+def _input_files(path: Path, out: Path | None) -> list[Path]:
+    """The files whose bytes are an input's, in order."""
+    if path.is_file():
+        return [path]
     if path.is_dir():
         own = () if out is None else tuple(place.resolve() for place in (out, _work(out), _stale(out), _lock(out)))
         own = tuple(place for place in own if path.resolve() in place.parents)
@@ -246,20 +260,8 @@ def input_digest(path: Path, out: Path | None = None) -> str:
         files = (file for file in sorted(path.rglob("*")) if file.is_file())
         if own:
             files = (file for file in files if not any(file.resolve().is_relative_to(place) for place in own))
-        return digest_of({file.relative_to(path).as_posix(): _sha256_of(file) for file in files})
+        return list(files)
     raise UserError(f"{path}: no such file or folder")
-
-
-def _sha256_of(path: Path) -> str:
-    """As `sha256_file`, each file once a process: a run asks for its corpus and its base model at every step."""
-    stat = path.stat()
-    key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    if key in _HASHED:
-        return _HASHED[key]
-    digest = sha256_file(path)
-    if time.time_ns() - stat.st_mtime_ns > _SETTLED_NS:
-        _HASHED[key] = digest
-    return digest
 
 
 def fingerprint(stage: str, version: int, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
@@ -329,24 +331,28 @@ def build(
     work = _work(out)
     with _locked_artifact(out):
         _settle(out)
-        _check_place(out, inputs)
+        check_place(out, inputs)
         settings = config.model_dump(mode="json")
-        digests = {name: input_digest(path, out) for name, path in sorted(inputs.items())}
-        mark = fingerprint(stage, version, settings, digests)
+        hashes = input_digests(inputs, out)
+        mark = fingerprint(stage, version, settings, hashes)
         result = Build(work, _claim(work, mark, resumable))
         started = time.time()
         try:
             yield result
-            for name, path in inputs.items():
-                if input_digest(path, out) != digests[name]:
+            for name, found in input_digests(inputs, out).items():
+                if found != hashes[name]:
+                    path = inputs[name]
                     raise MachineError(f"{path}: changed while {stage} read it; run the same command again")
         except BaseException:
             if not any(path.is_file() for path in (work / _SCRATCH).rglob("*")):
                 shutil.rmtree(work, ignore_errors=True)  # nothing in it could be resumed; the fault is what matters
             raise
-        files = {name: _record(work / name, name in result.timed) for name in _files_of(work)}
+        names = _files_of(work)
+        with ThreadPoolExecutor(digests.num_threads()) as pool:
+            records = pool.map(lambda name: _record(work / name, name in result.timed), names)
+            files = dict(zip(names, records, strict=True))
         result._manifest = Manifest(
-            kind=kind, stage=stage, fingerprint=mark, config=settings, inputs=digests, files=files, stats=result.stats
+            kind=kind, stage=stage, fingerprint=mark, config=settings, inputs=hashes, files=files, stats=result.stats
         )
         _finish(work, out, result.manifest, time.time() - started)
 
@@ -364,7 +370,7 @@ def _record(path: Path, timed: bool) -> FileRecord:
     return FileRecord(sha256=sha256_file(path), num_bytes=path.stat().st_size)
 
 
-def _check_place(out: Path, inputs: Mapping[str, Path]) -> None:
+def check_place(out: Path, inputs: Mapping[str, Path]) -> None:
     """Refuses to replace what is not ours, what is read, or what an older sagecraft does not know."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out names a folder")

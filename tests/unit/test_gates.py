@@ -23,7 +23,7 @@ MAX_FIELDS = 15
 #: unless an order is written as a row of its own.
 LAYERS = [
     {"errors", "console", "settings", "reporting", "hardware"},
-    {"lock"},
+    {"lock", "digests"},
     {"artifact"},
     {"models"},
     {"chat"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sagecraft import console
 from sagecraft.artifact import Build, write_json
@@ -14,18 +14,20 @@ from sagecraft.merging.plan import MergePlan
 from sagecraft.merging.summary import TensorSummary, totals
 
 if TYPE_CHECKING:
+    from sagecraft.models.decoder import Decoder
+    from sagecraft.models.foreign import ForeignDecoder
     from sagecraft.models.parity import Parity
 
 #: What the merged model continues, to see that it runs; any plain text does.
 _PROBE = "The answer to the question is"
 _PROBE_TOKENS = 12
+#: What its passes read of the weights: a second of two cores. Larger models say fewer tokens, the largest one.
+_READ_BYTES = 8_000_000_000
 
 
 def finish(build: Build, job: Job, plan: MergePlan, summaries: list[TensorSummary], template: str | None) -> None:
     """Makes a model folder of merged weights: tokenizer, configuration, summary, and the check that it runs."""
-    from sagecraft.models.tokenizer import copy_tokenizer
-
-    copy_tokenizer(job.tokenizer.folder, build.path, template)
+    plan.vocabulary.write(job, build.path, template)
     write_json(build.path / "config.json", plan.config)
     _write_summary(build, job, plan, summaries)
     parity = check(build.path, plan)
@@ -41,15 +43,11 @@ def finish(build: Build, job: Job, plan: MergePlan, summaries: list[TensorSummar
 
 def show_plan(job: Job, plan: MergePlan) -> None:
     """Says what will be merged, before any weight is read."""
-    vocabulary = plan.vocabulary
     console.say(
         f"  {job.method} ({job.row.url}) of {', '.join(source.label for source in job.models)}"
         + (f" on {job.base.label}" if job.base else "")
     )
-    console.say(
-        f"  vocabulary: {vocabulary.action} in all ({max(vocabulary.num_tokens.values()):,} tokens, "
-        f"{vocabulary.num_rows:,} rows); tokenizer and chat template of {job.tokenizer.label}"
-    )
+    plan.vocabulary.show(job)
     for note in plan.notes:
         console.warn(note)
     console.say(
@@ -82,15 +80,10 @@ def chat_template_text(job: Job) -> str | None:
 
 def _write_summary(build: Build, job: Job, plan: MergePlan, summaries: list[TensorSummary]) -> None:
     """What was done to each tensor, and what the plan found out."""
-    vocabulary = plan.vocabulary
     value = {
         "method": job.method,
         "reference": job.reference.label,
-        "vocabulary": {
-            "action": vocabulary.action,
-            "num_tokens": dict(vocabulary.num_tokens),
-            "num_rows": vocabulary.num_rows,
-        },
+        "vocabulary": plan.vocabulary.describe(),
         "notes": list(plan.notes),
         "tensors": [vars(row) for row in summaries],
     }
@@ -98,48 +91,61 @@ def _write_summary(build: Build, job: Job, plan: MergePlan, summaries: list[Tens
 
 
 def check(folder: Path, plan: MergePlan) -> Parity | None:
-    """Runs the result, shows what it says, and compares its logits with those of transformers.
+    """Runs the result, says what it says, and compares its logits with those of transformers.
+
+    A family of ours is computed layer by layer, whatever its size. What follows the probe's first token is made by more
+    passes over the weights, as many as take a moment.
 
     Returns:
-        The comparison, layer by layer where this machine has not the memory for the model; None for a family that only
-        transformers computes, if it does not fit.
+        The comparison; None for a family that only transformers computes, if it does not fit into memory.
 
     Raises:
-        MachineError: the merged model gives logits that are not finite, or others than transformers.
+        MachineError: the merged model gives values that are not finite, or other logits than transformers.
     """
-    from sagecraft.models.config import supported
-    from sagecraft.models.parity import check_folder
-    from sagecraft.models.streaming import free_bytes
+    import torch
 
+    from sagecraft.models.config import supported
+    from sagecraft.models.load import load_model
+    from sagecraft.models.parity import check_by_layer, check_folder
+    from sagecraft.models.streaming import fits, free_bytes, stream_model
+    from sagecraft.models.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_folder(folder)
+    opening = tokenizer.encode(_PROBE)
+    opening = [tokenizer.bos_id, *opening] if tokenizer.bos_id is not None else opening
     dtype: Literal["bfloat16", "float32"] = "bfloat16" if plan.config["dtype"] == "bfloat16" else "float32"
-    needed = 1.1 * sum(row.num_elements for row in plan.tensors) * (2 if dtype == "bfloat16" else 4)
-    if needed > free_bytes():
-        console.warn(
-            f"no text is made for a test: it takes {needed / 1e9:.1f} GB of memory; try `sagecraft chat` elsewhere"
-        )
-        if not supported(plan.config):
-            return None
+    said: list[int] = []
+    model: Decoder | ForeignDecoder
+    if supported(plan.config):
+        parity, first = check_by_layer(folder, opening)
+        said = [first]
+        passes = _READ_BYTES // plan.num_output_bytes if plan.num_output_bytes < free_bytes() else 0
+        model = stream_model(folder, getattr(torch, dtype))
+    elif fits(folder, torch.float32):
+        parity, passes = check_folder(folder), _PROBE_TOKENS
+        model = load_model(folder, dtype).model
     else:
-        _say_something(folder, dtype)
-    parity = check_folder(folder)
+        console.warn(
+            f"not run for a test: {plan.config.get('model_type')} needs memory for the whole model, which is not free"
+        )
+        return None
+    said += _continue(model, [*opening, *said], min(_PROBE_TOKENS - len(said), passes))
+    console.say(f"  it runs; after {_PROBE!r} it says {tokenizer.decode(said)!r}")
     console.say(f"  {parity}")
     return parity
 
 
-def _say_something(folder: Path, dtype: Literal["bfloat16", "float32"]) -> None:
-    """Continues a probe."""
+def _continue(model: Decoder | ForeignDecoder, ids: list[int], count: int) -> list[int]:
+    """The likeliest next tokens, one after the other."""
     import torch
 
-    from sagecraft.models.load import load_model
-
-    loaded = load_model(folder, dtype)
-    ids = loaded.tokenizer.encode(_PROBE)
-    ids = [loaded.tokenizer.bos_id, *ids] if loaded.tokenizer.bos_id is not None else ids
-    start = len(ids)
+    cache: Any = model.new_cache()
+    new = list(ids)
     with torch.inference_mode():
-        for _ in range(_PROBE_TOKENS):
-            logits = loaded.model.logits(loaded.model(torch.tensor([ids])))
+        for _ in range(count):
+            logits = model.logits(model(torch.tensor([new]), cache=cache))[0, -1]
             if not bool(torch.isfinite(logits).all()):
                 raise MachineError("the merged model gives logits that are not finite; lower the weights or lambda")
-            ids.append(int(logits[0, -1].argmax()))
-    console.say(f"  it runs; after {_PROBE!r} it says {loaded.tokenizer.decode(ids[start:])!r}")
+            new = [int(logits.argmax())]
+            ids = [*ids, *new]
+    return ids[len(ids) - count :] if count else []

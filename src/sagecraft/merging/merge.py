@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +32,7 @@ from sagecraft.merging.config import (
 )
 from sagecraft.merging.geometry import Options
 
-VERSION = 3
+VERSION = 4
 
 
 class RoleModel(BaseModel):
@@ -280,17 +279,17 @@ def _tokenizer_source(config: MergekitConfig, default: Source, folders: Mapping[
 
 def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Plans, streams, checks and finishes."""
+    from sagecraft.merging.alignment import align
     from sagecraft.merging.finish import chat_template_text, finish, show_plan
     from sagecraft.merging.journal import Journal
     from sagecraft.merging.plan import make_plan, output_bytes
     from sagecraft.merging.stream import default_block, default_threads, write_merged
+    from sagecraft.models.tokenizer import Tokenizer
 
     plan = make_plan(job, default_block(), default_threads())
     template = chat_template_text(job)
     show_plan(job, plan)
-    # the artifact hashes its inputs one after the other, and knows again what was hashed: this does it on all cores
-    with ThreadPoolExecutor(default_threads()) as pool:
-        list(pool.map(lambda path: artifact.input_digest(path, out), inputs.values()))
+    plan.vocabulary.check_template(template or Tokenizer.from_folder(job.tokenizer.folder).chat_template)
     with artifact.build(
         out, kind="model", stage="merge", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
@@ -301,7 +300,7 @@ def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -
             with console.progress("merging", plan.num_output_bytes / 1e6) as tick:
                 summaries = write_merged(
                     job,
-                    plan,
+                    align(plan, build.scratch("aligned"), journal.finished()),
                     weights,
                     lambda row: tick.advance(output_bytes(row) / 1e6, row.name),
                     journal=journal,

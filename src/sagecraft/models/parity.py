@@ -57,6 +57,8 @@ PROBE = (
     "def f(x):\n    return x ** 2  # naïve\n\nÜber 1,024 Sterne; Ωₘ ≈ 0.3; 天文学.\n"
 )
 _NUM_RANDOM = 64
+#: Tokens of a row where a merge is checked: 2 × 48 of a 1.1 B model are 0.2 TFLOP, a second or two of two cores.
+_NUM_SHORT = 48
 #: A window is crossed by a probe if that takes no more floating-point operations on each side: ten seconds or so of a
 #: workstation, and enough for Gemma 3 4B.
 _WINDOW_FLOP = 1e13
@@ -157,6 +159,40 @@ def check_folder(folder: Path, dtype: Dtype = "float32") -> Parity:
     return _judge(folder, rows, (ours, theirs), getattr(torch, dtype), by_layer)
 
 
+def check_by_layer(folder: Path, opening: Sequence[int]) -> tuple[Parity, int]:
+    """The same in float32 with few tokens, one pass of the folder on each side, in the memory of a layer whatever the model.
+
+    Args:
+        folder: of a family that our decoder computes.
+        opening: tokens that the text begins with.
+
+    Returns:
+        The comparison, and the likeliest token behind `opening`.
+
+    Raises:
+        UserError: the folder is no model that can be loaded.
+        MachineError: values of a layer are not finite, or the logits differ.
+    """
+    model = stream_model(folder, torch.float32)
+    rows = short_probes(opening, Tokenizer.from_folder(folder), model)
+    ours = our_logits(model, rows)
+    theirs = their_logits(stream_oracle(folder, torch.float32), rows)
+    parity = _judge(folder, rows, (ours, theirs), torch.float32, by_layer=True)
+    return parity, int(ours[0][min(len(opening), len(ours[0])) - 1].argmax())
+
+
+def short_probes(opening: Sequence[int], tokenizer: Tokenizer, model: Decoder) -> list[Probe]:
+    """Two rows at the same positions: text behind an opening, and random tokens; half of them reach over the whole context."""
+    numbers, num_rows = random.Random(keyed_hash(0, "parity")), _num_rows(model, tokenizer)  # noqa: S311
+    count = min(_NUM_SHORT, model.config.max_positions)
+    noise = [numbers.randrange(num_rows) for _ in range(2 * count)]
+    near = min(max(len(opening), count // 2), count - 1)
+    far = sorted(numbers.sample(range(near, model.config.max_positions - 1), count - near - 1))
+    positions = [*range(near), *far, model.config.max_positions - 1]
+    text = [*opening, *tokenizer.encode(PROBE), *noise[count:]][:count]
+    return [Probe(text, positions), Probe(noise[:count], positions)]
+
+
 def check_model(model: Model, folder: Path) -> Parity:
     """Compares a model in memory, as loaded from a folder or as saved to it, with transformers' load of the folder.
 
@@ -228,12 +264,7 @@ def _our_side(folder: Path, dtype: Dtype) -> tuple[list[Probe], list[Tensor], bo
 
 def rows_for(model: Model, tokenizer: Tokenizer) -> list[Probe]:
     """The probes that suit a model."""
-    num_rows = model.lm_head.weight.shape[0]
-    if max(tokenizer.encode(PROBE)) >= num_rows:
-        raise UserError(
-            f"{tokenizer.folder}: its tokenizer has tokens beyond the {num_rows:,} rows of its embedding; take the "
-            "tokenizer that belongs to the weights"
-        )
+    num_rows = _num_rows(model, tokenizer)
     if not isinstance(model, Decoder):  # positions are the library's own affair
         return probes(tokenizer, num_rows, 0)
     config, window = model.config, model.config.sliding_window
@@ -247,6 +278,17 @@ def rows_for(model: Model, tokenizer: Tokenizer) -> list[Probe]:
     return probes(tokenizer, num_rows, config.max_positions, window)
 
 
+def _num_rows(model: Model, tokenizer: Tokenizer) -> int:
+    """Rows of the embedding, which must be enough for the tokenizer."""
+    num_rows = model.lm_head.weight.shape[0]
+    if max(tokenizer.encode(PROBE)) >= num_rows:
+        raise UserError(
+            f"{tokenizer.folder}: its tokenizer has tokens beyond the {num_rows:,} rows of its embedding; take the "
+            "tokenizer that belongs to the weights"
+        )
+    return num_rows
+
+
 @torch.no_grad()
 def our_logits(model: Model, rows: Sequence[Probe]) -> list[Tensor]:
     """Logits [T, V] of each row; rows with ordinary positions run packed, as in training."""
@@ -256,32 +298,44 @@ def our_logits(model: Model, rows: Sequence[Probe]) -> list[Tensor]:
     with contextlib.ExitStack() as stack:
         if isinstance(model, ForeignDecoder) and model.lm_head.weight.dtype == torch.float64:
             stack.enter_context(without_narrowing())  # as the library's side is computed
-        packed = iter(torch.split(model(ids, boundaries=boundaries), [len(row.ids) for row in plain]))
-    found = []
-    for row in rows:
+        whole = model(ids, boundaries=boundaries) if plain else torch.empty(0)
+        packed = iter(torch.split(whole, [len(row.ids) for row in plain]))
+    found: list[Tensor] = []
+    for row, alike in _side_by_side(rows):
         if row.is_plain:
             found.append(model.logits(next(packed)))
             continue
         settings = {} if row.positions is None else {"positions": torch.tensor(row.positions)}
-        hidden: Tensor = model(torch.tensor([row.ids]), **settings)[0]
-        found.append(model.logits(hidden[-row.num_compared :]))
+        hidden: Tensor = model(torch.tensor([other.ids for other in alike]), **settings)
+        found += model.logits(hidden[:, -row.num_compared :])
     return found
+
+
+def _side_by_side(rows: Sequence[Probe]) -> Iterator[tuple[Probe, list[Probe]]]:
+    """Neighbours that can go through a model in one pass, for they have the same positions: the first, and all of them."""
+    for positions, group in itertools.groupby(rows, key=lambda row: row.positions):
+        alike = list(group)
+        if positions is None:
+            yield from ((row, [row]) for row in alike)
+        else:
+            yield alike[0], alike
 
 
 @torch.no_grad()
 def their_logits(model: PreTrainedModel, rows: Sequence[Probe]) -> list[Tensor]:
     """The same of a transformers model, in its own arithmetic (float64: without its detours over float32)."""
-    found = []
+    found: list[Tensor] = []
     with contextlib.ExitStack() as stack:
         if model.dtype == torch.float64:
             stack.enter_context(without_narrowing())
-        for row in rows:
-            ids, settings = torch.tensor([row.ids]), dict[str, Any]()
+        for row, alike in _side_by_side(rows):
+            ids, settings = torch.tensor([other.ids for other in alike]), dict[str, Any]()
             if row.positions is not None:  # with a mask, else it takes a jump for a new document
-                settings.update(position_ids=torch.tensor([row.positions]), attention_mask=torch.ones_like(ids))
+                settings.update(position_ids=torch.tensor(row.positions).expand_as(ids))
+                settings.update(attention_mask=torch.ones_like(ids))
             if row.num_compared:
                 settings.update(logits_to_keep=row.num_compared)
-            found.append(model(input_ids=ids, use_cache=False, **settings).logits[0])
+            found += model(input_ids=ids, use_cache=False, **settings).logits
     return found
 
 

@@ -1,28 +1,36 @@
-"""Models that do not fit into memory: a layer's weights are read when its turn comes and dropped after it.
+"""Models that do not fit into memory: weights are mapped from their files, converted when their turn comes, dropped after it.
 
-Slow (every pass reads the folder), so it is for the parity gate, which passes a few hundred tokens: ours and
-transformers' model, with all layers, in the memory of the embeddings, the head and one layer.
+Our model and transformers', with all layers, in the memory of one layer: of the embedding only the rows of the tokens
+at hand are taken, and the head works through its rows in pieces. Every pass reads the folder, so it is for the parity
+gate, which passes some tokens; weights of the type that computes are used where they lie, without a copy.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import nn
+from safetensors import safe_open
+from torch import Tensor, nn
 
+from sagecraft.errors import MachineError
 from sagecraft.models.config import parse_config, read_config
 from sagecraft.models.decoder import Decoder
-from sagecraft.models.load import check_tensors, empty_model, fill, list_tensors, parameters_by_file_name
+from sagecraft.models.load import check_finite, check_tensors, empty_model, list_tensors
 from sagecraft.models.tensors import TensorRecord
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_LAYERS = "model.layers."
+    Records = Mapping[str, TensorRecord]
+
+_LAYERS, _EMBEDDING, _HEAD, _NORM = "model.layers.", "model.embed_tokens.weight", "lm_head.weight", "model.norm."
+#: Rows of the head that are converted at a time: 256 MB in float32 for the widest models there are.
+_HEAD_ROWS = 4096
 
 
 def free_bytes() -> int:
@@ -41,21 +49,17 @@ def fits(folder: Path, dtype: torch.dtype) -> bool:
 
 
 def stream_model(folder: Path, dtype: torch.dtype) -> Decoder:
-    """Our decoder, its layers on demand."""
+    """Our decoder, its weights on demand."""
     config, records = parse_config(read_config(folder), folder / "config.json"), list_tensors(folder)
     model = empty_model(config, dtype)
     check_tensors(folder, model, records)
-    for module in (model.embed_tokens, model.norm, model.lm_head):
-        module.to_empty(device="cpu")
-    if config.tied_embeddings:
-        model.lm_head.weight = model.embed_tokens.weight
-    fill({n: p for n, p in parameters_by_file_name(model).items() if not n.startswith(_LAYERS)}, records)
-    _on_demand(model.layers, records)
+    head = _EMBEDDING if config.tied_embeddings else _HEAD
+    _on_demand((model.embed_tokens, model.layers, model.norm, model.lm_head), head, records, dtype)
     return model.eval()
 
 
 def stream_oracle(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """The same model as transformers computes it, its layers on demand."""
+    """The same model as transformers computes it, its weights on demand."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
@@ -65,26 +69,95 @@ def stream_oracle(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         for name, buffer in module.named_buffers(recurse=False):
             setattr(module, name, torch.empty_like(buffer, device="cpu"))
     model.initialize_weights()  # computes them; on the weights, which are not there yet, it costs nothing
-    for module in (model.model.embed_tokens, model.model.norm, model.lm_head):
-        for name, parameter in module.named_parameters(recurse=False):
-            setattr(module, name, nn.Parameter(torch.empty_like(parameter, device="cpu"), requires_grad=False))
-    model.tie_weights()
-    fill({n: p for n, p in model.named_parameters() if not n.startswith(_LAYERS)}, list_tensors(folder))
-    _on_demand(model.model.layers, list_tensors(folder))
+    head = _EMBEDDING if config.tie_word_embeddings else _HEAD
+    inner = model.model
+    _on_demand((inner.embed_tokens, inner.layers, inner.norm, model.lm_head), head, list_tensors(folder), dtype)
     oracle: PreTrainedModel = model.eval()
     return oracle
 
 
-def _on_demand(layers: nn.ModuleList, records: Mapping[str, TensorRecord]) -> None:
-    """Each layer, empty now, is filled before it runs and emptied after it."""
+@contextmanager
+def _mapped(records: Records, names: list[str]) -> Iterator[list[Tensor]]:
+    """Tensors as they lie in their files, not copied; they must not be used after the context."""
+    with ExitStack() as stack:
+        readers = {
+            file: stack.enter_context(safe_open(str(file), framework="pt"))
+            for file in sorted({records[name].file for name in names})
+        }
+        yield [cast(Tensor, readers[records[name].file].get_tensor(name)) for name in names]
+
+
+def _on_demand(parts: tuple[Any, Any, Any, Any], head_name: str, records: Records, dtype: torch.dtype) -> None:
+    """Makes embedding, layers, last norm and head of a model on the meta device take their weights when they run."""
+    embedding, layers, norm, head = parts
+    _embed_on_demand(embedding, records, dtype)
     for index, layer in enumerate(layers):
+        _fill_on_demand(layer, f"{_LAYERS}{index}.", records, dtype)
+    _fill_on_demand(norm, _NORM, records, dtype)
+    _score_on_demand(head, head_name, records, dtype)
 
-        def enter(module: nn.Module, _: Any, prefix: str = f"{_LAYERS}{index}.") -> None:
-            module.to_empty(device="cpu")
-            fill({prefix + name: parameter for name, parameter in module.named_parameters()}, records)
 
-        def leave(module: nn.Module, _: Any, __: Any) -> None:
-            module.to("meta")
+def _fill_on_demand(module: nn.Module, prefix: str, records: Records, dtype: torch.dtype) -> None:
+    """Its parameters are there while it runs; what it gives must be numbers."""
+    empty = dict(module.named_parameters())
+    held = ExitStack()
 
-        layer.register_forward_pre_hook(enter)
-        layer.register_forward_hook(leave)
+    def enter(module: nn.Module, _: Any) -> None:
+        names = [prefix + name for name in empty]
+        for name, value in zip(names, held.enter_context(_mapped(records, names)), strict=True):
+            check_finite(value, records[name].file, name)
+            _place(module, name.removeprefix(prefix), nn.Parameter(value.to(dtype), requires_grad=False))
+
+    def leave(module: nn.Module, _: Any, output: Any) -> None:
+        for name, parameter in empty.items():
+            _place(module, name, parameter)
+        held.close()
+        _check_values(output[0] if isinstance(output, tuple) else output, f"values behind {prefix[:-1]}")
+
+    module.register_forward_pre_hook(enter)
+    module.register_forward_hook(leave)
+
+
+def _check_values(values: Tensor, what: str) -> None:
+    if not bool(torch.isfinite(values).all()):
+        raise MachineError(f"the model gives {what} that are not finite: its weights are too large; nothing was kept")
+
+
+def _place(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+    owner, _, leaf = name.rpartition(".")
+    setattr(module.get_submodule(owner), leaf, parameter)
+
+
+def _embed_on_demand(embedding: nn.Module, records: Records, dtype: torch.dtype) -> None:
+    """Its table holds the tokens at hand alone, under other numbers, while it runs."""
+    empty = embedding.weight
+
+    def enter(module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        tokens, places = torch.unique(arguments[0], return_inverse=True)
+        with _mapped(records, [_EMBEDDING]) as (table,):
+            rows = table[tokens].to(dtype)
+        check_finite(rows, records[_EMBEDDING].file, _EMBEDDING)
+        module.weight = nn.Parameter(rows, requires_grad=False)
+        return (places, *arguments[1:])
+
+    def leave(module: nn.Module, _: Any, __: Any) -> None:
+        module.weight = empty
+
+    embedding.register_forward_pre_hook(enter)
+    embedding.register_forward_hook(leave)
+
+
+def _score_on_demand(head: Any, name: str, records: Records, dtype: torch.dtype) -> None:
+    """It works through its rows in pieces."""
+
+    def forward(hidden: Tensor) -> Tensor:
+        pieces = []
+        with _mapped(records, [name]) as (table,):
+            for rows in torch.split(table, _HEAD_ROWS):
+                check_finite(rows, records[name].file, name)
+                pieces.append(nn.functional.linear(hidden, rows.to(dtype)))
+        scores = torch.cat(pieces, dim=-1)
+        _check_values(scores, "logits")
+        return scores
+
+    head.forward = forward

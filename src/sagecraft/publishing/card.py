@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from sagecraft import __version__
 from sagecraft.chat.thinking import SWITCH
 from sagecraft.errors import UserError
 from sagecraft.models.fetch import find
 from sagecraft.publishing.lineage import History, Step, scalars
+from sagecraft.reporting.markdown import HUB_NAME, escape, front_matter, license_entries, table
 
-#: SPDX identifiers (lower case) that are the hub's own; other licences go under `other` with their name.
-_HUB_LICENSES = {
-    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
-    "cc-by-nc-sa-4.0", "gpl-3.0", "lgpl-3.0", "mpl-2.0", "openrail", "llama2", "llama3", "llama3.1", "llama3.2",
-    "llama3.3", "gemma",
-}  # fmt: skip
 #: Beginnings of licences that ask for no more than a mention.
 _OPEN_LICENSES = ("CC-BY-4", "CC0", "MIT", "APACHE")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
-_MAX_TEXT = 200
 
 
 @dataclass(frozen=True)
@@ -49,13 +38,6 @@ class Base:
     repository: str = ""
 
 
-def escape(value: object) -> str:
-    """Text as one line of literal Markdown: it may come from a stranger's file."""
-    text = " ".join(str(value).split())
-    text = text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
-    return _MARKUP.sub(r"\\\1", text)
-
-
 def write_card(name: str, config: Mapping[str, Any], history: History, exported: Exported | None) -> str:
     """The text of README.md.
 
@@ -67,7 +49,7 @@ def write_card(name: str, config: Mapping[str, Any], history: History, exported:
     """
     base = _base(history)
     blocks = [
-        f"---\n{yaml.safe_dump(_front(base, history, exported), sort_keys=False, allow_unicode=True)}---",
+        front_matter(_front(base, history, exported)),
         f"# {escape(name)}",
         _summary(config, history, base),
         *_making(history),
@@ -77,12 +59,6 @@ def write_card(name: str, config: Mapping[str, Any], history: History, exported:
         *_limits(history, base),
     ]
     return "\n\n".join(blocks) + "\n"
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table of literal cells."""
-    lines = [columns, ["---"] * len(columns), *([escape(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _base(history: History) -> Base:
@@ -99,7 +75,7 @@ def _base(history: History) -> Base:
         title=str(stats.get("title") or name),
         license=str(stats.get("license") or ""),
         quantisation=str(stats.get("quantisation") or ""),
-        repository=repository if _HUB_NAME.fullmatch(repository) else "",
+        repository=repository if HUB_NAME.fullmatch(repository) else "",
     )
 
 
@@ -108,12 +84,7 @@ def _trained(history: History) -> list[Step]:
 
 
 def _front(base: Base, history: History, exported: Exported | None) -> dict[str, Any]:
-    front: dict[str, Any] = {}
-    if base.license:
-        known = base.license.lower() in _HUB_LICENSES
-        front["license"] = base.license.lower() if known else "other"
-        if not known:
-            front["license_name"] = re.sub(r"[^a-z0-9.]+", "-", base.license.lower()).strip("-") or "unknown"
+    front: dict[str, Any] = {**license_entries(base.license)}
     front |= {"library_name": "transformers", "pipeline_tag": "text-generation"}
     if base.repository:
         front["base_model"] = base.repository

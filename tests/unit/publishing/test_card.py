@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from pico import pico_model
 from sagecraft import artifact
 from sagecraft.errors import MachineError, UserError
-from sagecraft.publishing.card import escape
 from sagecraft.publishing.lineage import read_history
 from sagecraft.publishing.publish import PublishConfig, model_files, run, upload
+from sagecraft.reporting.markdown import escape
 
 
 class Settings(BaseModel):
