@@ -91,7 +91,7 @@ def test_vocabularies_that_differ_are_refused_with_the_difference(family: Path, 
     edit(folder / "tokenizer.json", change)
     (line,) = faults(family / "a", folder)
     assert "1 tokens only here (such as '<new>'), 2 tokens with another id (such as 'a')" in line
-    assert "not supported yet" in line
+    assert "write `tokenizer: {source: union}` (or base, or a model) to align rows by token" in line
     (folder / "tokenizer.json").unlink()
     (line,) = faults(family / "a", folder)
     assert "no tokenizer.json" in line
@@ -105,6 +105,7 @@ def test_differences_that_are_no_faults_are_noted(family: Path, copy: Copy) -> N
     assert found.notes == (
         "max_position_embeddings differs: 512 in a, 1024 in other; the result has that of a",
         "eos_token differs: '<|im_end|>' in a, '<|endoftext|>' in other",
+        "'<|im_end|>' has another role: eos_token and pad_token in a, pad_token in other",
     )
     assert found.config["max_position_embeddings"] == 512
 
