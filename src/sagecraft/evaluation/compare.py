@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -13,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sagecraft import artifact
 from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
-from sagecraft.evaluation import statistics
+from sagecraft.evaluation import power as sizes
+from sagecraft.evaluation import resampling, statistics
+from sagecraft.evaluation.agreement import agreement
 
-VERSION = 1
+VERSION = 2
 
 Row = Mapping[str, Any]
 
@@ -49,11 +52,23 @@ class PairedResult:
         accuracy_a: share that the first has right, on these items.
         accuracy_b: of the second.
         difference: b − a.
-        ci95: paired bootstrap interval of the difference; articles are drawn whole where all are named.
+        ci95: interval of the difference (`statistics.paired_interval`), by article where all items name theirs.
+        ci95_bootstrap: the same by the paired percentile bootstrap; articles are drawn whole.
+        standard_error: of the difference, cluster-robust where articles are named; None for a single item.
         only_a: items only the first has right.
         only_b: items only the second has right.
-        p_value: exact McNemar test, two-sided.
-        detectable: the smallest true difference that this comparison finds with the power asked for.
+        both_right: items both have right.
+        both_wrong: items neither has right.
+        same_wrong: items on which both made the same wrong pick; None if the rows tell no picks.
+        kappa: Cohen's kappa of the picks as letters; None if the rows tell no picks, or they never vary.
+        p_value: two-sided, exact; what Holm's correction and the verdict are made from.
+        test: which test that is: `mcnemar`, or `mcnemar_by_article` where articles are named.
+        p_mcnemar: exact McNemar test as if items were independent.
+        p_mid: the same with mid-p.
+        design_effect: how far articles widen the difference's variance, at least 1; 1 without articles.
+        detectable: the smallest true difference that this comparison finds with the power asked for; None if so few
+            items show none.
+        items_needed: items at which a true difference of the size seen would be found with that power.
     """
 
     n: int
@@ -61,10 +76,21 @@ class PairedResult:
     accuracy_b: float
     difference: float
     ci95: tuple[float, float]
+    ci95_bootstrap: tuple[float, float]
+    standard_error: float | None
     only_a: int
     only_b: int
+    both_right: int
+    both_wrong: int
+    same_wrong: int | None
+    kappa: float | None
     p_value: float
-    detectable: float
+    test: Literal["mcnemar", "mcnemar_by_article"]
+    p_mcnemar: float
+    p_mid: float
+    design_effect: float
+    detectable: float | None
+    items_needed: int | None
 
 
 def paired(
@@ -81,6 +107,44 @@ def paired(
     Raises:
         UserError: no item in common, no key, or one id stands for two different questions.
     """
+    pairs = _matched(items_a, items_b)
+    differences = [int(b["correct"]) - int(a["correct"]) for a, b in pairs]
+    only_a, only_b = differences.count(-1), differences.count(1)
+    articles = statistics.articles_of([a for a, _ in pairs])
+    effect = 1.0 if articles is None else max(1.0, resampling.design_effect(differences, articles) or 1.0)
+    gathered = resampling.gather(differences, articles)
+    p_mcnemar = statistics.mcnemar(only_a, only_b)
+    share = (only_a + only_b) / len(pairs)
+    picks = all("pick" in row for pair in pairs for row in pair)
+    alike = agreement([a for a, _ in pairs], [b for _, b in pairs]) if picks else {}
+    both_right = sum(bool(a["correct"] and b["correct"]) for a, b in pairs)
+    error = resampling.standard_error_of(gathered)
+    return PairedResult(
+        n=len(pairs),
+        accuracy_a=sum(bool(a["correct"]) for a, _ in pairs) / len(pairs),
+        accuracy_b=sum(bool(b["correct"]) for _, b in pairs) / len(pairs),
+        difference=(only_b - only_a) / len(pairs),
+        ci95=statistics.paired_interval(differences, articles),
+        ci95_bootstrap=resampling.bootstrap_of(gathered, seed, "percentile", num_resamples=num_resamples),
+        standard_error=error if math.isfinite(error) else None,
+        only_a=only_a,
+        only_b=only_b,
+        both_right=both_right,
+        both_wrong=len(pairs) - both_right - only_a - only_b,
+        same_wrong=alike.get("same_wrong"),
+        kappa=alike.get("kappa"),
+        p_value=p_mcnemar if articles is None else statistics.mcnemar_by_cluster(differences, articles),
+        test="mcnemar" if articles is None else "mcnemar_by_article",
+        p_mcnemar=p_mcnemar,
+        p_mid=statistics.mcnemar_mid_p(only_a, only_b),
+        design_effect=effect,
+        detectable=sizes.detectable_paired(len(pairs), share, power, alpha, effect),
+        items_needed=sizes.items_needed_paired((only_b - only_a) / len(pairs), share, power, alpha, effect),
+    )
+
+
+def _matched(items_a: Iterable[Row], items_b: Iterable[Row]) -> list[tuple[Row, Row]]:
+    """The rows of the items that both have, in the order of the first."""
     by_id = {row["id"]: row for row in items_b}
     pairs = [(row, by_id[row["id"]]) for row in items_a if row["id"] in by_id]
     if not pairs:
@@ -92,23 +156,7 @@ def paired(
             )
         if a["correct"] is None or b["correct"] is None:
             raise UserError(f"item {a['id']}: has no key; only keyed tasks can be compared")
-    differences = [float(b["correct"]) - float(a["correct"]) for a, b in pairs]
-    articles = [a.get("article") or "" for a, _ in pairs]
-    clusters: Sequence[object] = articles if all(articles) else range(len(pairs))
-    only_a, only_b = differences.count(-1.0), differences.count(1.0)
-    return PairedResult(
-        n=len(pairs),
-        accuracy_a=sum(bool(a["correct"]) for a, _ in pairs) / len(pairs),
-        accuracy_b=sum(bool(b["correct"]) for _, b in pairs) / len(pairs),
-        difference=(only_b - only_a) / len(pairs),
-        ci95=statistics.clustered_bootstrap(differences, clusters, seed, num_resamples=num_resamples),
-        only_a=only_a,
-        only_b=only_b,
-        p_value=statistics.mcnemar(only_a, only_b),
-        detectable=statistics.minimum_detectable_difference(
-            len(pairs), (only_a + only_b) / len(pairs), power=power, alpha=alpha
-        ),
-    )
+    return pairs
 
 
 @dataclass(frozen=True)

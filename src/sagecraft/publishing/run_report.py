@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sagecraft.reporting.run_facts import CorpusFacts, LineageRow, ModelFacts, RunFacts
     from sagecraft.reporting.verdict import Comparison
 
-VERSION = 2
+VERSION = 3
 
 _ROLES = ("base", "cpt", "sft", "merged")
 _CORPUS_STEPS = (

@@ -207,7 +207,7 @@ def _test_row(label: str, c: Comparison) -> list[Cell]:
         c.only_against,
         f"{c.p:.2g}",
         f"{c.p_adjusted:.2g}",
-        f"{100 * c.detectable:.1f}",
+        None if c.detectable is None else f"{100 * c.detectable:.1f}",
     ]
 
 
@@ -456,8 +456,9 @@ def _reading(page: Page, facts: RunFacts) -> None:
     page.heading("How to read the tests")
     page.paragraph(
         "Intervals of accuracies are Wilson's. The paired test is McNemar's, exact and two-sided: it looks only at the "
-        "questions that one of two models has right and the other wrong. The interval of a difference is a bootstrap over "
-        "articles where questions name theirs, over questions otherwise. Holm's correction allows for there being several "
+        "questions that one of two models has right and the other wrong; where questions name their articles, the signs of "
+        "whole articles are flipped, since questions on one article stand or fall together. The interval of a difference "
+        "is Bonett's and Price's, by article as well. Holm's correction allows for there being several "
         "tests in a table; a difference counts as shown if its corrected p is below 0.05. The detectable difference is "
         "the smallest true one that such a test finds four times in five."
     )

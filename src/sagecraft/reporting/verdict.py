@@ -26,12 +26,13 @@ class Comparison:
         accuracy: of the model.
         accuracy_against: of the other.
         difference: accuracy of the model minus the other's, on these questions.
-        ci95: bootstrap interval of the difference.
+        ci95: interval of the difference.
         only_model: questions that only the model has right.
         only_against: questions that only the other has right.
-        p: two-sided exact McNemar test.
+        p: two-sided exact McNemar test, by article where questions name theirs.
         p_adjusted: `p` after Holm's correction for all comparisons of the table.
-        detectable: the smallest true difference that such a test finds four times in five.
+        detectable: the smallest true difference that such a test finds four times in five; None if so few questions
+            show none.
     """
 
     model: str
@@ -45,7 +46,7 @@ class Comparison:
     only_against: int
     p: float
     p_adjusted: float
-    detectable: float
+    detectable: float | None
 
 
 def verdict(
@@ -128,6 +129,8 @@ def _knowledge(c: Comparison) -> str:
         return f"{scores}: a loss of {measured}, which chance does not explain; its answers became worse."
     if c.only_model + c.only_against == 0:
         return f"{scores}: they are right on the very same questions, so no change of knowledge is shown."
+    if c.detectable is None:
+        return f"{scores}: so few questions show no difference, however large ({test})."
     shown = "no gain in knowledge is shown" if c.difference > 0 else "neither a gain nor a loss of knowledge is shown"
     return (
         f"{scores}: at this number a true difference under about {max(1, round(100 * c.detectable))} points would "
