@@ -1,12 +1,14 @@
-"""Training runs that are killed: each in a fork of a process that has imported everything, so that twenty cost little.
+"""Runs that are killed: each in a fork of a process that has imported everything, so that twenty cost little.
 
-python killed.py, then a JSON object a line on standard input: `{"inputs", "config", "out", "log"}` and, to be killed with
-SIGKILL, `kill_at` (the number of the file operation in the run's folders before which it dies) or `kill_after` (seconds).
-Answers `{"code", "seconds", "events"}`, a line each: the exit code, negative for a signal, and every file operation.
+python killed.py, then a JSON object a line on standard input: `{"inputs", "config", "out", "log"}` for training,
+`{"merge", "out", "log"}` (the YAML file) for a merge and, to be killed with SIGKILL, `kill_at` (the number of the file
+operation in the run's folders before which it dies), `kill_at_block` (of the merge) or `kill_after` (seconds); `signal`
+stands for another signal. A merge takes `threads`, and `plain` if it should go without its native kernel. Answers `{"code", "seconds", "events"}`, a line each: the exit code, negative for a signal, and every file operation.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -19,6 +21,9 @@ import torch
 import transformers  # noqa: F401  (the parity gate's import takes longest)
 from transformers import AutoModelForCausalLM  # noqa: F401
 
+from sagecraft import cli
+from sagecraft.merging import native, stream
+from sagecraft.merging.blocks import Plain
 from sagecraft.training import loop, preflight, watch  # noqa: F401
 from sagecraft.training.train import TrainConfig, run
 
@@ -56,6 +61,32 @@ def note_operations(out: str, kill_at: int | None, events: Path) -> None:
     sys.addaudithook(hook)
 
 
+def train(case: dict[str, Any]) -> None:
+    """Trains."""
+    inputs = {name: Path(value) for name, value in case["inputs"].items()}
+    run(TrainConfig.model_validate(case["config"]), inputs, Path(case["out"]))
+
+
+def merge(case: dict[str, Any]) -> None:
+    """Merges by the command, and dies in the middle of the block with the number `kill_at_block`."""
+    if case.get("plain"):
+        native.available = lambda: False  # type: ignore[assignment]
+    if "threads" in case:
+        stream.default_threads = lambda: case["threads"]  # type: ignore[assignment]
+    engine: Any = Plain if case.get("plain") else native.Native
+    straight, count = engine.merge, itertools.count()
+
+    def counted(*arguments: Any) -> Any:
+        if next(count) == case.get("kill_at_block"):
+            os.kill(os.getpid(), case.get("signal", signal.SIGKILL))
+            time.sleep(1)  # a signal that is handled reaches the main thread
+        return straight(*arguments)
+
+    engine.merge = counted
+    sys.argv = ["sagecraft", "merge", case["merge"], case["out"]]
+    cli.main()
+
+
 def child(case: dict[str, Any], events: Path) -> None:
     """The run itself; never returns."""
     code = 1
@@ -65,9 +96,10 @@ def child(case: dict[str, Any], events: Path) -> None:
         os.dup2(handle, 2)
         torch.set_num_threads(1)
         note_operations(case["out"], case.get("kill_at"), events)
-        inputs = {name: Path(value) for name, value in case["inputs"].items()}
-        run(TrainConfig.model_validate(case["config"]), inputs, Path(case["out"]))
+        merge(case) if "merge" in case else train(case)
         code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -85,7 +117,7 @@ def main() -> None:
             child(case, events)
         if "kill_after" in case:
             time.sleep(case["kill_after"])
-            os.kill(pid, signal.SIGKILL)  # not waited for yet, so the number is still this child's
+            os.kill(pid, case.get("signal", signal.SIGKILL))  # not waited for yet, so the number is still this child's
         _, status = os.waitpid(pid, 0)
         done = [json.loads(row) for row in events.read_text().splitlines()]
         seconds, code = time.monotonic() - began, os.waitstatus_to_exitcode(status)

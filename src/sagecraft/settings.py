@@ -19,6 +19,8 @@ from sagecraft.errors import UserError
 
 #: Characters of a faulty value, or of a parser's complaint, that a message shows.
 _SHOWN = 200
+#: Characters of a settings file, and values in it when every alias stands for what it names: ours have some 100 lines.
+_MAX_CHARACTERS, _MAX_VALUES = 2_000_000, 200_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -45,16 +47,42 @@ _Loader.add_implicit_resolver(
 
 def parse_yaml(text: str, where: str) -> Any:
     """One YAML value; `where` names the file or the option in the error."""
+    if len(text) > _MAX_CHARACTERS:
+        raise UserError(f"{where}: {len(text):,} characters are too many for settings; at most {_MAX_CHARACTERS:,}")
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        num_values = _num_values(root, {})
+        if num_values > _MAX_VALUES:
+            raise UserError(
+                f"{where}: holds {num_values:,} values, aliases counted; settings have at most {_MAX_VALUES:,}"
+            )
+        return loader.construct_document(root)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-99-99
         raise UserError(f"{where}: not valid YAML ({' '.join(str(error).split())[:_SHOWN]})") from error
+
+
+def _num_values(node: yaml.Node, counted: dict[int, int | None]) -> int:
+    """How many values a tree has when every alias stands for what it names: nine lists of nine aliases have 3.9e8."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in counted:
+        counted[id(node)] = None  # it is being counted
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        counted[id(node)] = 1 + sum(_num_values(part, counted) for part in parts)
+    number = counted[id(node)]
+    if number is None:
+        raise ValueError("an alias stands inside of what it names")
+    return number
 
 
 def read_yaml_mapping(path: Path, expected: str) -> dict[str, Any]:
     """A settings file as a mapping; `expected` says what its top level is ("a recipe is a mapping of sections")."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MAX_CHARACTERS + 1)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not valid YAML ({error})") from error
     value = parse_yaml(text, str(path))

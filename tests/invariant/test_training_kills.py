@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from forked import Forks, contents, forks
 from pico import write_tokens
 from sagecraft import artifact
 from sagecraft.training.checkpoint import load_checkpoint
@@ -22,7 +19,6 @@ from sagecraft.training.schedule import OptimizerConfig
 from sagecraft.training.train import TrainConfig
 
 SEED = 0
-SCRIPT = Path(__file__).parents[1] / "killed.py"
 #: Two and a half epochs of rows with several pieces, a checkpoint at every step.
 CONFIG = TrainConfig(
     optimizer=OptimizerConfig(learning_rate=1e-3), epochs=2.5, rows_per_step=3, rows_per_pass=2, checkpoint_minutes=0
@@ -39,26 +35,24 @@ class Runs:
         seconds: how long it took.
     """
 
-    folder: Path
+    forks: Forks
     inputs: dict[str, str]
-    process: subprocess.Popen[str]
     events: list[list[str]]
     seconds: float
 
+    @property
+    def folder(self) -> Path:
+        """Where the runs are."""
+        return self.forks.folder
+
     def start(self, name: str, **kill: Any) -> dict[str, Any]:
         """Runs, or takes up, the run of this name; `kill` as killed.py takes it."""
-        case = {"inputs": self.inputs, "config": CONFIG.model_dump(mode="json"), "out": str(self.folder / name)}
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({**case, "log": str(self.folder / f"{name}.txt"), **kill}) + "\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
+        return self.forks.start(name, {"inputs": self.inputs, "config": CONFIG.model_dump(mode="json"), **kill})
 
     def finish(self, name: str) -> str:
         """Takes a run up to its end, which must be that of the undisturbed one. Returns what it said."""
         code = self.start(name)["code"]
-        said = (self.folder / f"{name}.txt").read_text()
+        said = self.forks.said(name)
         assert code == 0, said
         assert contents(self.folder / name) == contents(self.folder / "straight")
         assert not (self.folder / f"{name}.work").exists()
@@ -70,29 +64,16 @@ class Runs:
         return in_checkpoint if kind == "checkpoint" else list(range(in_checkpoint[-1] + 1, len(self.events)))
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """Hash of every file but those that hold times."""
-    files = (
-        path for path in folder.rglob("*") if path.is_file() and path.name != "timing.json" and path.suffix != ".html"
-    )
-    return {path.relative_to(folder).as_posix(): artifact.sha256_file(path) for path in files}
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, pico: Path) -> Iterator[Runs]:
     folder = tmp_path_factory.mktemp("kills")
     tokens = write_tokens(folder / "tokens", pico, LENGTHS)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        made = Runs(folder, {"model": str(pico), "tokens": str(tokens)}, process, [], 0.0)
+    with forks(folder) as forked:
+        made = Runs(forked, {"model": str(pico), "tokens": str(tokens)}, [], 0.0)
         answer = made.start("straight")
-        assert answer["code"] == 0, (folder / "straight.txt").read_text()
+        assert answer["code"] == 0, forked.said("straight")
         made.events, made.seconds = answer["events"], answer["seconds"]
         yield made
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 def kill(runs: Runs, name: str, kind: str, number: int) -> None:

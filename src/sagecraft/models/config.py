@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,21 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
         "sliding_window": 4096, "sliding_window_pattern": 6,
     },
 }  # fmt: skip
+#: Bytes of a config.json; the largest known, with thousands of class labels, has some hundred thousand.
+_MAX_BYTES = 16 << 20
+#: What an entry of config.json is, if it is there: what reads it later may take that for granted.
+_KINDS: Mapping[str, type] = {
+    "model_type": str, "architectures": list, "layer_types": list, "text_config": dict, "rope_parameters": dict,
+    "rope_scaling": dict,
+}  # fmt: skip
+#: Names that families use for the number of layers, and more layers than any model has: a loop over 1e9 would never end.
+_LAYERS, _MAX_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers"), 10_000
+#: Entries that are positive whole numbers if they are there.
+_COUNTS = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+    "head_dim", "max_position_embeddings", "sliding_window_pattern",
+)  # fmt: skip
+_MAY_BE_NULL, _MAX_COUNT = ("num_key_value_heads", "head_dim", "sliding_window_pattern"), 1 << 40
 _COMMON = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "hidden_act": "silu", "max_window_layers": 28}
 
 
@@ -121,15 +137,35 @@ def read_config(folder: Path) -> dict[str, Any]:
     """`config.json` of a model folder.
 
     Raises:
-        UserError: no such folder, no such file, or not JSON.
+        UserError: no such folder, no such file, not JSON, or an entry is not what it should be.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise UserError(f"{folder}: not a model folder (no config.json); expected a Hugging Face folder")
+    if path.stat().st_size > _MAX_BYTES:
+        raise UserError(f"{path}: {path.stat().st_size:,} bytes are no configuration; fetch the model again")
     value = read_json(path)
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object")
+    for key, kind in _KINDS.items():
+        if value.get(key) is not None and not isinstance(value[key], kind):
+            raise UserError(
+                f"{path}: {key}: expected a {_WORDS[kind]}, found {_shown(value[key])}; fetch the model again"
+            )
+    for key in _LAYERS:
+        if isinstance(value.get(key), int | float) and not value[key] <= _MAX_LAYERS:
+            raise UserError(
+                f"{path}: {key}: {_shown(value[key])} layers are more than any model has; fetch the model again"
+            )
     return value
+
+
+_WORDS: Mapping[type, str] = {str: "text", list: "list", dict: "mapping"}
+
+
+def _shown(value: object) -> str:
+    text = reprlib.repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def check_context(folder: Path, num_tokens: int, key: str) -> None:
@@ -174,6 +210,14 @@ def parse_config(config: Mapping[str, Any], source: Path | str = "config.json") 
         raise UserError(f"{source}: architecture {config.get('model_type')!r} is not one of {', '.join(FAMILIES)}")
     family = config["model_type"]
     values = _COMMON | dict(FAMILIES[family]) | dict(config)
+    for name in _COUNTS:
+        value = values.get(name, 1)  # what is missing is told below
+        if value is None and name in _MAY_BE_NULL:
+            continue
+        if type(value) is not int or not 0 < value < _MAX_COUNT:
+            raise UserError(
+                f"{source}: {name} is {_shown(value)}; expected a positive whole number, fetch the model again"
+            )
     try:
         return DecoderConfig(**_sizes(values), **_positions(config, values), **_family_traits(family, values))
     except KeyError as error:
@@ -181,8 +225,12 @@ def parse_config(config: Mapping[str, Any], source: Path | str = "config.json") 
     except ValidationError as error:
         fault = error.errors()[0]
         raise UserError(f"{source}: {fault['loc'][0] if fault['loc'] else 'architecture'}: {fault['msg']}") from error
-    except (TypeError, ZeroDivisionError) as error:
-        raise UserError(f"{source}: hidden_size or num_attention_heads is no positive number ({error})") from error
+    except IndexError as error:
+        raise UserError(f"{source}: layer_types is shorter than num_hidden_layers; fetch the model again") from error
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise UserError(
+            f"{source}: a window or a rotary setting is no number ({error}); fetch the model again"
+        ) from error
 
 
 def _sizes(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,6 +304,9 @@ def _rope(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | N
         return {"rope_theta": config.get("rope_theta") or 10000.0} | (
             dict(config.get("rope_scaling") or {}) or stated
         ), None
+    for name in ("full_attention", "sliding_attention"):
+        if not isinstance(stated.get(name) or {}, dict):
+            raise UserError(f"config.json: rope_parameters.{name}: expected a mapping; fetch the model again")
     whole = {"rope_theta": config.get("rope_theta") or 1_000_000.0} | dict(stated.get("full_attention") or {})
     local = {"rope_theta": config.get("rope_local_base_freq") or 10_000.0} | dict(stated.get("sliding_attention") or {})
     return whole | dict(config.get("rope_scaling") or {}), local
