@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from sagecraft.errors import MachineError
 from sagecraft.models.config import parse_config, read_config
 from sagecraft.models.decoder import Decoder
-from sagecraft.models.load import check_finite, check_tensors, empty_model, list_tensors
+from sagecraft.models.load import Uninitialised, check_finite, check_tensors, empty_model, list_tensors
 from sagecraft.models.tensors import TensorRecord
 
 if TYPE_CHECKING:
@@ -63,12 +63,13 @@ def stream_oracle(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    with torch.device("meta"):
+    with torch.device("meta"), Uninitialised():
         model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     for module in model.modules():  # rotary frequencies and scales, which no file holds
         for name, buffer in module.named_buffers(recurse=False):
             setattr(module, name, torch.empty_like(buffer, device="cpu"))
-    model.initialize_weights()  # computes them; on the weights, which are not there yet, it costs nothing
+    with Uninitialised():
+        model.initialize_weights()  # computes them; the weights are not there yet
     head = _EMBEDDING if config.tie_word_embeddings else _HEAD
     inner = model.model
     _on_demand((inner.embed_tokens, inner.layers, inner.norm, model.lm_head), head, list_tensors(folder), dtype)
@@ -90,14 +91,32 @@ def _mapped(records: Records, names: list[str]) -> Iterator[list[Tensor]]:
 def _on_demand(parts: tuple[Any, Any, Any, Any], head_name: str, records: Records, dtype: torch.dtype) -> None:
     """Makes embedding, layers, last norm and head of a model on the meta device take their weights when they run."""
     embedding, layers, norm, head = parts
+    room = _Room(dtype)
     _embed_on_demand(embedding, records, dtype)
     for index, layer in enumerate(layers):
-        _fill_on_demand(layer, f"{_LAYERS}{index}.", records, dtype)
-    _fill_on_demand(norm, _NORM, records, dtype)
-    _score_on_demand(head, head_name, records, dtype)
+        _fill_on_demand(layer, f"{_LAYERS}{index}.", records, room)
+    _fill_on_demand(norm, _NORM, records, room)
+    _score_on_demand(head, head_name, records, room)
 
 
-def _fill_on_demand(module: nn.Module, prefix: str, records: Records, dtype: torch.dtype) -> None:
+class _Room:
+    """Memory for converted weights, which the next layer takes over: fresh pages cost seven times the conversion."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self._held: dict[str, Tensor] = {}
+
+    def convert(self, value: Tensor, name: str) -> Tensor:
+        """A tensor in the type of the computation, until the next of this name: itself if it has it."""
+        if value.dtype == self.dtype:
+            return value
+        held = self._held.get(name)
+        if held is None or held.shape != value.shape:
+            held = self._held[name] = torch.empty_like(value, dtype=self.dtype)
+        return held.copy_(value)
+
+
+def _fill_on_demand(module: nn.Module, prefix: str, records: Records, room: _Room) -> None:
     """Its parameters are there while it runs; what it gives must be numbers."""
     empty = dict(module.named_parameters())
     held = ExitStack()
@@ -106,7 +125,8 @@ def _fill_on_demand(module: nn.Module, prefix: str, records: Records, dtype: tor
         names = [prefix + name for name in empty]
         for name, value in zip(names, held.enter_context(_mapped(records, names)), strict=True):
             check_finite(value, records[name].file, name)
-            _place(module, name.removeprefix(prefix), nn.Parameter(value.to(dtype), requires_grad=False))
+            own = name.removeprefix(prefix)
+            _place(module, own, nn.Parameter(room.convert(value, own), requires_grad=False))
 
     def leave(module: nn.Module, _: Any, output: Any) -> None:
         for name, parameter in empty.items():
@@ -147,7 +167,7 @@ def _embed_on_demand(embedding: nn.Module, records: Records, dtype: torch.dtype)
     embedding.register_forward_hook(leave)
 
 
-def _score_on_demand(head: Any, name: str, records: Records, dtype: torch.dtype) -> None:
+def _score_on_demand(head: Any, name: str, records: Records, room: _Room) -> None:
     """It works through its rows in pieces."""
 
     def forward(hidden: Tensor) -> Tensor:
@@ -155,7 +175,7 @@ def _score_on_demand(head: Any, name: str, records: Records, dtype: torch.dtype)
         with _mapped(records, [name]) as (table,):
             for rows in torch.split(table, _HEAD_ROWS):
                 check_finite(rows, records[name].file, name)
-                pieces.append(nn.functional.linear(hidden, rows.to(dtype)))
+                pieces.append(nn.functional.linear(hidden, room.convert(rows, name)))
         scores = torch.cat(pieces, dim=-1)
         _check_values(scores, "logits")
         return scores
