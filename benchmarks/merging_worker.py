@@ -16,14 +16,13 @@ def weights(config: Path, out: Path) -> None:
     """`sagecraft merge` without the hashes of its manifest and without the check that runs the result."""
     from sagecraft.artifact import write_json
     from sagecraft.merging.config import read_merge_config
-    from sagecraft.merging.merge import make_job
+    from sagecraft.merging.job import make_job
     from sagecraft.merging.plan import make_plan
     from sagecraft.merging.stream import default_block, default_threads, write_merged
     from sagecraft.models.tokenizer import copy_tokenizer
 
     read = read_merge_config(config)
-    names = [*([read.base_model] if read.base_model else []), *(row.model for row in read.models)]
-    job = make_job(read, {name: Path(name) for name in names})
+    job = make_job(read, {name: Path(name) for name in read.model_names})
     plan = make_plan(job, default_block(), default_threads())
     write_merged(job, plan, out, lambda _: None)
     copy_tokenizer(job.tokenizer.folder, out, None)
@@ -35,7 +34,7 @@ def copy(config: Path, out: Path) -> None:
     from sagecraft.merging.config import read_merge_config
 
     read = read_merge_config(config)
-    names = dict.fromkeys([*([read.base_model] if read.base_model else []), *(row.model for row in read.models)])
+    names = read.model_names
     files = [file for name in names for file in sorted(Path(name).glob("*.safetensors"))]
     first = set(Path(next(iter(names))).glob("*.safetensors"))
     lock = threading.Lock()

@@ -23,6 +23,7 @@ from sagecraft.errors import UserError
 from sagecraft.evaluation.evaluate import EvaluateConfig
 from sagecraft.evaluation.tasks import read_task
 from sagecraft.lock import locked
+from sagecraft.merging.merge import ROLES, MergeConfig
 from sagecraft.models.config import check_context, read_config
 from sagecraft.models.fetch import FetchConfig, find
 from sagecraft.models.tensors import list_tensors
@@ -205,14 +206,32 @@ def _tuning(
         yield Step("sft", "sft", recipe.sft, {"model": start, "tokens": Ref("render", "tokens"), **watched})
         models["sft"] = Ref("sft", "model")
     if recipe.merge is not None:
-        wanted = recipe.merge.roles()
-        for role in wanted:
-            if role not in ("base", "cpt", "sft"):
-                faults.append(f"merge: model {role!r} is not one of base, cpt, sft")
-        taken = {role: models.get(role, Ref(role, "model")) for role in wanted}
-        yield Step("merge", "merge", recipe.merge, taken)
+        others = yield from _other_models(recipe.merge, folder, faults)
+        taken = {role: models.get(role, Ref(role, "model")) for role in recipe.merge.wanted() if role not in others}
+        yield Step("merge", "merge", recipe.merge, {**taken, **others})
         models["merged"] = Ref("merge", "model")
     yield from _measuring(recipe, models, task, bool(benchmarks))
+
+
+def _other_models(
+    merge: MergeConfig, folder: Path, faults: list[str]
+) -> Generator[Step, None, dict[str, Ref | Path]]:
+    """Models of a merge that the recipe does not make: role → a folder, or what a step of its own fetches."""
+    found: dict[str, Ref | Path] = {}
+    for role in merge.wanted():
+        if role not in (*ROLES, *merge.roles):
+            named = ", ".join((*ROLES, *merge.roles))
+            faults.append(f"merge.models: {role!r} is not one of {named}; give its folder or name in merge.roles")
+    for role, written in merge.roles.items():
+        local = resolve(written, folder)
+        if local is not None and local.is_dir():
+            found[role] = local
+            _check(partial(_read_headers, local), f"merge.roles.{role}", faults)
+        else:
+            _check(partial(find, written), f"merge.roles.{role}", faults)
+            yield Step(f"fetch-{role}", "fetch", FetchConfig(name=written))
+            found[role] = Ref(f"fetch-{role}", "model")
+    return found
 
 
 def _watched(recipe: Recipe, key: str, config: TrainConfig, faults: list[str]) -> dict[str, Ref | Path]:
@@ -232,7 +251,7 @@ def _measuring(
 ) -> Iterator[Step]:
     evaluations: dict[str, Ref | Path] = {}
     if recipe.evaluate is not None and task is not None:
-        config = EvaluateConfig.model_validate(recipe.evaluate.model_dump(exclude={"task"}))
+        config = EvaluateConfig.model_validate({k: v for k, v in recipe.evaluate if k != "task"})
         for name, model in models.items():
             inputs: dict[str, Ref | Path] = {
                 "model": model,

@@ -18,8 +18,9 @@ from sagecraft.artifact import _work as work_of
 from sagecraft.merging import native
 from sagecraft.merging.blocks import Plain
 from sagecraft.merging.config import MergekitConfig
+from sagecraft.merging.job import make_job
 from sagecraft.merging.journal import Journal
-from sagecraft.merging.merge import make_job, merge_from_yaml
+from sagecraft.merging.merge import merge_from_yaml
 from sagecraft.merging.methods import METHODS as TABLE
 from sagecraft.merging.plan import make_plan
 from sagecraft.merging.stream import Merger, write_merged

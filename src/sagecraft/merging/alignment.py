@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sagecraft.merging.config import Source
+    from sagecraft.merging.job import Source
     from sagecraft.merging.plan import MergePlan, TensorPlan
     from sagecraft.merging.vocabulary import ModelVocabulary
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sagecraft import console
 from sagecraft.artifact import Build, write_json
 from sagecraft.errors import MachineError, UserError
-from sagecraft.merging.config import Job
+from sagecraft.merging.job import Job
 from sagecraft.merging.plan import MergePlan
 from sagecraft.merging.summary import TensorSummary, totals
 

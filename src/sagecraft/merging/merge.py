@@ -6,48 +6,36 @@ YAML names folders. Both become a `Job`; it is planned from headers alone, strea
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
-from sagecraft.merging.config import (
-    Dtype,
-    GlobalParameters,
-    Job,
-    MergekitConfig,
-    ModelEntry,
-    ModelParameters,
-    RescaleSetting,
-    Setting,
-    Source,
-    find_method,
-    read_merge_config,
-)
-from sagecraft.merging.geometry import Options
+from sagecraft.merging.config import MergekitConfig, ModelEntry, find_method, read_merge_config
+from sagecraft.merging.job import Job, make_job
+from sagecraft.merging.parameters import Dtype, GlobalParameters, ModelParameters
 
 VERSION = 4
+#: Models that a recipe makes or starts from.
+ROLES = ("base", "cpt", "sft")
+_ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
-class RoleModel(BaseModel):
-    """One model of a recipe's merge.
+class RoleModel(ModelParameters):
+    """One model of a recipe's merge, with the parameters that mergekit knows.
 
     Attributes:
-        model: its role: `base`, `cpt` or `sft`.
-        weight: factor of its delta (a number, a gradient over the layers, or a list of {filter, value}).
-        density: share of its delta's elements that are kept; 1 keeps all.
+        model: its role: `base`, `cpt`, `sft`, or a name from `roles`.
+        weight: factor of its delta; 1 if neither this nor `parameters` says otherwise.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    model: str
-    weight: Setting = 1.0
-    density: Setting | None = None
+    model: str = Field(min_length=1)
 
 
 class MergeConfig(BaseModel):
@@ -58,11 +46,9 @@ class MergeConfig(BaseModel):
         seed: of the random masks; each element's draw is keyed by (seed, role, tensor name, index).
         base: role of the model that deltas are taken from.
         models: those that contribute.
-        normalize: divide by the weights; None is the method's default (on for linear and ties).
-        rescale: of thinned deltas, see `GlobalParameters`; None is the method's default (inverse_density for DARE).
-        lambda_: factor of the merged delta; `lambda` in YAML. 1 adds the deltas as weighted.
-        t: SLERP's way from base (0) to the other model (1).
-        sign_ties: what an exactly tied sign election does, see `GlobalParameters`; None: the element stays at its base.
+        parameters: for all models.
+        roles: more models than the recipe makes: name → folder (seen from the recipe), or a name of the hub that
+            `sagecraft model fetch` has fetched.
         tokenizer: role whose tokenizer and chat template the result gets; by default that of the first model, since
             the base seldom has a chat template.
         out_dtype: type of the merged weights; bfloat16 is what they are trained and served in.
@@ -73,44 +59,44 @@ class MergeConfig(BaseModel):
     seed: int = 0
     base: str | None = "base"
     models: tuple[RoleModel, ...] = Field(min_length=1)
-    normalize: bool | None = None
-    rescale: RescaleSetting | None = None
-    lambda_: float = Field(default=1.0, validation_alias=AliasChoices("lambda", "lambda_"), allow_inf_nan=False)
-    t: Setting | None = None
-    sign_ties: Literal["none", "positive"] | None = None
+    parameters: GlobalParameters = GlobalParameters()
+    roles: dict[str, str] = Field(default_factory=dict)
     tokenizer: str | None = None
     out_dtype: Dtype | None = "bfloat16"
 
     @model_validator(mode="after")
     def _check(self) -> MergeConfig:
+        taken = next((name for name in self.roles if name in ROLES or not _ROLE.fullmatch(name)), None)
+        if taken is not None:
+            why = "is what the recipe itself makes" if taken in ROLES else "is no name of letters, digits, - and _"
+            raise ValueError(f"roles: {taken!r} {why}; choose another")
+        used = [*self.wanted(), self.tokenizer]
+        spare = [name for name in self.roles if name not in used]
+        if spare:
+            raise ValueError(
+                f"roles: {spare[0]!r} is named, but no model of the merge; list it in models or leave it out"
+            )
         self.as_mergekit()
         return self
 
-    def roles(self) -> list[str]:
+    def wanted(self) -> list[str]:
         """The models it needs, by role."""
         return list(dict.fromkeys([*([self.base] if self.base else []), *(entry.model for entry in self.models)]))
 
     def as_mergekit(self) -> MergekitConfig:
         """The same merge in mergekit's form, with roles for folders."""
-        reads = find_method(self.method).parameters
+        implied = "weight" in find_method(self.method).parameters and self.parameters.weight is None
         entries = []
         for entry in self.models:
-            weight = entry.weight if "weight" in reads or "weight" in entry.model_fields_set else None
-            entries.append(
-                ModelEntry(model=entry.model, parameters=ModelParameters(weight=weight, density=entry.density))
-            )
-        given: dict[str, Any] = {
-            "normalize": self.normalize,
-            "rescale": self.rescale,
-            "lambda": self.lambda_ if "lambda" in reads or self.lambda_ != 1 else None,
-            "t": self.t,
-            "sign_ties": self.sign_ties,
-        }
+            own = {name: getattr(entry, name) for name in ModelParameters.model_fields}
+            if implied and own["weight"] is None and entry.model != self.base:
+                own["weight"] = 1.0
+            entries.append(ModelEntry(model=entry.model, parameters=ModelParameters(**own)))
         return MergekitConfig(
             merge_method=self.method,
             models=tuple(entries),
             base_model=self.base,
-            parameters=GlobalParameters(**given),
+            parameters=self.parameters,
             out_dtype=self.out_dtype,
             tokenizer_source=self.tokenizer or self.models[0].model,
             seed=self.seed,
@@ -125,10 +111,10 @@ def run(config: MergeConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
         inputs: role → model folder.
         out: folder of the merged model.
     """
-    missing = [role for role in config.roles() if role not in inputs]
+    missing = [role for role in config.wanted() if role not in inputs]
     if missing:
         raise UserError(f"merge: no model for role {missing[0]!r}; there are {', '.join(sorted(inputs))}")
-    used = {role: inputs[role] for role in config.roles()}
+    used = {role: inputs[role] for role in config.wanted()}
     return _merge(make_job(config.as_mergekit(), used), config, used, out)
 
 
@@ -161,7 +147,7 @@ def merge_from_yaml(config_path: Path, out: Path) -> Manifest:
         UserError: one line a fault; all faults of the file at once, then all of the models, before weights are read.
     """
     prepared = prepare(read_merge_config(config_path), config_path)
-    if prepared.config.parameters.int8_mask:
+    if any(level.int8_mask for part in prepared.job.parts for level in part.levels):
         console.say("  int8_mask: masks are made block by block and never held, so it changes nothing here")
     return merge_prepared(prepared, out)
 
@@ -177,11 +163,10 @@ def prepare(config: MergekitConfig, config_path: Path) -> Prepared:
     Raises:
         UserError: one line a model that is not there.
     """
-    named = dict.fromkeys([*([config.base_model] if config.base_model else []), *(row.model for row in config.models)])
     folders: dict[str, Path] = {}
     adapters: dict[str, Path] = {}
     faults = []
-    for name in named:
+    for name in config.model_names:
         try:
             folders[name], adapter = _folder(name, config_path)
             adapters |= {name: adapter} if adapter is not None else {}
@@ -219,62 +204,6 @@ def _folder(name: str, config_path: Path) -> tuple[Path, Path | None]:
 def _seen(starts: Sequence[Path], name: str) -> Path | None:
     paths = [start / Path(name).expanduser() for start in starts]
     return next((path for path in paths if path.is_dir()), None)
-
-
-def make_job(config: MergekitConfig, folders: Mapping[str, Path], adapters: Mapping[str, Path] | None = None) -> Job:
-    """Fills in the defaults and finds the models; `adapters` are added to the weights of some."""
-    row, common = find_method(config.merge_method), config.parameters
-    adapters = adapters or {}
-    base = None
-    if config.base_model is not None:
-        base = Source(config.base_model, folders[config.base_model], adapter=adapters.get(config.base_model))
-    models = tuple(
-        Source(
-            entry.model,
-            folders[entry.model],
-            common.weight if entry.parameters.weight is None else entry.parameters.weight,
-            common.density if entry.parameters.density is None else entry.parameters.density,
-            adapters.get(entry.model),
-            common.gamma if entry.parameters.gamma is None else entry.parameters.gamma,
-            common.scale if entry.parameters.scale is None else entry.parameters.scale,
-            common.epsilon if entry.parameters.epsilon is None else entry.parameters.epsilon,
-        )
-        for entry in config.models
-        if row.base != "needed" or entry.model != config.base_model
-    )
-    return Job(
-        method=config.merge_method,
-        base=base,
-        models=models,
-        tokenizer=_tokenizer_source(config, base or models[0], folders),
-        vocabulary=config.vocabulary,
-        seed=config.seed,
-        normalize=row.normalize if common.normalize is None else common.normalize,
-        rescale=common.rescale or row.rescale,
-        lambda_=1.0 if common.lambda_ is None else common.lambda_,
-        sign_ties=common.sign_ties or "none",
-        t=common.t,
-        chat_template=config.chat_template,
-        out_dtype=config.out_dtype or config.dtype,
-        options=_options(common),
-    )
-
-
-def _options(common: GlobalParameters) -> Options:
-    """What was given; `t` is one of each tensor, and `epsilon` may be a setting of DELLA's tensors."""
-    given = {name: getattr(common, name) for name in vars(Options()) if name != "t"}
-    settings: dict[str, Any] = {name: value for name, value in given.items() if isinstance(value, int | float)}
-    return replace(Options(), **settings)
-
-
-def _tokenizer_source(config: MergekitConfig, default: Source, folders: Mapping[str, Path]) -> Source:
-    """The model whose special tokens and chat template the result gets."""
-    name = config.vocabulary.source if config.vocabulary is not None else "base"
-    if name in ("base", "union"):
-        return default
-    if name not in folders:
-        raise UserError(f"tokenizer source: {name!r} is not one of base, union, {', '.join(folders)}")
-    return Source(name, folders[name])
 
 
 def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -> Manifest:

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sagecraft.errors import UserError
-from sagecraft.merging.config import Dtype, Job, Source, depths, value_at
-from sagecraft.merging.vocabulary import VocabularyPlan, compare_vocabularies, each_source, listing
+from sagecraft.merging.alignment import is_indexed
+from sagecraft.merging.geometry import Options
+from sagecraft.merging.job import Job, Source
+from sagecraft.merging.layout import Placed, compare_layers, place_tensors, stacked_config
+from sagecraft.merging.parameters import Dtype, Rescale, SignTies, value_at
+from sagecraft.merging.vocabulary import VocabularyPlan, each_source, listing, plan_vocabulary
 from sagecraft.models.adapter import read_adapter
 from sagecraft.models.config import read_config
 from sagecraft.models.tensors import TensorRecord, list_tensors
 
 #: Types of weights that are merged, and the names configurations use for them.
 FLOATS: dict[str, Dtype] = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-#: Of the parameters of one tensor that may be left out.
-DEFAULTS = {"weight": 1.0, "density": 1.0, "gamma": 0.01, "scale": 1.0, "epsilon": 0.15}
 CODES = {name: code for code, name in FLOATS.items()}
+#: Of the parameters of one tensor that may be left out.
+_DEFAULTS: dict[str, Any] = {
+    "density": 1.0,
+    "gamma": 0.01,
+    "scale": 1.0,
+    "epsilon": 0.15,
+    "lambda": 1.0,
+    "sign_ties": "none",
+    **{name: value for name, value in vars(Options()).items() if name not in ("t", "epsilon")},
+}
 
 #: Entries of config.json that must agree because they decide what the weights mean, whatever the family.
 _SAME = (
-    "model_type",
     "hidden_size",
     "intermediate_size",
     "num_hidden_layers",
@@ -36,8 +49,6 @@ _SAME = (
 _MAY_BE_ABSENT = ("head_dim", "num_key_value_heads", "tie_word_embeddings", "hidden_act")
 #: Entries that change the computation but not the weights: the result has the reference's, and the plan says so.
 _NOTED = ("rope_theta", "rope_scaling", "rope_parameters", "rms_norm_eps", "max_position_embeddings", "sliding_window")
-#: Faults of one kind that are spelt out; the rest are counted.
-_MAX_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -45,33 +56,55 @@ class TensorPlan:
     """One tensor of the result.
 
     Attributes:
-        name: in the checkpoint.
+        name: in the result.
         shape: the same in every model.
         dtype: safetensors code of the output.
-        records: model label → where it is stored.
-        weights: of each contributing model, in order.
+        records: label of each source → where it is stored; the base first.
+        origins: label → (model, the tensor's name there), which keys its masks: a layer that is stacked twice, or
+            somewhere else, is thinned out alike.
+        base: label of the base.
+        models: labels of those that contribute, in order.
+        weights: of each of them.
         densities: likewise.
         t: SLERP's way, nearswap's distance.
         gammas: share of the largest elements that breadcrumbs drop, of each model.
         scales: passthrough's factor, of each model.
         epsilons: half the range of DELLA's probabilities, of each model.
+        normalize: divide by the weights.
+        rescale: of thinned deltas.
+        lambda_: factor of the merged delta.
+        sign_ties: what a tied election does.
+        options: of the methods that work with angles or whole tensors.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     records: Mapping[str, TensorRecord]
+    origins: Mapping[str, tuple[str, str]]
+    base: str | None
+    models: tuple[str, ...]
     weights: tuple[float, ...]
     densities: tuple[float, ...]
-    t: float
+    t: float = 0.0
     gammas: tuple[float, ...] = ()
     scales: tuple[float, ...] = ()
     epsilons: tuple[float, ...] = ()
+    normalize: bool = False
+    rescale: Rescale = "off"
+    lambda_: float = 1.0
+    sign_ties: SignTies = "none"
+    options: Options = field(default_factory=Options)
+
+    @property
+    def reference(self) -> str:
+        """Label of the model from which deltas are reported."""
+        return self.base if self.base is not None else self.models[0]
 
     @property
     def num_elements(self) -> int:
         """Number of values."""
-        return next(iter(self.records.values())).num_elements
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -108,21 +141,25 @@ def make_plan(job: Job, block_elements: int, num_threads: int) -> MergePlan:
     records = each_source(job, list_tensors, faults)
     if faults:
         raise UserError("\n".join(faults))
+    _compare_families(job, configs)
     notes: list[str] = []
     _compare_configs(job, configs, faults, notes)
+    compare_layers(job, configs, faults)
     for source in job.sources:
         _drop_derived(configs[source.label], records[source.label])
         if source.adapter is not None:
             faults += _adapter_faults(source, records[source.label])
-    _compare_tensors(job, records, faults)
-    vocabulary = compare_vocabularies(job, records, faults)
-    tensors = _plan_tensors(job, records, faults) if not faults else ()
+    placed = place_tensors(job, records, faults)
+    faults += _compare_tensors(placed, records, any_rows=job.vocabulary is not None)
+    vocabulary = plan_vocabulary(job, configs, records, faults)
+    tensors = _plan_tensors(job, placed, records, vocabulary, faults) if not faults else ()
     if faults:
-        raise UserError("\n".join(faults))
+        raise UserError("\n".join(dict.fromkeys(faults)))
     notes += [f"{token} differs: {listing(texts)}" for token, texts in vocabulary.special.items()]
+    notes += vocabulary.notes
     return MergePlan(
         tensors=tensors,
-        config=_result_config(configs[job.reference.label], tensors),
+        config=_result_config(vocabulary.result_config(stacked_config(job, configs)), tensors),
         vocabulary=vocabulary,
         notes=tuple(notes),
         num_input_bytes=sum(record.end - record.start for row in tensors for record in row.records.values()),
@@ -142,22 +179,36 @@ def _peak_bytes(job: Job, tensors: Sequence[TensorPlan], block_elements: int, nu
     For each thread a block of each model, its mask and hash, some ten temporaries, and, where magnitudes are counted, their
     histograms (2^19 bins of 4 bytes). Methods of whole tensors hold one of all models, and temporaries.
     """
-    if job.row.is_whole(job.options):
-        return max((row.num_elements for row in tensors), default=0) * 4 * (3 * len(job.sources) + 8)
-    blocks = block_elements * 4 * (4 * len(job.sources) + 10)
+    whole = [row for row in tensors if job.row.is_whole(row.options)]
+    held = max((row.num_elements * 4 * (3 * len(row.records) + 8) for row in whole), default=0)
+    if len(whole) == len(tensors):
+        return held
+    blocks = block_elements * 4 * (4 * max(len(row.records) for row in tensors) + 10)
     counts = (4 << 19) * len(job.models) if job.row.sparsify in ("magnitude", "band") else 0
-    return num_threads * (blocks + counts)
+    return max(held, num_threads * (blocks + counts))
 
 
 def _adapter_bytes(job: Job) -> int:
     """Adapters are held whole, in float32."""
-    adapters = [read_adapter(source.adapter) for source in job.sources if source.adapter is not None]
-    pairs = [pair for adapter in adapters for pair in adapter.pairs.values()]
+    folders = {source.model: source.adapter for source in job.sources if source.adapter is not None}
+    pairs = [pair for folder in folders.values() for pair in read_adapter(folder).pairs.values()]
     return sum(4 * (down.num_elements + up.num_elements) for down, up, _ in pairs)
+
+
+def _compare_families(job: Job, configs: Mapping[str, dict[str, Any]]) -> None:
+    """Models of different families have nothing else to compare: one line."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for source in job.sources:
+        found[str(configs[source.label].get("model_type"))].append(source.label)
+    if len(found) > 1:
+        shown = ", ".join(f"{family!r} ({', '.join(labels)})" for family, labels in found.items())
+        raise UserError(f"config.json: model_type differs: {shown}; only models of one family are merged")
 
 
 def _compare_configs(job: Job, configs: Mapping[str, dict[str, Any]], faults: list[str], notes: list[str]) -> None:
     for key in (*_SAME, *_NOTED):
+        if key == "num_hidden_layers" and job.sliced:
+            continue
         values = {source.label: configs[source.label].get(key) for source in job.sources}
         if len({json.dumps(value, sort_keys=True) for value in values.values()}) == 1:
             continue
@@ -184,70 +235,122 @@ def _adapter_faults(source: Source, records: Mapping[str, TensorRecord]) -> list
     return adapter.faults({name: record.shape for name, record in records.items()}, source.folder)
 
 
-def _compare_tensors(job: Job, records: Mapping[str, Mapping[str, TensorRecord]], faults: list[str]) -> None:
-    reference = records[job.reference.label]
-    for source in job.sources:
-        own = records[source.label]
-        found = []
-        for missing in sorted(set(reference) - set(own)):
-            found.append(f"{source.folder}: has no tensor {missing}, which {job.reference.label} has")
-        for spare in sorted(set(own) - set(reference)):
-            found.append(f"{source.folder}: has a tensor {spare}, which {job.reference.label} lacks")
-        for name in sorted(set(own) & set(reference)):
-            if own[name].shape != reference[name].shape:
-                shapes = f"{list(own[name].shape)} here, {list(reference[name].shape)} in {job.reference.label}"
-                found.append(f"{source.folder}: {name}: size mismatch, {shapes}; nothing is cut or skipped")
-            if own[name].dtype not in FLOATS:
-                found.append(f"{source.folder}: {name}: type {own[name].dtype} is not merged; only {', '.join(FLOATS)}")
-        faults += found[:_MAX_LISTED]
-        if len(found) > _MAX_LISTED:
-            faults.append(f"{source.folder}: and {len(found) - _MAX_LISTED} more faults of its tensors")
+def _compare_tensors(
+    placed: Sequence[Placed], records: Mapping[str, Mapping[str, TensorRecord]], *, any_rows: bool
+) -> Iterator[str]:
+    """What the models have in common and what not: tensors that differ in one way are one line, with the first as example.
+
+    With `any_rows`, those with a row for each token may have any number of rows: they are aligned.
+    """
+    missing: dict[tuple[str, str], list[str]] = defaultdict(list)
+    shapes: dict[tuple[tuple[str, ...], ...], list[str]] = defaultdict(list)
+    dtypes: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in placed:
+        found = {label: records[label].get(name) for label, name in row.names.items()}
+        here = {label: record for label, record in found.items() if record is not None}
+        absent = [label for label in found if label not in here]
+        if absent:
+            missing[", ".join(here), ", ".join(absent)].append(row.names[absent[0]])
+        groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
+        for label, record in here.items():
+            groups[record.shape[1:] if any_rows and is_indexed(row.name) else record.shape].append(label)
+            if record.dtype not in FLOATS:
+                dtypes[label, record.dtype].append(row.names[label])
+        if len(groups) > 1:
+            shown = "; ".join(f"{list(shape)} in {', '.join(labels)}" for shape, labels in groups.items())
+            shapes[tuple(map(tuple, groups.values()))].append(f"{row.name}: {shown}")
+    for (holders, lacking), names in missing.items():
+        yield f"{_counted(names)} of {holders}, but not of {lacking}; nothing is skipped"
+    for examples in shapes.values():
+        yield f"{len(examples)} tensors differ in shape, such as {examples[0]}; nothing is cut or skipped"
+    for (label, dtype), names in dtypes.items():
+        yield f"{label}: {_counted(names)} of type {dtype}; only {', '.join(FLOATS)} are merged"
+
+
+def _counted(names: Sequence[str]) -> str:
+    return f"{names[0]} is a tensor" if len(names) == 1 else f"{len(names)} tensors, such as {names[0]}, are"
+
+
+class _Values:
+    """Values of the parameters for one tensor."""
+
+    def __init__(self, job: Job, placed: Placed, faults: list[str]) -> None:
+        self.job = job
+        self.placed = placed
+        self.faults = faults
+        self.defaults = {**_DEFAULTS, "normalize": job.row.normalize, "rescale": job.row.rescale}
+
+    def of(self, name: str, source: Source | None = None) -> Any:
+        """The value at the closest level that has one for this tensor, else the default.
+
+        What the method does not read is its default, too.
+        """
+        levels = [*([source.parameters] if source else []), *self.placed.part.levels]
+        settings = [getattr(level, "lambda_" if name == "lambda" else name, None) for level in levels]
+        settings = [setting for setting in settings if setting is not None]
+        if name in self.job.row.parameters:
+            for setting in settings:
+                value = value_at(setting, self.placed.name, self.placed.depth)
+                if value is not None:
+                    return value
+            if name not in self.defaults and settings:
+                whose = f"{name} of {source.label}" if source else name
+                if not any(old.startswith(f"{whose}: no filter") for old in self.faults):
+                    advice = "end the list with a `value` without filter"
+                    self.faults.append(f"{whose}: no filter fits {self.placed.name}; {advice}")
+        return self.defaults.get(name, 0.0 if name == "t" else 1.0)
+
+    def each(self, name: str) -> tuple[Any, ...]:
+        """For each model that contributes."""
+        return tuple(self.of(name, source) for source in self.placed.part.models)
+
+    def options(self) -> Options:
+        """Those of the methods that work with angles or whole tensors."""
+        names = [name for name in vars(Options()) if name != "epsilon"]
+        values = {name: self.of(name) for name in names}
+        if "epsilon" in self.job.row.parameters and self.job.row.sparsify is None:
+            given = next((level.epsilon for level in self.placed.part.levels if level.epsilon is not None), None)
+            value = value_at(given, self.placed.name, self.placed.depth) if given is not None else None
+            values |= {"epsilon": value} if value is not None else {}
+        return replace(Options(), **{**values, "max_iter": int(values["max_iter"])})
 
 
 def _plan_tensors(
-    job: Job, records: Mapping[str, Mapping[str, TensorRecord]], faults: list[str]
+    job: Job,
+    placed: Sequence[Placed],
+    records: Mapping[str, Mapping[str, TensorRecord]],
+    vocabulary: VocabularyPlan,
+    faults: list[str],
 ) -> tuple[TensorPlan, ...]:
-    reference = records[job.reference.label]
-    deep = depths(list(reference))
     rows = []
-    for name, record in reference.items():
-        depth = deep[name]
-        weights = [_value(source.weight, "weight", name, depth, source, job, faults) for source in job.models]
-        densities = [_value(source.density, "density", name, depth, source, job, faults) for source in job.models]
-        gammas = [_value(source.gamma, "gamma", name, depth, source, job, faults) for source in job.models]
-        scales = [_value(source.scale, "scale", name, depth, source, job, faults) for source in job.models]
-        epsilons = [_value(source.epsilon, "epsilon", name, depth, source, job, faults) for source in job.models]
+    for place in placed:
+        values, part = _Values(job, place, faults), place.part
+        own = {source.label: records[source.label][place.names[source.label]] for source in part.sources}
+        record = own[part.reference.label]
         rows.append(
             TensorPlan(
-                name,
-                record.shape,
-                CODES[job.out_dtype] if job.out_dtype else record.dtype,
-                {source.label: records[source.label][name] for source in job.sources},
-                tuple(weights),
-                tuple(densities),
-                _value(job.t, "t", name, depth, job.reference, job, faults),
-                tuple(gammas),
-                tuple(scales),
-                tuple(epsilons),
+                name=place.name,
+                shape=vocabulary.shape(place.name, record.shape),
+                dtype=CODES[job.out_dtype] if job.out_dtype else record.dtype,
+                records=own,
+                origins={source.label: (source.model, place.names[source.label]) for source in part.sources},
+                base=part.base.label if part.base else None,
+                models=tuple(source.label for source in part.models),
+                weights=values.each("weight"),
+                densities=values.each("density"),
+                t=values.of("t"),
+                gammas=values.each("gamma"),
+                scales=values.each("scale"),
+                epsilons=values.each("epsilon"),
+                normalize=values.of("normalize"),
+                rescale=values.of("rescale"),
+                lambda_=values.of("lambda"),
+                sign_ties=values.of("sign_ties"),
+                options=values.options(),
             )
         )
     # wide types first, so that every tensor starts at a multiple of its element's size; then by name
     return tuple(sorted(rows, key=lambda row: (row.dtype != "F32", row.name)))
-
-
-def _value(setting: Any, what: str, name: str, depth: float, source: Source, job: Job, faults: list[str]) -> float:
-    """A parameter for one tensor; those that the method does not read are 1, others without a value their default."""
-    if what not in job.row.parameters:
-        return 1.0
-    if setting is None and what in DEFAULTS:
-        return DEFAULTS[what]
-    value = value_at(setting, name, depth)
-    if value is None:
-        fault = f"{what} of {source.label}: no filter fits {name}; end the list with a `value` without filter"
-        if not any(old.startswith(f"{what} of {source.label}: no filter") for old in faults):
-            faults.append(fault)
-        return 1.0
-    return value
 
 
 def _result_config(config: Mapping[str, Any], tensors: Sequence[TensorPlan]) -> dict[str, Any]:

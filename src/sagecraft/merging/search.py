@@ -197,13 +197,13 @@ def _check_models(prepared: merge.Prepared, candidate: Candidate, out: Path) -> 
     from sagecraft.merging.stream import default_block, default_threads
 
     artifact.check_place(out, prepared.inputs)
-    if prepared.job.normalize and any(name == "weight" for name, _ in candidate.setting):
+    made = plan.make_plan(prepared.job, default_block(), default_threads())
+    if all(row.normalize for row in made.tensors) and any(name == "weight" for name, _ in candidate.setting):
         model = prepared.job.models[-1].label
         raise UserError(
             f"--sweep weight: {prepared.job.method} divides by the sum of the weights, so that the same weight for all "
             f"changes nothing; sweep that of one model, for instance models.{Path(model).name}.weight"
         )
-    plan.make_plan(prepared.job, default_block(), default_threads())
     chat_template_text(prepared.job)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from sagecraft.errors import MachineError
 from sagecraft.merging import native, sparsify
 from sagecraft.merging.blocks import CHUNK, Engine, Group, Plain, Stored, Target, View
-from sagecraft.merging.config import Job
+from sagecraft.merging.job import Job
 from sagecraft.merging.journal import Journal
 from sagecraft.merging.methods import Numbers, add_deltas
 from sagecraft.merging.plan import MergePlan, TensorPlan, output_bytes
@@ -145,10 +145,7 @@ class Merger:
         self.map_blocks = map_blocks
         self.block_elements = -(-block_elements // CHUNK) * CHUNK
         self.changes = {s.label: load_adapter(s.adapter) for s in job.sources if s.adapter is not None}
-        self.labels = [source.label for source in job.sources]
         self.method = job.row
-        if job.row.deltas == "with_base" and job.base is not None:
-            self.method = replace(job.row, function=add_deltas, way="add")
 
     def blocks(self, row: TensorPlan) -> list[Block]:
         """(first element, number of elements) of each block of a tensor."""
@@ -157,15 +154,15 @@ class Merger:
 
     def group(self, row: TensorPlan) -> Group:
         """A tensor of all models, with its files open."""
-        records = [row.records[label] for label in self.labels]
-        changes = [self.changes.get(label, {}).get(row.name) for label in self.labels]
+        labels = list(row.records)
+        changes = [self.changes.get(label, {}).get(row.origins[label][1]) for label in labels]
         return Group(
             row.name,
-            tuple(Stored(record, self.files.open(record.file)) for record in records),
+            tuple(Stored(record, self.files.open(record.file)) for record in row.records.values()),
             tuple(None if change is None else change.add_to for change in changes),
-            tuple(self.labels.index(source.label) for source in self.job.models),
-            None if self.job.base is None else self.labels.index(self.job.base.label),
-            self.labels.index(self.job.reference.label),
+            tuple(map(labels.index, row.models)),
+            None if row.base is None else labels.index(row.base),
+            labels.index(row.reference),
         )
 
     def view(self, group: Group) -> View:
@@ -190,18 +187,21 @@ class Merger:
         """Merges one tensor into its place."""
         group = self.group(row)
         target = Target(row.dtype, self.files.open(place.file, os.O_RDWR), place.start)
-        if self.method.is_whole(self.job.options):
+        if self.method.is_whole(row.options):
             return self.merge_whole(row, group, target)
         view, numbers = self.measure(row, group)
+        method = self.method
+        if method.deltas == "with_base" and group.base is not None:
+            method = replace(method, function=add_deltas, way="add")
 
         def work(block: Block) -> NDArray[np.float64]:
-            return self.engine.merge(group, view, self.method, numbers, target, block)
+            return self.engine.merge(group, view, method, numbers, target, block)
 
-        return summarise(row, [source.label for source in self.job.models], self.each(row, group, work))
+        return summarise(row, row.models, self.each(row, group, work))
 
     def merge_whole(self, row: TensorPlan, group: Group, target: Target) -> TensorSummary:
         """A method that sees the whole tensor, as a matrix of its rows."""
-        job, plain = self.job, Plain()
+        plain = Plain()
         assert self.method.whole is not None
         whole = plain.values(group, View(tuple(range(len(group.stored))), None), (0, row.num_elements))
         width = row.shape[-1] if row.shape else 1
@@ -210,36 +210,35 @@ class Merger:
             row.weights,
             row.densities,
             row.epsilons,
-            tuple(sparsify.mask_key(job.seed, source.label, row.name) for source in job.models),
-            job.normalize,
-            job.lambda_,
-            job.sign_ties,
-            job.rescale,
-            job.options,
+            self._mask_keys(row),
+            row.normalize,
+            row.lambda_,
+            row.sign_ties,
+            row.rescale,
+            row.options,
         )
         base = None if group.base is None else matrices[group.base]
         with np.errstate(over="ignore", invalid="ignore"):
             merged = self.method.whole(base, [matrices[source] for source in group.models], settings)
             totals = plain.store(group, whole, np.ascontiguousarray(merged, dtype=np.float32).ravel(), target, 0)
-        return summarise(row, [source.label for source in job.models], iter([totals]))
+        return summarise(row, row.models, iter([totals]))
 
     def measure(self, row: TensorPlan, group: Group) -> tuple[View, Numbers]:
         """What a method needs to know of a whole tensor: masks, rescaling, factors."""
-        job, view = self.job, self.view(group)
-        numbers = Numbers(row.weights, row.weights, job.normalize, job.lambda_, job.sign_ties, row.t)
+        view = self.view(group)
+        numbers = Numbers(row.weights, row.weights, row.normalize, row.lambda_, row.sign_ties, row.t)
         if self.method.factors is not None:
             gram = self._gram(row, group, view)
-            options = replace(job.options, t=row.t)
-            return view, replace(numbers, scales=self.method.factors(gram, row.weights, options))
+            return view, replace(numbers, scales=self.method.factors(gram, row.weights, row.options))
         if "scale" in self.method.parameters:
             return view, replace(numbers, scales=row.scales)
         if self.method.sparsify is None or not row.num_elements:
             return view, numbers
         view = replace(view, masks=self._masks(row, group, view))
-        if job.rescale == "off":
+        if row.rescale == "off":
             return view, numbers
-        factors = [1 / density for density in row.densities]
-        if job.rescale == "l1":
+        factors = [1 / density if density else 0.0 for density in row.densities]
+        if row.rescale == "l1":
             factors = self._l1_factors(row, group, view)
         scales = tuple(weight * factor for weight, factor in zip(row.weights, factors, strict=True))
         return view, replace(numbers, scales=scales)
@@ -253,10 +252,14 @@ class Merger:
             gram[left][right] = gram[right][left] = float(total)
         return gram
 
+    def _mask_keys(self, row: TensorPlan) -> tuple[int, ...]:
+        """Of each model, from its own name for the tensor: where a layer ends up changes no draw."""
+        return tuple(sparsify.mask_key(self.job.seed, *row.origins[label]) for label in row.models)
+
     def _masks(self, row: TensorPlan, group: Group, view: View) -> tuple[Mask, ...]:
         if self.method.sparsify == "random":
-            keys = [sparsify.mask_key(self.job.seed, source.label, row.name) for source in self.job.models]
-            return tuple(sparsify.random_mask(key, density) for key, density in zip(keys, row.densities, strict=True))
+            pairs = zip(self._mask_keys(row), row.densities, strict=True)
+            return tuple(sparsify.random_mask(key, density) for key, density in pairs)
         kept = [sparsify.num_kept(density, row.num_elements) for density in row.densities]
         cut = [0] * len(kept)
         if self.method.sparsify == "band":

@@ -77,12 +77,12 @@ def summarise(row: TensorPlan, labels: Sequence[str], blocks: Iterable[NDArray[n
 def totals(tensors: Sequence[TensorSummary]) -> dict[str, Any]:
     """Figures of the whole model."""
     num_elements = sum(row.num_elements for row in tensors)
-    labels = list(tensors[0].delta_norms) if tensors else []
+    labels = list(dict.fromkeys(label for row in tensors for label in row.delta_norms))  # slices have models of their own
     conflicts = sum(row.sign_conflict_share * row.num_elements for row in tensors)
     return {
         "num_tensors": len(tensors),
         "num_parameters": num_elements,
-        "delta_norms": {label: _norm(row.delta_norms[label] for row in tensors) for label in labels},
+        "delta_norms": {label: _norm(row.delta_norms.get(label, 0.0) for row in tensors) for label in labels},
         "merged_delta_norm": _norm(row.merged_delta_norm for row in tensors),
         "sign_conflict_share": _rounded(conflicts / max(num_elements, 1)),
     }

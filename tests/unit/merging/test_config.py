@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
 from sagecraft.errors import UserError
-from sagecraft.merging.config import MergekitConfig, depths, read_merge_config, value_at
-from sagecraft.merging.merge import MergeConfig, make_job, merge_from_yaml
+from sagecraft.merging.config import MergekitConfig, read_merge_config
+from sagecraft.merging.job import make_job
+from sagecraft.merging.layout import depths
+from sagecraft.merging.merge import MergeConfig, merge_from_yaml
+from sagecraft.merging.parameters import value_at
 
+SLICE = {"sources": [{"model": "a", "layer_range": [0, 2]}, {"model": "base", "layer_range": [0, 2]}]}
 TIES = {
     "merge_method": "ties",
     "base_model": "base",
@@ -41,7 +46,7 @@ def test_mergekits_form_is_read(tmp_path: Path) -> None:
     assert config.models[2].parameters.weight == (0, 1)
     job = make_job(config, {"base": tmp_path, "a": tmp_path, "b": tmp_path})
     assert [source.label for source in job.models] == ["a", "b"]  # the base contributes no delta
-    assert (job.normalize, job.rescale, job.out_dtype, job.tokenizer.label) == (True, "off", "bfloat16", "base")
+    assert (job.out_dtype, job.tokenizer.label) == ("bfloat16", "base")
 
 
 @pytest.mark.parametrize(
@@ -62,14 +67,21 @@ def test_mergekits_form_is_read(tmp_path: Path) -> None:
         ),
         ({"merge_method": "dare_tie"}, "merge_method 'dare_tie' is unknown; did you mean 'dare_ties'?"),
         ({"merge_method": "dela"}, "merge_method 'dela' is unknown; did you mean 'della'?"),
-        ({"slices": []}, "slices: is not supported yet"),
+        ({"slices": [SLICE]}, "models: give either models (whole) or slices (of layers), not both"),
+        ({"models": []}, "models: give either models (whole) or slices (of layers), not neither"),
         ({"dtype": "int4"}, "dtype: input should be 'float32', 'bfloat16' or 'float16' (found 'int4')"),
         ({"base_model": None}, "base_model: is missing; ties needs one"),
         ({"parameters": {"t": 0.5}}, "parameters.t: ties does not read it; it reads weight, "),
-        ({"parameters": {"rescale": "l2"}}, "parameters.rescale: input should be 'inverse_density', 'l1' or 'off'"),
+        ({"parameters": {"rescale": "l2"}}, "parameters.rescale: expected 'inverse_density', 'l1' or 'off', a list"),
         ({"models": [{"model": "a", "parameters": {"density": 0.5}}]}, "models[0].parameters.weight: is missing for a"),
         ({"models": [{"model": "a", "parameters": {"weight": True}}]}, "parameters.weight: expected a number, a list"),
-        ({"models": [{"model": "a", "parameters": {"weight": 1, "density": 0}}]}, "0.0 is not within (0, 1]"),
+        ({"models": [{"model": "a", "parameters": {"weight": 1, "density": -0.1}}]}, "-0.1 is not within [0, 1]"),
+        ({"models": [{"model": "a", "parameters": {"weight": "much"}}]}, "found 'much'"),
+        ({"parameters": {"normalize": "perhaps"}}, "parameters.normalize: expected true or false, a list"),
+        ({"parameters": {"normalize": [{"filter": 3, "value": True}]}}, "filter 3 is no part of a tensor's name"),
+        ({"parameters": {"lambda": [1, [2]]}}, "parameters.lambda: expected a number, a list of numbers"),
+        ({"modules": {"text": {}}}, "modules: only one module, named 'default'"),
+        ({"modules": {"default": {"slices": [SLICE]}}}, "modules.default: 'models' stands beside modules"),
         (
             {"models": [{"model": "a", "parameters": {"weight": 1, "density": [{"value": [0.5, 1.5]}]}}]},
             "models[0].parameters.density: ",
@@ -111,7 +123,8 @@ def test_slerp_takes_two_models_and_t(tmp_path: Path) -> None:
 
 
 def test_rescale_takes_yamls_booleans(tmp_path: Path) -> None:
-    for written, meant in (("true", "inverse_density"), ("false", "off"), ("off", "off"), ("l1", "l1")):
+    each = ("inverse_density", "off")
+    for written, meant in (("true", each[0]), ("false", "off"), ("off", "off"), ("l1", "l1"), ("[true, false]", each)):
         text = yaml.safe_dump({**TIES, "parameters": {}}) + f"parameters: {{rescale: {written}}}\n"
         assert read(tmp_path, text.replace("parameters: {}\n", "", 1)).parameters.rescale == meant
 
@@ -135,6 +148,66 @@ def test_gradients_and_filters() -> None:
     assert depths(["model.layers.0.mlp.w"]) == {"model.layers.0.mlp.w": 0.0}
 
 
+def test_values_that_are_no_numbers_change_in_steps() -> None:
+    """As mergekit's do: of `[true, false, true]` over six layers, the fourth and fifth are without."""
+    gradient = (True, False, True)
+    assert [value_at(gradient, "", n / 5) for n in range(6)] == [True, True, True, False, False, True]
+
+
+def test_numbers_in_quotes_and_one_filter_without_a_list(tmp_path: Path) -> None:
+    models = [{"model": "a", "parameters": {"weight": "1e-1"}}, {"model": "b"}]
+    more = {"normalize": 0, "weight": {"filter": "*", "value": "2"}}
+    config = read(tmp_path, {**TIES, "models": models, "parameters": more})
+    assert config.models[0].parameters.weight == 0.1
+    assert config.parameters.normalize is False
+    assert value_at(config.parameters.weight, "x", 0) == 2
+
+
+PASS: dict[str, Any] = {"merge_method": "passthrough", "slices": [{"sources": [{"model": "a", "layer_range": [0, 2]}]}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ([{"sources": [{"model": "a"}]}], "slices[0].sources[0].layer_range: is missing"),
+        ([{"sources": [{"model": "a", "layer_range": [2, 1]}]}], "layer_range: [2, 1] is no range"),
+        ([{"sources": [{"model": "a", "layer_range": [-2, 1]}]}], "layer_range: [-2, 1] is no range"),
+        ([{"sources": []}], "slices[0].sources: tuple should have at least 1 item"),
+        (
+            [{"sources": [{"model": "a", "layer_ranges": [0, 1]}]}],
+            "layer_ranges: unknown key; did you mean 'layer_range'?",
+        ),
+        ([{"sorces": []}], "slices[0].sorces: unknown key; did you mean 'sources'?"),
+        ([{**PASS["slices"][0], "dtype": "float16"}], "dtype: is not a key of a slice; it holds for the whole merge"),
+        ([{**PASS["slices"][0], "merge_method": "linear"}], "merge_method: is not a key of a slice"),
+        ([{**PASS["slices"][0], "parameters": {"t": 1}}], "slices[0].parameters.t: passthrough does not read it"),
+        (
+            [{**PASS["slices"][0], "parameters": {"scael": 1}}],
+            "slices[0].parameters.scael: unknown key; did you mean 'scale'",
+        ),
+        (
+            [{"sources": [{"model": "a", "layer_range": [0, 1], "parameters": {"t": 1}}]}],
+            "t: is not a parameter of one model",
+        ),
+        (
+            [{"sources": [{"model": m, "layer_range": r} for m, r in (("a", [0, 2]), ("b", [2, 3]))]}],
+            "[0, 2] of a, [2, 3] of b: the sources of a slice are merged layer by layer",
+        ),
+        (
+            [{"sources": [{"model": m, "layer_range": [0, 2]} for m in "ab"]}],
+            "slices[0].sources: passthrough takes exactly 1, found 2",
+        ),
+    ],
+)
+def test_faults_of_slices(tmp_path: Path, change: list[Any], says: str) -> None:
+    assert says in fault(tmp_path, {**PASS, "slices": change})
+
+
+def test_the_long_form_of_one_module(tmp_path: Path) -> None:
+    modules = {"default": {"slices": PASS["slices"]}}
+    assert read(tmp_path, {"merge_method": "passthrough", "modules": modules}) == read(tmp_path, PASS)
+
+
 def test_models_that_are_no_folders(tmp_path: Path) -> None:
     value = {"merge_method": "linear", "parameters": {"weight": 1}}
     (tmp_path / "m.yml").write_text(yaml.safe_dump({**value, "models": [{"model": "org/x"}, {"model": "y+lora"}]}))
@@ -150,14 +223,35 @@ def test_models_that_are_no_folders(tmp_path: Path) -> None:
 
 
 def test_a_recipes_section() -> None:
-    config = MergeConfig.model_validate(
-        {"models": [{"model": "sft", "weight": 0.7, "density": 0.6}, {"model": "base2"}], "base": "cpt", "lambda": 1.2}
-    )
-    assert config.roles() == ["cpt", "sft", "base2"]
+    value = {
+        "models": [{"model": "sft", "weight": 0.7, "density": 0.6}, {"model": "chat"}],
+        "base": "cpt",
+        "roles": {"chat": "org/chat"},
+        "parameters": {"lambda": 1.2},
+    }
+    config = MergeConfig.model_validate(value)
+    assert config.wanted() == ["cpt", "sft", "chat"]
     inner = config.as_mergekit()
     assert (inner.merge_method, inner.parameters.lambda_, inner.tokenizer_source) == ("dare_ties", 1.2, "sft")
+    assert [entry.parameters.weight for entry in inner.models] == [0.7, 1]
     assert MergeConfig.model_validate(config.model_dump()) == config
-    slerp = MergeConfig.model_validate({"method": "slerp", "models": [{"model": "sft"}], "t": 0.3})
+    assert MergeConfig.model_validate(config.model_dump(mode="json", by_alias=True)) == config
+    slerp = MergeConfig.model_validate({"method": "slerp", "models": [{"model": "sft"}], "parameters": {"t": 0.3}})
     assert slerp.as_mergekit().parameters.t == 0.3
-    with pytest.raises(ValidationError, match="linear does not read it"):
-        MergeConfig.model_validate({"method": "linear", "models": [{"model": "sft", "density": 0.5}], "base": None})
+    crumbs = {"method": "breadcrumbs", "models": [{"model": "sft", "gamma": [0, 0.1]}]}
+    assert MergeConfig.model_validate(crumbs).as_mergekit().models[0].parameters.gamma == (0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"method": "linear", "base": None, "models": [{"model": "sft", "density": 0.5}]}, "linear does not read it"),
+        ({"roles": {"sft": "x"}}, "roles: 'sft' is what the recipe itself makes"),
+        ({"roles": {"../x": "x"}, "models": [{"model": "../x"}]}, "'../x' is no name of letters"),
+        ({"roles": {"chat": "x"}}, "roles: 'chat' is named, but no model of the merge"),
+        ({"parameters": {"eps": 1}}, "parameters.eps: dare_ties does not read it"),
+    ],
+)
+def test_faults_of_a_recipes_section(change: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        MergeConfig.model_validate({"models": [{"model": "sft"}], **change})

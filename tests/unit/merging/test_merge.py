@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from sagecraft import artifact
 from sagecraft.errors import MachineError, UserError
 from sagecraft.merging.config import MergekitConfig
-from sagecraft.merging.merge import MergeConfig, make_job, merge_from_yaml, run
+from sagecraft.merging.job import make_job
+from sagecraft.merging.merge import MergeConfig, merge_from_yaml, run
 from sagecraft.merging.plan import make_plan
 from sagecraft.models import streaming
 from sagecraft.models.adapter import ChangedWeights, load_adapter, write_adapter

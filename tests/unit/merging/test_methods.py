@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from sagecraft.artifact import keyed_hash
 from sagecraft.merging.config import MergekitConfig
 from sagecraft.merging.geometry import slerp_coefficients
-from sagecraft.merging.merge import make_job
+from sagecraft.merging.job import make_job
 from sagecraft.merging.methods import METHODS, Numbers, elect
 from sagecraft.merging.plan import make_plan
 from sagecraft.merging.stream import write_merged
