@@ -347,23 +347,31 @@ def evaluate(
     task: Annotated[Path, typer.Option(help="questions: CSV, JSONL or Parquet")],
     out: Out,
     mode: Annotated[list[str], typer.Option(help="continuation, letter or generate (repeatable)")] = ["continuation"],  # noqa: B006
-    thinking: Annotated[str, typer.Option(help="on or off, for generate")] = "off",
+    thinking: Annotated[str, typer.Option(help="on, off or none (left to the model), for generate")] = "off",
     max_items: Annotated[int | None, typer.Option(help="a keyed sample of this many questions")] = None,
-    base_url: Annotated[str | None, typer.Option(help="address of the endpoint, for local:MODEL")] = None,
+    thought_tokens: Annotated[int | None, typer.Option(help="tokens of a thought at most, for generate")] = None,
+    answer_tokens: Annotated[int | None, typer.Option(help="tokens of an answer at most, for generate")] = None,
+    base_url: Annotated[str | None, typer.Option(help="address of a server of your own, for an endpoint")] = None,
+    providers: Annotated[Path | None, typer.Option(help="YAML file of presets and prices for endpoints")] = None,
+    store: Annotated[Path | None, typer.Option(help="folder that keeps replies for other runs")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="requests under way at once, for an endpoint")] = None,
+    requests_per_minute: Annotated[float | None, typer.Option(help="limit of requests, for an endpoint")] = None,
+    tokens_per_minute: Annotated[float | None, typer.Option(help="limit of tokens, for an endpoint")] = None,
+    timeout_seconds: Annotated[float | None, typer.Option(help="longest wait for one reply of an endpoint")] = None,
+    max_usd: Annotated[float | None, typer.Option(help="USD that an endpoint may cost; stops before that")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Measure a model on questions."""
     from sagecraft.evaluation import evaluate as stage
-    from sagecraft.settings import explained
 
-    with explained(stage.EvaluateConfig, "eval"):
-        inputs, endpoint = stage.resolve_model(model)
-        config = stage.EvaluateConfig.model_validate(
-            {"modes": mode, "thinking": thinking, "max_items": max_items, "seed": seed}
-            | {"endpoint": endpoint, "base_url": base_url}
-        )
-    _finish(stage.run(config, {"task": task} | inputs, out), out, json)
+    limits = {"concurrency": concurrency, "requests_per_minute": requests_per_minute, "max_usd": max_usd}
+    limits |= {"tokens_per_minute": tokens_per_minute, "timeout_seconds": timeout_seconds}
+    settings = {"modes": mode, "thinking": thinking, "max_items": max_items, "seed": seed, "base_url": base_url}
+    settings |= {"thought_tokens": thought_tokens, "answer_tokens": answer_tokens}
+    config, inputs = stage.from_options(model, settings, limits)
+    inputs |= {"task": task} | ({"providers": providers} if providers is not None else {})
+    _finish(stage.run(config, inputs, out, store=store), out, json)
 
 
 @app.command()

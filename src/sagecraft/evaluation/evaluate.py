@@ -7,9 +7,10 @@ local run if a rate is set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,14 +19,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
+from sagecraft.inference.limits import LimitsConfig
 from sagecraft.models.adapter import split_name
+from sagecraft.settings import explained
 
 if TYPE_CHECKING:
+    from sagecraft.evaluation.cost import Tokens
     from sagecraft.evaluation.score import Mode, Request
     from sagecraft.evaluation.store import Store
     from sagecraft.evaluation.tasks import Item, Task
+    from sagecraft.inference.prices import Unknown
 
-VERSION = 3
+VERSION = 4
 
 ModeName = Literal["continuation", "letter", "generate"]
 TEXTS = ("domain", "general")
@@ -43,7 +48,7 @@ class EvaluateConfig(BaseModel):
     )
     thinking: Literal["on", "off"] | None = Field(
         default="off",
-        description="state of the switch in generate mode; null sends no system prompt (models that do not know it)",
+        description="state of the switch in generate mode; null (on the command line: none) leaves it to the model",
     )
     chat_template: bool = Field(
         default=False,
@@ -73,13 +78,20 @@ class EvaluateConfig(BaseModel):
     endpoint: str | None = Field(
         default=None, description="provider:model of an OpenAI-compatible endpoint, instead of the input `model`"
     )
-    base_url: str | None = Field(default=None, description="address of the endpoint, for the provider `local` only")
+    base_url: str | None = Field(
+        default=None, description="address of the endpoint, where it is a server of your own (local, vllm, ollama)"
+    )
+    limits: LimitsConfig = Field(
+        default=LimitsConfig(),
+        exclude=True,  # results do not depend on it, so a run that goes on with another pace is the same run
+        description="pace, patience and money for an endpoint",
+    )
 
     @field_validator("thinking", mode="before")
     @classmethod
     def _yaml_switch(cls, value: object) -> object:
-        """YAML reads a bare `on` and `off` as booleans."""
-        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+        """YAML reads a bare `on` and `off` as booleans; the command line cannot write null."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else None if value == "none" else value
 
     @field_validator("modes", mode="before")
     @classmethod
@@ -101,7 +113,7 @@ class Subject:
     Attributes:
         name: what it is called in results.
         identity: what the store's records are keyed by.
-        engine: a LocalEngine or an EndpointEngine.
+        engine: a LocalEngine or an Endpoint.
         modes: how it can be asked.
         template_sha256: hash of its chat template; None if it is not ours to see.
     """
@@ -134,6 +146,20 @@ def resolve_model(model: str) -> tuple[dict[str, Path], str | None]:
     raise UserError(f"{model}: neither a model folder nor provider:model")
 
 
+def from_options(
+    model: str, settings: Mapping[str, Any], limits: Mapping[str, Any]
+) -> tuple[EvaluateConfig, dict[str, Path]]:
+    """Configuration and inputs of a MODEL and of options, of which those that are None keep their defaults."""
+
+    def given(options: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if value is not None}
+
+    with explained(EvaluateConfig, "eval"):
+        inputs, endpoint = resolve_model(model)
+        values = given(settings) | given({"endpoint": endpoint}) | {"limits": given(limits)}
+        return EvaluateConfig.model_validate(values), inputs
+
+
 def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store: Path | None = None) -> Manifest:
     """Runs the stage.
 
@@ -141,9 +167,11 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
         config: what is measured.
         inputs: `task` (file or folder of questions); `model` (a Hugging Face folder) unless `endpoint` is set, and
             `adapter` (LoRA in peft's format) if one is to be added to it;
-            optionally `domain` and `general` (folders of documents), and `prices` (a YAML file).
+            optionally `domain` and `general` (folders of documents), and `providers` (a YAML file of presets and
+            prices).
         out: the artifact.
-        store: folder that keeps the measurements for other runs; by default they are kept until this one ends.
+        store: folder that keeps the measurements for other runs. By default local ones are kept until this run ends;
+            replies of an endpoint were paid for, and stay in the folder `OUT.replies`.
     """
     _check(config, inputs)
     from sagecraft.evaluation.tasks import choose, read_task
@@ -155,12 +183,13 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
     ) as build:
         from sagecraft.evaluation.store import Store
 
-        folder = store or build.scratch("store")
+        folder = store or (build.scratch("store") if config.endpoint is None else replies_folder(out))
+        purpose = artifact.digest_of({"config": config.model_dump(mode="json"), "task": task.sha256})
         with _subject(config, inputs) as subject:
             modes: dict[str, Asked] = {}
             for name in config.modes:
-                with closing(Store(folder, subject.identity)) as kept:
-                    modes[name] = _ask(subject, name, items, config, kept, inputs.get("prices"))
+                with closing(Store(folder, subject.identity, purpose)) as kept:
+                    modes[name] = _ask(subject, name, items, config, kept)
             with closing(Store(folder, subject.identity)) as kept:
                 texts = _texts(subject, config, inputs, kept)
                 seconds = kept.seconds + sum(mode.seconds for mode in modes.values())
@@ -172,9 +201,14 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
     return build.manifest
 
 
+def replies_folder(out: Path) -> Path:
+    """Where the replies of an endpoint are kept, beside the artifact that is made from them."""
+    return out.with_name(f"{out.name}.replies")
+
+
 def _check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
     """All that can be known before anything is loaded."""
-    known = {"model", "adapter", "task", "prices", *TEXTS}
+    known = {"model", "adapter", "task", "providers", *TEXTS}
     unknown = sorted(set(inputs) - known)
     if unknown:
         raise UserError(f"inputs.{unknown[0]}: evaluation takes {', '.join(sorted(known))}")
@@ -187,6 +221,8 @@ def _check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
     if config.endpoint is None:
         if config.base_url is not None:
             raise UserError("base_url: only used together with endpoint")
+        if config.limits.max_usd is not None:
+            raise UserError("max_usd: only used together with endpoint; a local model is paid by the hour")
         return
     scored = [mode for mode in config.modes if mode != "generate"]
     if scored:
@@ -206,11 +242,12 @@ def _subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator[Sub
     from sagecraft.evaluation import generate, score
 
     if config.endpoint is not None:
-        from sagecraft.inference.endpoint import EndpointEngine
+        from sagecraft.evaluation import remote
+        from sagecraft.inference.endpoint import Endpoint
 
-        with EndpointEngine(config.endpoint, config.base_url) as remote:
-            asked = score.Mode(generate.endpoint_request, generate.measure_endpoint, generate.grade_generate)
-            yield Subject(remote.name, f"{remote.base_url} {remote.model}", remote, {"generate": asked}, None)
+        endpoint = Endpoint(config.endpoint, config.base_url, inputs.get("providers"))
+        asked = score.Mode(remote.request, None, generate.grade_generate)
+        yield Subject(endpoint.name, endpoint.identity, endpoint, {"generate": asked}, None)
         return
     from sagecraft.inference.local import LocalEngine
 
@@ -234,32 +271,76 @@ class Asked:
     seconds: float
 
 
-def _ask(
-    subject: Subject, name: str, items: list[Item], config: EvaluateConfig, kept: Store, prices: Path | None
-) -> Asked:
-    from sagecraft.evaluation.cost import endpoint_cost, local_cost
+def _ask(subject: Subject, name: str, items: list[Item], config: EvaluateConfig, kept: Store) -> Asked:
     from sagecraft.evaluation.summary import summarise
 
     mode = subject.modes[name]
     rows = []
     with console.progress(f"{subject.name}, {name}", len(items)) as tick:
-        for item in items:
-            request = mode.request(subject.engine, item, config)
-            rows.append(_row(subject, name, item, request, kept))
-            tick.advance()
+        requests = [mode.request(subject.engine, item, config) for item in items]
+        values = _measured(subject, mode, requests, config, kept, tick)
+        for item, request, value in zip(items, requests, values, strict=True):
+            rows.append(_row(mode, name, item, request, value))
     summary, tokens = summarise(name, rows, config.seed)
+    summary |= {"example_prompt": rows[0]["prompt"], **_costs(subject, config, rows, tokens, kept)}
+    return Asked(rows, summary, kept.seconds)
+
+
+def _measured(
+    subject: Subject,
+    mode: Mode,
+    requests: list[Request],
+    config: EvaluateConfig,
+    kept: Store,
+    tick: console.Tick,
+) -> Iterable[Any]:
+    """What each request brought: a value, a `Failed`, or None where it cannot be asked."""
+    if mode.measure is None:
+        from sagecraft.evaluation.remote import measure_all
+
+        return measure_all(subject.engine, requests, kept, config.limits, tick.advance)
+    measure = mode.measure
+
+    def one_by_one() -> Iterator[Any]:
+        for request in requests:
+            measured = partial(measure, subject.engine, request)
+            yield None if request.error is not None else kept.get(request.body, measured)
+            tick.advance()
+
+    return one_by_one()
+
+
+def _costs(
+    subject: Subject, config: EvaluateConfig, rows: list[dict[str, Any]], tokens: Tokens | None, kept: Store
+) -> dict[str, Any]:
+    """What the replies cost, and, over an endpoint, what was spent on them with all failures."""
+    from sagecraft.evaluation.cost import endpoint_cost, local_cost, usd_per_100k_tokens
+
     if config.endpoint is None:
-        cost: float | str = local_cost(kept.seconds, config.device_usd_per_hour)
+        cost: float | Unknown = local_cost(kept.seconds, config.device_usd_per_hour)
+        return {"cost_usd": cost, "usd_per_100k_tokens": usd_per_100k_tokens(cost, tokens)}
+    from sagecraft.evaluation import remote
+
+    preset = subject.engine.preset
+    if preset.price is None and preset.provider.own_hardware:
+        cost = local_cost(kept.seconds, config.device_usd_per_hour)
     else:
-        from sagecraft.inference.prices import price_of
+        cost = endpoint_cost(tokens, preset.price)
+    spent = remote.spending(kept.account(), preset.price)
+    console.say(f"  {subject.name}: {remote.told(spent)}; replies are kept in {kept.path}")
+    return {
+        "cost_usd": cost,
+        "usd_per_100k_tokens": usd_per_100k_tokens(cost, tokens),
+        "price": None if preset.price is None else preset.price.model_dump(mode="json", by_alias=True),
+        "num_uncounted": sum(bool(row["tokens"].get("uncounted")) for row in rows),
+        "spending": spent,
+    }
 
-        cost = endpoint_cost(tokens, price_of(config.endpoint, prices))
-    return Asked(rows, {**summary, "cost_usd": cost, "example_prompt": rows[0]["prompt"]}, kept.seconds)
 
-
-def _row(subject: Subject, name: str, item: Item, request: Request, kept: Store) -> dict[str, Any]:
+def _row(mode: Mode, name: str, item: Item, request: Request, value: Any) -> dict[str, Any]:
     """One line of items.jsonl: what the model saw, what it said, and what became of it."""
-    mode = subject.modes[name]
+    from sagecraft.inference.replies import Failed
+
     row: dict[str, Any] = {
         "id": item.id,
         "mode": name,
@@ -271,11 +352,11 @@ def _row(subject: Subject, name: str, item: Item, request: Request, kept: Store)
         "prompt": request.prompt,
         "digest": item.digest,
     }
-    if request.error is not None:
-        failed = {"correct": None if item.answer is None else False, "outcome": "failed", "error": request.error}
+    error = value.why if isinstance(value, Failed) else request.error
+    if error is not None:
+        failed = {"correct": None if item.answer is None else False, "outcome": "failed", "error": error}
         graded: dict[str, Any] = {"pick": None, **failed, "tokens": {"in": 0, "thought": 0, "out": 0}}
     else:
-        value = kept.get(request.body, lambda: mode.measure(subject.engine, request))
         graded = {**mode.grade(item, value), "tokens": value["tokens"]}
     scores = graded.pop("options", [{}] * len(item.options))
     row["options"] = [
@@ -312,6 +393,8 @@ def _texts(
 def _results(
     subject: Subject, task: Task, modes: Mapping[str, Asked], texts: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
+    from sagecraft.evaluation.agreement import between
+
     first = next(iter(modes))
     return {
         "model": subject.name,
@@ -322,6 +405,7 @@ def _results(
         "task_sha256": task.sha256,
         "template_sha256": subject.template_sha256,
         "modes": {name: asked.summary for name, asked in modes.items()},
+        "agreement": between({name: asked.rows for name, asked in modes.items()}),
         "seconds": round(seconds, 3),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sagecraft.chat.thinking import CLOSE, OPEN, SWITCH, split_thought
+from sagecraft.chat.thinking import CLOSE, OPEN, split_thought
 from sagecraft.evaluation import prompts
 from sagecraft.evaluation.extract import extract
 from sagecraft.evaluation.score import Request, outcome_of
@@ -13,13 +13,10 @@ from sagecraft.evaluation.tasks import Item
 
 if TYPE_CHECKING:
     from sagecraft.evaluation.evaluate import EvaluateConfig
-    from sagecraft.inference.endpoint import EndpointEngine, Reply
     from sagecraft.inference.local import LocalEngine
 
 #: Tokens that are looked at for the closing tag: it is at most eight characters, so at most eight tokens.
 _TAIL_TOKENS = 12
-#: Characters of a thought that are given back to an endpoint which is asked for the answer.
-_MAX_THOUGHT_CHARS = 100_000
 
 
 def local_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Request:
@@ -119,56 +116,6 @@ def _write(writer: _Writer, prompt: list[int], budget: int) -> None:
     writer.cut = writer.part != "thought" and len(writer.ids) - start >= room  # the context ended, not the reply
 
 
-def endpoint_request(engine: EndpointEngine, item: Item, config: EvaluateConfig) -> Request:
-    """The question as chat messages; the switch is the system message."""
-    messages = [] if config.thinking is None else [{"role": "system", "content": SWITCH[config.thinking]}]
-    messages.append({"role": "user", "content": prompts.generate_prompt(item)})
-    # An endpoint knows one limit only, and reasoning models think whether asked to or not.
-    body = {"mode": "generate", **engine.body(messages, config.thought_tokens + config.answer_tokens)}
-    body["budgets"] = [config.thought_tokens, config.answer_tokens]
-    return Request("\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages), body)
-
-
-def measure_endpoint(engine: EndpointEngine, request: Request) -> dict[str, Any]:
-    """Asks; where the limit fell inside a visible thought, asks once more for the answer alone."""
-    messages, (thought_tokens, answer_tokens) = request.body["messages"], request.body["budgets"]
-    reply = engine.chat(messages, thought_tokens + answer_tokens)
-    replies = [reply]
-    thought, answer, closed = _parts(reply)
-    unfinished = reply.finish == "length" and (not closed or not answer.strip())
-    if unfinished and thought:
-        so_far = [{"role": "assistant", "content": thought[-_MAX_THOUGHT_CHARS:]}]
-        asked = [*messages, *so_far, {"role": "user", "content": prompts.ANSWER_NOW}]
-        reply = engine.chat(asked, answer_tokens)
-        replies.append(reply)
-        answer = _parts(reply)[1]
-    return {
-        "thought": thought,
-        "answer": answer,
-        "closed_by_us": len(replies) == 2,
-        "cut": reply.finish == "length",
-        "finish": reply.finish,
-        "tokens": _usage(replies),
-    }
-
-
-def _parts(reply: Reply) -> tuple[str | None, str, bool]:
-    return split_thought(reply.text) if reply.thought is None else (reply.thought, reply.text, True)
-
-
-def _usage(replies: Sequence[Reply]) -> dict[str, int] | None:
-    """Tokens as the endpoint bills them; None where it does not say."""
-    total = {"in": 0, "thought": 0, "out": 0}
-    for reply in replies:
-        if reply.prompt_tokens is None or reply.completion_tokens is None:
-            return None
-        thought = min(reply.thought_tokens or 0, reply.completion_tokens)
-        total["in"] += reply.prompt_tokens
-        total["thought"] += thought
-        total["out"] += reply.completion_tokens - thought
-    return total
-
-
 def grade_generate(item: Item, value: dict[str, Any]) -> dict[str, Any]:
     """Reads the letter; what cannot be read is truncated, refused or unparsed, and never passed off as wrong."""
     read = extract(value["answer"], item.options, value["cut"])
@@ -176,5 +123,5 @@ def grade_generate(item: Item, value: dict[str, Any]) -> dict[str, Any]:
     row |= {"cut": value["cut"], "closed_by_us": value["closed_by_us"]}
     if read.letter is not None:
         return {**row, **outcome_of(item, read.letter)}
-    outcome = "refused" if value["finish"] == "content_filter" else "truncated" if value["cut"] else "unparsed"
+    outcome = "refused" if value["finish"] == "refusal" else "truncated" if value["cut"] else "unparsed"
     return {**row, "correct": None if item.answer is None else False, "outcome": outcome}

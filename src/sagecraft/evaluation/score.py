@@ -43,10 +43,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Mode:
-    """One way to ask the questions of a task."""
+    """One way to ask the questions of a task; `measure` is None where many are asked at once (`remote.measure_all`)."""
 
     request: Callable[[Any, Item, EvaluateConfig], Request]
-    measure: Callable[[Any, Request], dict[str, Any]]
+    measure: Callable[[Any, Request], dict[str, Any]] | None
     grade: Callable[[Item, dict[str, Any]], dict[str, Any]]
 
 

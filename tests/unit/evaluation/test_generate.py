@@ -10,7 +10,6 @@ from sagecraft.chat.template import ChatTemplate
 from sagecraft.evaluation import generate
 from sagecraft.evaluation.evaluate import EvaluateConfig
 from sagecraft.evaluation.tasks import Item
-from sagecraft.inference.endpoint import Reply
 from sagecraft.inference.local import LocalEngine, Sampling
 from sagecraft.models.tokenizer import Tokenizer
 
@@ -107,45 +106,3 @@ def test_a_real_model_writes_the_same_twice(pico: Path) -> None:
         assert generate.measure_local(engine, request) == generate.measure_local(engine, request)
     else:
         pytest.fail(request.error)
-
-
-class Remote:
-    """An endpoint that replies from a list."""
-
-    def __init__(self, *replies: Reply) -> None:
-        self.replies, self.asked = list(replies), []
-
-    def body(self, messages: Any, max_tokens: int) -> dict[str, Any]:
-        return {"messages": messages, "max_tokens": max_tokens}
-
-    def chat(self, messages: Any, max_tokens: int) -> Reply:
-        self.asked.append((messages, max_tokens))
-        return self.replies.pop(0)
-
-
-def remote(*replies: Reply) -> tuple[Remote, dict[str, Any], dict[str, Any]]:
-    engine: Any = Remote(*replies)
-    request = generate.endpoint_request(
-        engine, ITEM, EvaluateConfig(thinking="on", thought_tokens=100, answer_tokens=50)
-    )
-    value = generate.measure_endpoint(engine, request)
-    return engine, value, generate.grade_generate(ITEM, value)
-
-
-def test_an_endpoint_that_stops_in_its_thought_is_asked_for_the_answer() -> None:
-    usage = {"prompt_tokens": 10, "completion_tokens": 150, "thought_tokens": 150}
-    engine, value, row = remote(
-        Reply(text="", thought="well", finish="length", **usage),
-        Reply(text=ANSWER, prompt_tokens=20, completion_tokens=9),
-    )
-    assert (row["pick"], row["closed_by_us"]) == ("B", True)
-    assert [limit for _, limit in engine.asked] == [150, 50]
-    assert value["tokens"] == {"in": 30, "thought": 150, "out": 9}
-
-
-def test_refused_truncated_and_uncounted_replies() -> None:
-    assert remote(Reply(text="", finish="content_filter"))[2]["outcome"] == "refused"
-    assert (
-        remote(Reply(text="", finish="length"))[2]["outcome"] == "truncated"
-    )  # its thought is hidden: nothing to close
-    assert remote(Reply(text=ANSWER))[1]["tokens"] is None

@@ -1,168 +1,161 @@
-"""The endpoint engine against a server in a thread that misbehaves on demand."""
+"""One model behind an endpoint: addresses, keys, requests, and what comes back."""
 
 from __future__ import annotations
 
-import json
-import threading
-import time
+import asyncio
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sagecraft import artifact
-from sagecraft.errors import MachineError, UserError
-from sagecraft.evaluation.evaluate import EvaluateConfig, run
-from sagecraft.inference.endpoint import EndpointEngine, providers
+from endpoints import DIALECTS, FAULTS, Act, ChatServer, chat_server, openai
+from sagecraft.errors import UserError
+from sagecraft.inference.endpoint import Endpoint, FaultError
+from sagecraft.inference.prices import Bill
+from sagecraft.inference.replies import Reply
 
 MESSAGES = [{"role": "user", "content": "hot?"}]
-USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 3}}
-GOOD = {
-    "choices": [{"message": {"content": '{"answer": "B"}', "reasoning_content": "hm"}, "finish_reason": "stop"}],
-    "usage": USAGE,
-}
-
-
-class Server(ThreadingHTTPServer):
-    """Gives out `script` one entry a request; then `GOOD`. An entry is a status with headers, raw bytes, or an act."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script: list[Any] = []
-        self.requests: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.requests.append({"path": self.path, **json.loads(body)})
-        self.server.keys.append(self.headers["Authorization"])
-        entry = self.server.script.pop(0) if self.server.script else GOOD
-        status, headers = 200, {}
-        if isinstance(entry, tuple):
-            status, headers, entry = entry
-        if entry == "silence":
-            time.sleep(1.0)
-            return
-        content = entry if isinstance(entry, bytes) else json.dumps(entry).encode()
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content) + (100 if headers.get("X-Cut") else 0)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as one:
-        thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        yield one
-        one.shutdown()
-
-
-@pytest.fixture
-def waits() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def engine(server: Server, waits: list[float]) -> Iterator[EndpointEngine]:
-    with EndpointEngine("local:m", server.url, timeout_seconds=0.3, sleep=waits.append) as one:
+def server() -> Iterator[ChatServer]:
+    with chat_server() as one:
         yield one
 
 
-def test_a_good_reply(engine: EndpointEngine, server: Server) -> None:
-    reply = engine.chat(MESSAGES, 99)
-    assert (reply.text, reply.thought, reply.finish) == ('{"answer": "B"}', "hm", "stop")
-    assert (reply.prompt_tokens, reply.completion_tokens, reply.thought_tokens) == (7, 5, 3)
+def send(server: ChatServer, model: str = "local:m", seconds: float = 5.0, thinking: Any = None) -> Reply:
+    endpoint = Endpoint(model, server.url)
+
+    async def once() -> Reply:
+        async with endpoint.connected(1):
+            return await endpoint.send(endpoint.body(MESSAGES, thinking, 60, 39), seconds)
+
+    return asyncio.run(once())
+
+
+def test_a_good_reply(server: ChatServer) -> None:
+    reply = send(server)
+    assert reply.text == '{"answer": "B", "explanation": "it burns"}'
+    assert reply.bill == Bill(prompt=70, cached=30, written=20)
     expected = {"model": "m", "messages": MESSAGES, "max_tokens": 99, "temperature": 0.0}
     assert server.requests == [{"path": "/v1/chat/completions", **expected}]
     assert server.keys == [None]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        (429, {}, b""),
-        (500, {}, b"oops"),
-        (503, {}, b"<html>"),
-        "silence",
-        b"not json",
-        b"[" * 100_000,
-        {"choices": []},
-        {"choices": [{"message": None}]},
-        {"choices": [{"message": {"content": 5}}]},
-        {"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": -5}},
-        (200, {"X-Cut": "yes"}, b'{"choices": '),
-    ],
-    ids=str,
-)
-def test_passing_faults_are_tried_again(engine: EndpointEngine, server: Server, waits: list[float], fault: Any) -> None:
-    server.script = [fault, fault]
-    assert engine.chat(MESSAGES, 9).text == '{"answer": "B"}'
-    assert len(server.requests) == 3
-    assert 0.5 <= waits[0] <= 1.5 < 3.0 >= waits[1] >= 1.0
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_dialects(server: ChatServer, dialect: str) -> None:
+    server.script = [Act(DIALECTS[dialect](thought="hm"))]
+    reply = send(server)
+    assert '"answer": "B"' in reply.text
+    shown = {"deepseek", "vllm", "ollama"}
+    counted = {"openai": 12, "deepseek": 12, "gemini": 12}
+    assert reply.thought == ("hm" if dialect in shown else None)
+    assert reply.thought_tokens == counted.get(dialect)
+    assert reply.bill is not None
+    assert (reply.bill.prompt, reply.bill.written) == (70, 20)
+    assert reply.bill.cached == (30 if dialect in ("openai", "deepseek") else 0)
 
 
-def test_retry_after_is_obeyed_within_reason(engine: EndpointEngine, server: Server, waits: list[float]) -> None:
-    server.script = [
-        (429, {"Retry-After": "7"}, b""),
-        (503, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, b""),
-        (429, {"Retry-After": "999999"}, b""),
-        (429, {"Retry-After": "soon"}, b""),
-    ]
-    engine.chat(MESSAGES, 9)
-    assert waits[:3] == [7.0, 0.0, 120.0]
-    assert 4 <= waits[3] <= 12
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_that_may_pass(server: ChatServer, fault: str) -> None:
+    server.script = [FAULTS[fault]]
+    with pytest.raises(FaultError) as caught:
+        send(server, seconds=0.2 if fault == "silence" else 20)
+    assert caught.value.passing
+    free = fault.startswith(("429", "500", "503")) or fault == "error in a 200"
+    assert caught.value.bill == (Bill() if free else None)
+    assert caught.value.wait == (0.05 if fault == "429 retry-after" else None)
 
 
-def test_attempts_are_bounded(engine: EndpointEngine, server: Server, waits: list[float]) -> None:
-    server.script = [(500, {}, b"")] * 99
-    with pytest.raises(MachineError, match=r"local:m: HTTP 500 \(attempt 6 of 6\)"):
-        engine.chat(MESSAGES, 9)
-    assert (len(server.requests), len(waits)) == (6, 5)
+def test_a_reply_without_choices_that_says_what_it_cost(server: ChatServer) -> None:
+    server.script = [Act({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 6}})]
+    with pytest.raises(FaultError) as caught:
+        send(server)
+    assert caught.value.bill == Bill(prompt=5, written=6)
 
 
-def test_a_server_that_is_not_there(waits: list[float]) -> None:
-    engine = EndpointEngine("local:m", "http://127.0.0.1:9/v1", max_attempts=2, sleep=waits.append)
-    with engine, pytest.raises(MachineError, match="ConnectError"):
-        engine.chat(MESSAGES, 9)
+def test_a_server_that_is_not_there_costs_nothing() -> None:
+    endpoint = Endpoint("local:m", "http://127.0.0.1:9/v1")
+
+    async def once() -> Reply:
+        async with endpoint.connected(1):
+            return await endpoint.send(endpoint.body(MESSAGES, None, 1, 1), 5)
+
+    with pytest.raises(FaultError, match="ConnectError") as caught:
+        asyncio.run(once())
+    assert caught.value.bill == Bill()
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 302])
-def test_refusals_are_the_users_and_never_show_the_key(
-    server: Server, monkeypatch: pytest.MonkeyPatch, status: int
+@pytest.mark.parametrize("status", [401, 403, 404, 302])
+def test_what_every_request_would_meet_is_the_users_and_never_shows_the_key(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setenv("SAGECRAFT_LOCAL_API_KEY", "sk-secret")
-    server.script = [(status, {"Location": server.url + "/elsewhere"}, b"bad key sk-secret\n\x1b[31mred")]
-    with EndpointEngine("local:m", server.url) as engine, pytest.raises(UserError) as caught:
-        engine.chat(MESSAGES, 9)
+    server.script = [Act(b"bad key sk-secret\n\x1b[31mred", status, {"Location": server.url + "/elsewhere"})]
+    with pytest.raises(UserError) as caught:
+        send(server)
     assert server.keys == ["Bearer sk-secret"]
     assert f"HTTP {status}: bad key ***" in str(caught.value)
     assert not any(mark in str(caught.value) for mark in ("sk-secret", "\n", "\x1b"))
     assert len(server.requests) == 1
 
 
-def test_large_replies_are_not_read_whole(engine: EndpointEngine, server: Server) -> None:
-    server.script = [b" " * (9 << 20)]
-    assert engine.chat(MESSAGES, 9).text == '{"answer": "B"}'
+def test_a_refusal_of_one_request_is_its_own_fault(server: ChatServer) -> None:
+    server.script = [Act(b'{"error": {"message": "too long"}}', 400)]
+    with pytest.raises(FaultError, match=r"HTTP 400: .*too long") as caught:
+        send(server)
+    assert not caught.value.passing
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "insufficient_balance"])
+def test_an_empty_account_is_not_waited_for(server: ChatServer, code: str) -> None:
+    server.script = [Act({"error": {"code": code, "message": "pay"}}, 429)]
+    with pytest.raises(UserError, match="account is used up"):
+        send(server)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        Act(openai("", finish="content_filter")),
+        Act(openai(None, finish="SAFETY")),
+        Act({"choices": [{"message": {"content": None, "refusal": "I will not"}, "finish_reason": "stop"}]}),
+        Act({"error": {"code": "content_filter", "message": "no"}}, 400),
+        Act({"error": {"code": "content_policy_violation", "message": "no"}}, 400),
+    ],
+)
+def test_refusals_of_the_question_are_replies(server: ChatServer, act: Act) -> None:
+    server.script = [act]
+    assert send(server).finish == "refusal"
+
+
+def test_parts_hidden_thoughts_and_missing_counts(server: ChatServer) -> None:
+    parts = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "B"}, {"type": "image"}, 5]
+    server.script = [
+        Act({"choices": [{"message": {"content": parts}}]}),
+        Act(DIALECTS["gemini"](None, finish="length")),
+        Act({"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": -5, "completion_tokens": True}}),
+    ]
+    reply = send(server)
+    assert (reply.text, reply.thought, reply.bill) == ("B", "hm", None)
+    reply = send(server)
+    assert (reply.text, reply.finish) == ("", "length")
+    assert send(server).bill is None
+
+
+def test_a_key_in_a_reply_is_struck_out(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGECRAFT_LOCAL_API_KEY", "sk-secret")
+    server.script = [Act(openai("your key is sk-secret"))]
+    assert send(server).text == "your key is ***"
+
+
+def test_no_object_shows_the_key(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGECRAFT_LOCAL_API_KEY", "sk-secret")
+    endpoint = Endpoint("local:m", server.url).connected(1)
+    assert endpoint._client is not None
+    shown = [repr(vars(one)) for one in (endpoint, endpoint._client, endpoint._client.auth)]
+    assert "sk-secret" not in "".join(shown)
+    assert "uthorization" not in str(endpoint._client.headers)
 
 
 @pytest.mark.parametrize(
@@ -173,57 +166,61 @@ def test_large_replies_are_not_read_whole(engine: EndpointEngine, server: Server
         ("local:m", None, "no address"),
         ("local:m", "file:///etc/passwd", "expected http"),
         ("local:m", "http://user:word@host/v1", "without a user name"),
-        ("openai:m", "http://127.0.0.1:1/v1", "openai has its own address"),
+        ("openai:m", "http://127.0.0.1:1/v1", "has its own address"),
         ("openai:m", None, "OPENAI_API_KEY is not set"),
     ],
 )
 def test_bad_names(monkeypatch: pytest.MonkeyPatch, model: str, base_url: str | None, message: str) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError) as caught:
-        EndpointEngine(model, base_url)
+        Endpoint(model, base_url)
     assert message in str(caught.value)
 
 
-def test_presets_and_reasoning_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {"openai", "deepseek", "gemini", "anthropic", "local"} <= providers().keys()
-    monkeypatch.setenv("OPENAI_API_KEY", "x")
-    with EndpointEngine("openai:o3") as engine:
-        assert engine.body(MESSAGES, 9) == {"model": "o3", "messages": MESSAGES, "max_completion_tokens": 9}
-    with EndpointEngine("openai:gpt-4o") as engine:
-        assert engine.body(MESSAGES, 9)["temperature"] == 0.0
-
-
-def test_an_evaluation_over_an_endpoint_pays_nothing_twice(server: Server, tmp_path: Path) -> None:
-    task = tmp_path / "t.jsonl"
-    artifact.write_jsonl(task, [{"question": f"Hot {n}?", "A": "ice", "B": "fire", "answer": "B"} for n in range(6)])
-    prices = tmp_path / "prices.yaml"
-    prices.write_text('"local:m": {in: 1000000, out: 2000000}\n')
-    config = EvaluateConfig(modes=("generate",), endpoint="local:m", base_url=server.url, thinking="on")
-    server.script = [GOOD, GOOD, GOOD, (401, {}, b"quota")]
-    with pytest.raises(UserError, match="HTTP 401"):
-        run(config, {"task": task, "prices": prices}, tmp_path / "out")
-    run(config, {"task": task, "prices": prices}, tmp_path / "out")
-    assert len(server.requests) == 7  # three, the refused one, the other three
-    results = json.loads((tmp_path / "out/results.json").read_text())
-    assert (results["accuracy"], results["cost_usd"]) == (1.0, 6 * (7 + 2 * 5))
-    assert results["tokens"] == {"in": 42, "thought": 18, "out": 12}
-    assert server.requests[0]["messages"][0] == {"role": "system", "content": "detailed thinking on"}
-    assert server.requests[0]["max_tokens"] == 1024 + 256
-
-
 @pytest.mark.parametrize("key", ["sk-secret\r\n", " sk-secret "])
-def test_the_space_around_a_key_is_not_the_key(key: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_space_around_a_key_is_not_the_key(key: str, server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGECRAFT_LOCAL_API_KEY", key)
-    with EndpointEngine("local:m", server.url) as engine:
-        engine.chat(MESSAGES, 9)
+    send(server)
     assert server.keys == ["Bearer sk-secret"]
 
 
 @pytest.mark.parametrize("key", ["sk-sec\nret", "sk-sécret"])
 def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(
-    key: str, server: Server, monkeypatch: pytest.MonkeyPatch
+    key: str, server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAGECRAFT_LOCAL_API_KEY", key)
     with pytest.raises(UserError, match="SAGECRAFT_LOCAL_API_KEY") as caught:
-        EndpointEngine("local:m", server.url)
+        Endpoint("local:m", server.url)
     assert "cret" not in str(caught.value)
+
+
+def test_the_worst_case_holds_for_any_tokenizer(server: ChatServer) -> None:
+    endpoint = Endpoint("local:m", server.url)
+    body = endpoint.body([{"role": "user", "content": "é" * 100}], None, 60, 39)
+    worst = endpoint.worst_case(body)
+    assert worst.prompt >= 200  # a token a byte
+    assert (worst.written, worst.known) == (99, False)
+
+
+def test_a_reply_that_drips_is_given_up() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 X\r\nContent-Length: 1000\r\n\r\n")
+        try:
+            while True:
+                writer.write(b" ")
+                await asyncio.sleep(0.02)
+                await writer.drain()
+        except (ConnectionError, asyncio.CancelledError):
+            writer.close()
+
+    async def once() -> Reply:
+        server = await asyncio.start_server(drip, "127.0.0.1", 0)
+        endpoint = Endpoint("local:m", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        try:
+            async with endpoint.connected(1):
+                return await endpoint.send(endpoint.body(MESSAGES, None, 1, 1), 0.2)
+        finally:
+            server.close()
+
+    with pytest.raises(FaultError, match=r"no reply within 0\.2 s"):
+        asyncio.run(once())

@@ -1,0 +1,135 @@
+"""The generating mode over an endpoint: the question as chat messages, the reply and its thought, what that cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sagecraft.chat.thinking import CLOSE, OPEN, split_thought
+from sagecraft.errors import MachineError
+from sagecraft.evaluation import prompts
+from sagecraft.evaluation.score import Request
+from sagecraft.evaluation.tasks import Item
+from sagecraft.inference.asker import Asker
+from sagecraft.inference.prices import Bill
+from sagecraft.inference.replies import Failed
+
+if TYPE_CHECKING:
+    from sagecraft.chat.thinking import Switch
+    from sagecraft.evaluation.evaluate import EvaluateConfig
+    from sagecraft.evaluation.store import Account, Store
+    from sagecraft.inference.endpoint import Endpoint
+    from sagecraft.inference.limits import LimitsConfig
+    from sagecraft.inference.prices import Price
+    from sagecraft.inference.replies import Reply
+
+#: Characters of a thought that are given back to an endpoint which is asked for the answer.
+_MAX_THOUGHT_CHARS = 100_000
+
+
+def request(endpoint: Endpoint, item: Item, config: EvaluateConfig) -> Request:
+    """The question as chat messages, with the switch as the model knows it."""
+    question = [{"role": "user", "content": prompts.generate_prompt(item)}]
+    budgets = (config.thought_tokens, config.answer_tokens)
+    body = endpoint.body(question, config.thinking, *budgets)
+    shown = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in body["messages"])
+    return Request(shown, {"question": question, "thinking": config.thinking, "budgets": budgets, "body": body})
+
+
+def measure_all(
+    endpoint: Endpoint,
+    requests: Sequence[Request],
+    kept: Store,
+    limits: LimitsConfig,
+    done: Callable[[], object],
+) -> list[dict[str, Any] | Failed]:
+    """Asks all questions, in any order; what each brought, in theirs.
+
+    Raises:
+        MachineError: none was answered.
+    """
+    account = kept.account()
+    asker = Asker(endpoint, kept, limits, account.kept + account.wasted)
+    answers = asker.run((partial(measure, request=asked) for asked in requests), done)
+    failures = [answer.why for answer in answers if isinstance(answer, Failed)]
+    if failures and len(failures) == len(answers):
+        raise MachineError(f"{endpoint.name}: no question was answered; the first one: {failures[0]}")
+    return answers
+
+
+async def measure(asker: Asker, request: Request) -> dict[str, Any]:
+    """Asks; where the limit fell inside a visible thought, asks once more for the answer alone."""
+    thought_tokens, answer_tokens = request.body["budgets"]
+    body = request.body["body"]
+    reply = await asker.ask(body)
+    bills = [_tokens(asker.endpoint, body, reply)]
+    thought, answer, closed = _parts(reply, request.body["thinking"])
+    unfinished = reply.finish == "length" and (not closed or not answer.strip())
+    closed_by_us = unfinished and bool(thought)
+    if closed_by_us and thought:
+        # what has thought enough is asked not to think again, if it knows how
+        thinking: Switch | None = "off" if asker.endpoint.preset.can("off") else request.body["thinking"]
+        so_far = [{"role": "assistant", "content": thought[-_MAX_THOUGHT_CHARS:]}]
+        asked = [*request.body["question"], *so_far, {"role": "user", "content": prompts.ANSWER_NOW}]
+        body = asker.endpoint.body(asked, thinking, thought_tokens if thinking == "on" else 0, answer_tokens)
+        reply = await asker.ask(body)
+        bills.append(_tokens(asker.endpoint, body, reply))
+        answer = _parts(reply, thinking)[1]
+    return {
+        "thought": thought,
+        "answer": answer,
+        "closed_by_us": closed_by_us,
+        "cut": reply.finish == "length",
+        "finish": reply.finish,
+        "tokens": {name: sum(bill[name] for bill in bills) for name in bills[0]},
+    }
+
+
+def _parts(reply: Reply, thinking: Switch | None) -> tuple[str | None, str, bool]:
+    """Thought, answer, and whether the thought was closed."""
+    if reply.thought is not None:
+        return reply.thought, reply.text, True
+    # a template that opens the thought itself leaves the opening tag out of the reply
+    opened = thinking == "on" and CLOSE in reply.text and not reply.text.lstrip().startswith(OPEN)
+    return split_thought(reply.text, opened)
+
+
+def _tokens(endpoint: Endpoint, body: Mapping[str, Any], reply: Reply) -> dict[str, int]:
+    """Tokens as the endpoint bills them; the most they can be where it does not say, which `uncounted` then tells."""
+    bill = reply.bill or endpoint.worst_case(body)
+    thought = min(reply.thought_tokens or 0, bill.written)
+    counts = {"in": bill.prompt, "cached": bill.cached, "thought": thought, "out": bill.written - thought}
+    return {**counts, "uncounted": int(reply.bill is None)}
+
+
+def spending(account: Account, price: Price | None) -> dict[str, Any]:
+    """What the run sent and paid, failures included, for results.json; it depends on the endpoint's faults."""
+
+    def usd(bill: Bill) -> float | str:
+        return "unknown" if price is None else price.usd(bill)
+
+    return {
+        "usd_at_most": usd(account.kept + account.wasted),
+        "usd_wasted_at_most": usd(account.wasted),
+        "num_requests": account.num_sent,
+        "num_replies": account.num_kept,
+        "num_replies_without_count": account.num_uncounted,
+        "num_failures": account.num_failed,
+        "num_failures_maybe_billed": account.num_failed_billed,
+        "num_maybe_paid_and_lost": account.num_lost,
+    }
+
+
+def told(spent: Mapping[str, Any]) -> str:
+    """Spending in one line."""
+    usd = spent["usd_at_most"]
+    parts = [f"{spent['num_requests']:,} requests", f"{spent['num_replies']:,} replies"]
+    failures = spent["num_failures"] + spent["num_failures_maybe_billed"]
+    parts += [f"{failures:,} failures"] if failures else []
+    if spent["num_replies_without_count"]:
+        parts.append(f"{spent['num_replies_without_count']:,} replies without a count of tokens (taken at their most)")
+    if spent["num_maybe_paid_and_lost"]:
+        parts.append(f"{spent['num_maybe_paid_and_lost']:,} requests may have been paid and lost")
+    money = "at an unknown price" if isinstance(usd, str) else f"at most {usd:.4f} USD"
+    return f"{', '.join(parts)}, {money}"
