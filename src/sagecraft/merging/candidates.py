@@ -35,19 +35,16 @@ class Sweep:
     Attributes:
         text: as written.
         parameter: its name in YAML.
+        name: what stands before the equals sign.
         model: the model whose parameter it is, as the configuration names it; None: everybody's.
         values: in the order they are tried.
     """
 
     text: str
     parameter: str
+    name: str
     model: str | None
     values: tuple[float, ...]
-
-    @property
-    def name(self) -> str:
-        """What it is called in results."""
-        return self.parameter if self.model is None else f"models.{self.model}.{self.parameter}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,8 @@ def make_candidates(
             parsed.append(_parse(text, value, method))
         except UserError as error:
             faults.append(str(error))
-    twice = {sweep.name for sweep in parsed if sum(other.name == sweep.name for other in parsed) > 1}
+    targets = [(sweep.model, sweep.parameter) for sweep in parsed]
+    twice = {sweep.name for sweep, target in zip(parsed, targets, strict=True) if targets.count(target) > 1}
     faults += [f"--sweep {name}: is given twice; name all its values in one" for name in sorted(twice)]
     faults += _seed_faults(num_seeds, str(value["merge_method"]), method)
     if faults:
@@ -141,7 +139,7 @@ def _parse(text: str, value: Mapping[str, Any], method: Method) -> Sweep:
         near = difflib.get_close_matches(parameter, method.parameters, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"{name} reads {reads}"
         raise UserError(f"--sweep {text}: unknown parameter {parameter!r}; {hint}")
-    return Sweep(text, parameter, model, _values(text, values))
+    return Sweep(text, parameter, target, model, _values(text, values))
 
 
 def _target(text: str, target: str, value: Mapping[str, Any]) -> tuple[str | None, str]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 VERSION = 1
 #: Half of fewer questions says nothing about any model.
 _MIN_ITEMS = 20
+_MAX_SLUG = 60
 #: What an artifact inside another does not bring along: the same search gives the same bytes.
 _TIMES = shutil.ignore_patterns(artifact.TIMING)
 
@@ -285,8 +286,7 @@ class Work:
         settings = self.config.measure.model_dump(mode="json")
         files = [self.build.path / f"{half}.jsonl", *self._text.values()]
         depends = [evaluate.VERSION, settings, [artifact.input_digest(file) for file in files], identity]
-        slug = re.sub(r"[^A-Za-z0-9._=-]+", "-", label).strip("-.")[:60]
-        return f"{half}-{slug}-{artifact.digest_of(depends)[:12]}"
+        return f"{half}-{_slug(label)}-{artifact.digest_of(depends)[:12]}"
 
     def finished(self, name: str) -> Path | None:
         """The evaluation if it is there and whole."""
@@ -342,25 +342,33 @@ class Work:
         )
 
 
-def _identity(prepared: merge.Prepared, inputs: Mapping[str, str]) -> object:
-    """What a merge's bytes depend on."""
-    return [merge.VERSION, prepared.config.model_dump(mode="json"), dict(inputs)]
+def _slug(label: str) -> str:
+    """A label as the name of a folder; what a long one loses stands in its hash."""
+    text = re.sub(r"[^A-Za-z0-9._=-]+", "-", label).strip("-.")
+    return text if len(text) <= _MAX_SLUG else f"{text[:_MAX_SLUG]}-{artifact.digest_of(label)[:8]}"
 
 
-def _digests(prepared: merge.Prepared) -> dict[str, str]:
-    return {name: artifact.input_digest(path) for name, path in prepared.inputs.items()}
+def _mark(prepared: merge.Prepared) -> str:
+    """The fingerprint of a merge: what its bytes depend on."""
+    digests = {name: artifact.input_digest(path) for name, path in sorted(prepared.inputs.items())}
+    return artifact.fingerprint("merge", merge.VERSION, prepared.config.model_dump(mode="json"), digests)
+
+
+def _merge(prepared: merge.Prepared, folder: Path) -> None:
+    """Merges if that is not done yet."""
+    if not artifact.is_finished(folder, _mark(prepared)):
+        merge.merge_prepared(prepared, folder)
 
 
 def _candidate(work: Work, plan: Plan, number: int) -> Scored:
     """One candidate: merged, evaluated on the half that chooses, and deleted unless it is kept."""
     candidate, prepared = plan.candidates[number], plan.prepared[number]
-    name = work.name_of(candidate.label, "select", _identity(prepared, _digests(prepared)))
+    name = work.name_of(candidate.label, "select", _mark(prepared))
     console.say(f"candidate {number + 1} of {len(plan.candidates)}: {candidate.label}", style="bold")
     found = work.finished(name)
     if found is None or work.config.keep:
-        folder = work.build.scratch("models") / name.removeprefix("select-")
-        if not artifact.is_artifact(folder):
-            merge.merge_prepared(prepared, folder)
+        folder = work.build.scratch("models") / _slug(candidate.label)
+        _merge(prepared, folder)
         found = work.measure(name, "select", {"model": folder})
         if not work.config.keep:
             shutil.rmtree(folder)
@@ -375,7 +383,7 @@ def _found(work: Work, plan: Plan, candidates: Sequence[Scored], config: SearchC
     """Merges the best, measures it and the others on the questions kept back, and adds everything up."""
     best, median = choose_best(candidates), choose_median(candidates)
     console.say(f"best: {candidates[best].name}; it is merged to {out}", style="bold")
-    merge.merge_prepared(plan.prepared[best], out)
+    _merge(plan.prepared[best], out)
     rows = list(_confirmed(work, plan, candidates, best, median, out))
     models = [{**scored.facts(), "role": role} for role, scored in rows]
     found: dict[str, Any] = {
@@ -412,22 +420,17 @@ def _confirmed(
         folder = work.measure(work.name_of(label, "confirm", identity), "confirm", inputs)
         return work.scored(folder, label)
 
-    chosen, middle = plan.candidates[best], plan.candidates[median]
-    yield "chosen", measure(chosen.label, {"model": out}, _identity(plan.prepared[best], _digests(plan.prepared[best])))
+    yield "chosen", measure(plan.candidates[best].label, {"model": out}, _mark(plan.prepared[best]))
     for subject in plan.subjects:
         digests = [artifact.input_digest(path) for path in subject.inputs.values()]
         yield subject.role, measure(subject.name, subject.inputs, digests)
     if candidates[median].digest == candidates[best].digest:
         return
-    identity = _identity(plan.prepared[median], _digests(plan.prepared[median]))
-    name = work.name_of(middle.label, "confirm", identity)
-    folder = work.build.scratch("median") / name
-    if work.finished(name) is None:
-        merge.merge_prepared(plan.prepared[median], folder)
-    yield (
-        "median candidate",
-        replace(measure(middle.label, {"model": folder}, identity), name=f"median ({middle.label})"),
-    )
+    label, mark = plan.candidates[median].label, _mark(plan.prepared[median])
+    folder = work.build.scratch("median") / _slug(label)
+    if work.finished(work.name_of(label, "confirm", mark)) is None:
+        _merge(plan.prepared[median], folder)
+    yield "median candidate", replace(measure(label, {"model": folder}, mark), name=f"median ({label})")
     if folder.exists():
         shutil.rmtree(folder)
 
@@ -451,7 +454,7 @@ def show(found: Mapping[str, Any], out: Path) -> None:
     ]
     console.table(f"{len(found['candidates'])} candidates on {found['best']['n']} questions", columns, rows)
     for line in found["verdicts"]:
-        console.out.print(line, markup=False)
+        console.out.print(console.plain_text(line), markup=False)
     console.say(
         f"model in {out}, search in {search_folder(out)}, report in {search_folder(out) / 'report.html'}", style="bold"
     )

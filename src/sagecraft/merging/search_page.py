@@ -10,6 +10,9 @@ from sagecraft.reporting import candidates as plots
 from sagecraft.reporting.page import Page
 from sagecraft.reporting.plots import differences
 
+#: How sentences begin that must not be missed: nothing was found.
+_PLAIN = ("The spread lies within noise", "All ", "Only ")
+
 
 def render(found: Mapping[str, Any]) -> str:
     """`search.json` as HTML."""
@@ -30,7 +33,7 @@ def render(found: Mapping[str, Any]) -> str:
         ]
     )
     for line in found["verdicts"]:
-        page.note(line) if "within noise" in line or "byte for byte" in line else page.paragraph(line)
+        page.note(line) if line.startswith(_PLAIN) else page.paragraph(line)
     _spread(page, found)
     _confirmed(page, found)
     page.heading("How this was measured")
@@ -38,8 +41,8 @@ def render(found: Mapping[str, Any]) -> str:
         f"Half of the questions ({found['best']['n']}) chose, the other half ({confirmed['n']}) was kept back and saw only the "
         "best, the base, the inputs and the median candidate; questions on one article are in the same half. Intervals of a "
         "single accuracy are Wilson's; those of means and differences are bootstraps over questions, or over articles where "
-        "questions name theirs. Whether candidates differ is Cochran's Q by permutation; pairs are exact McNemar tests "
-        "with Holm's correction."
+        "questions name theirs. Whether candidates differ is Cochran's Q by permutation; pairs are exact tests (McNemar's, "
+        "or its form for articles) with Holm's correction."
     )
     page.links(
         [
@@ -183,7 +186,7 @@ def _confirmed(page: Page, found: Mapping[str, Any]) -> None:
                 pair["only_b"],
                 f"{pair['p_value']:.3g}",
                 f"{pair['p_holm']:.3g}",
-                f"{100 * pair['detectable']:.1f}",
+                "–" if pair["detectable"] is None else f"{100 * pair['detectable']:.1f}",
             ]
             for pair in pairs
         ],

@@ -171,45 +171,53 @@ def against(best: Scored, others: Sequence[Scored]) -> list[dict[str, Any]]:
 def verdicts(found: Mapping[str, Any]) -> list[str]:
     """What it comes to, in sentences: the spread, the price of having chosen, the comparisons."""
     facts, best, confirmed = found["spread"], found["best"], found["confirm"]["models"][0]
-    number, width = facts["num_candidates"], 100 * (facts["max"] - facts["min"])
-    chance = (
-        f"{facts['num_different']} equally good ones differ by {100 * facts['chance_range']:.1f} on average on these "
-        f"{best['n']} questions (p = {facts['p_value']:.2g})"
-    )
-    lines = []
-    if facts["num_different"] == 1:
-        lines.append(f"All {number} candidates are the same model, byte for byte: what was varied changes nothing.")
-    elif facts["p_value"] < ALPHA:
+    lines = [_spread_said(facts, best["n"])]
+    if 1 < facts["num_different"] < facts["num_candidates"]:
         lines.append(
-            f"The {number} candidates differ by more than chance: best and worst by {width:.1f} points; {chance}."
-        )
-    else:
-        lines.append(
-            f"The spread lies within noise: best and worst of {number} candidates differ by {width:.1f} points, and "
-            f"{chance}. These questions cannot tell the candidates apart; more questions, or perplexity, may."
-        )
-    if 1 < facts["num_different"] < number:
-        lines.append(
-            f"Only {facts['num_different']} of the {number} candidates differ; the others repeat them byte for byte."
+            f"Only {facts['num_different']} of the {facts['num_candidates']} candidates differ; the others repeat them "
+            "byte for byte."
         )
     low, high = confirmed["ci95"]
     lines.append(
-        f"{best['name']} was chosen because it was best on {best['n']} questions ({100 * best['accuracy']:.1f} %), which is "
-        f"optimistic: by luck alone the best of equals leads their mean by {100 * facts['chance_lead']:.1f} points. Quote "
-        f"{100 * confirmed['accuracy']:.1f} % ({100 * low:.1f} to {100 * high:.1f}), from the {confirmed['n']} questions that had no part in choosing."
+        f"{best['name']} was chosen for being best on {best['n']} questions ({100 * best['accuracy']:.1f} %), which is "
+        f"optimistic: by luck alone the best of equals leads their mean by {100 * facts['chance_lead']:.1f} points. "
+        f"Quote {100 * confirmed['accuracy']:.1f} % ({100 * low:.1f} to {100 * high:.1f}), from the {confirmed['n']} "
+        "questions that had no part in choosing."
     )
     return [*lines, *map(_compared, found["confirm"]["pairs"])]
 
 
+def _spread_said(facts: Mapping[str, Any], num_items: int) -> str:
+    number, width = facts["num_candidates"], 100 * (facts["max"] - facts["min"])
+    if facts["num_different"] == 1:
+        return f"All {number} candidates are the same model, byte for byte: what was varied changes nothing."
+    if not width:
+        return f"All {number} candidates have equally many of the {num_items} questions right: these cannot tell them apart."
+    chance = (
+        f"{facts['num_different']} equally good ones differ by {100 * facts['chance_range']:.1f} on average on these "
+        f"{num_items} questions (p = {facts['p_value']:.2g})"
+    )
+    if facts["p_value"] < ALPHA:
+        return f"The {number} candidates differ by more than chance: best and worst by {width:.1f} points; {chance}."
+    return (
+        f"The spread lies within noise: best and worst of {number} candidates differ by {width:.1f} points, and "
+        f"{chance}. These questions cannot tell the candidates apart; more questions, or perplexity, may."
+    )
+
+
 def _compared(pair: Mapping[str, Any]) -> str:
+    if not pair["only_a"] + pair["only_b"]:
+        return f"Against {pair['than']}: both have the same questions right."
     low, high = pair["ci95"]
     shown = "better" if pair["difference"] > 0 else "worse"
     return (
         f"Against {pair['than']}: {100 * pair['difference']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), "
         f"p = {pair['p_holm']:.2g} after Holm's correction: "
-        + (
-            f"{shown}."
-            if pair["significant"]
-            else f"no difference shown; one of {100 * pair['detectable']:.1f} points would be."
-        )
+        + (f"{shown}." if pair["significant"] else f"no difference shown; {_visible(pair['detectable'])}.")
     )
+
+
+def _visible(detectable: float | None) -> str:
+    if detectable is None:
+        return "so few questions show none"
+    return f"one of {100 * detectable:.1f} points would be"

@@ -66,7 +66,7 @@ def test_a_value_for_all_replaces_those_of_single_models() -> None:
 def test_a_value_of_one_model(name: str) -> None:
     first = make_candidates(DARE, HERE, [f"models.{name}.weight=0.1,0.2"], None)[0]
     assert [entry.parameters.weight for entry in first.config.models] == [0.1, 0.3]
-    assert first.setting == (("models.models/chat.v1.weight", 0.1),)
+    assert first.setting == ((f"models.{name}.weight", 0.1),)
     assert DARE["models"][0]["parameters"]["weight"] == 0.7  # what was read stays as it is
 
 
@@ -92,6 +92,7 @@ def test_a_swept_parameter_need_not_stand_in_the_file() -> None:
         ("models.chat.v1.lambda=0.1,0.2", "it belongs under the `parameters`"),
         ("weight=0..1:200 density=0.1..1:200", "40,000 candidates: at most 256"),
         ("weight=0.1,0.2 weight=0.3,0.4", "--sweep weight: is given twice"),
+        ("models.domain.weight=1,2 models.other/domain.weight=3,4", "models.domain.weight: is given twice"),
     ],
 )
 def test_faults_of_sweeps(sweep: str, message: str) -> None:
@@ -217,64 +218,67 @@ def write_config(path: Path, family: Path, **more: Any) -> Path:
     return path
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
-    """All but times and the pages that print them."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("timing.json", "report.html", "results.json")
-    }
-
-
-def test_a_search_that_is_killed_goes_on_and_ends_with_the_same(
-    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config, task, text = write_config(tmp_path / "m.yml", family), write_task(tmp_path / "q.jsonl"), tmp_path / "text"
-    write_documents(text, [Document(f"d{n}", "A planet orbits its star. " * 9) for n in range(3)])
-    inputs, measure = {"task": task, "text": text}, {"perplexity_tokens": 100, "perplexity_window": 32}
-    straight = search.search_from_yaml(config, tmp_path / "out", 3, [], inputs, measure, False)
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Merges are not run beside transformers and evaluations draw no pages; returns the names of what is merged."""
+    monkeypatch.setattr("sagecraft.merging.finish.check", lambda *_: None)
+    monkeypatch.setattr("sagecraft.evaluation.report.render", lambda *_: "")
     merged: list[str] = []
-    real, merges = evaluate.run, merge.merge_prepared
+    real = merge.merge_prepared
 
     def counted(prepared: merge.Prepared, out: Path) -> artifact.Manifest:
         merged.append(out.name)
-        return merges(prepared, out)
+        return real(prepared, out)
+
+    monkeypatch.setattr(merge, "merge_prepared", counted)
+    return merged
+
+
+def test_a_search_that_is_killed_goes_on_and_ends_with_the_same(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: list[str]
+) -> None:
+    config, task, text = write_config(tmp_path / "m.yml", family), write_task(tmp_path / "q.jsonl"), tmp_path / "text"
+    write_documents(text, [Document(f"d{n}", "A planet orbits its star. " * 9) for n in range(3)])
+    measure = {"perplexity_tokens": 100, "perplexity_window": 32}
+
+    def searched(out: Path, seeds: int) -> dict[str, Any]:
+        quick.clear()
+        return search.search_from_yaml(config, out, seeds, [], {"task": task, "text": text}, measure, False)
+
+    out, again = tmp_path / "one" / "out", tmp_path / "two" / "out"
+    straight = searched(out, 2)
+    real = evaluate.run
 
     def killed(*args: Any, **more: Any) -> artifact.Manifest:
-        if len(merged) == 3:
+        if len(quick) == 2:
             raise KeyboardInterrupt
         return real(*args, **more)
 
-    monkeypatch.setattr(merge, "merge_prepared", counted)
     monkeypatch.setattr(evaluate, "run", killed)
     with pytest.raises(KeyboardInterrupt):
-        search.search_from_yaml(config, tmp_path / "again", 3, [], inputs, measure, False)
-    assert not (tmp_path / "again").exists()
-    assert not search.search_folder(tmp_path / "again").exists()
+        searched(again, 2)
+    assert not again.exists()
+    assert not search.search_folder(again).exists()
     monkeypatch.setattr(evaluate, "run", real)
-    merged.clear()
-    resumed = search.search_from_yaml(config, tmp_path / "again", 3, [], inputs, measure, False)
-    assert merged[0] == "again"  # three candidates were there; then the best, and the median
+    resumed = searched(again, 2)
+    assert quick[0] == "out"  # the candidates were there, the last one not yet evaluated
     assert resumed == straight
-    first, second = search.search_folder(tmp_path / "out"), search.search_folder(tmp_path / "again")
-    one, two = files_of(first), files_of(second)
-    names = [name for name in one if "evaluations/confirm-seed" not in name or "items" in name]
-    assert {name: one[name] for name in names} == {name: two[name] for name in names}
+    first, second = search.search_folder(out), search.search_folder(again)
+    assert artifact.load(second) == artifact.load(first)
+    assert not (first / "models").exists()
 
     best = straight["best"]
     expected = min(straight["candidates"], key=lambda row: (-row["accuracy"], row["perplexity"]))
     assert best["name"] == expected["name"]
     seed = int(best["name"].removeprefix("seed "))
     alone = merge.merge_from_yaml(write_config(tmp_path / "one.yml", family, seed=seed), tmp_path / "alone")
-    assert artifact.load(tmp_path / "out") == alone  # the best is what a merge of its configuration gives
-    assert len({row["model_digest"] for row in straight["candidates"]}) == 3
-    assert not (first / "models").exists()
+    assert artifact.load(out) == alone  # the best is what a merge of its configuration gives
+    assert len({row["model_digest"] for row in straight["candidates"]}) == 2
 
-    merged.clear()
-    wider = search.search_from_yaml(config, tmp_path / "out", 4, [], inputs, measure, False)
-    assert [row["name"] for row in wider["candidates"]] == [f"seed {n}" for n in range(4)]
-    assert wider["candidates"][:3] == straight["candidates"]
-    assert sum(name.startswith("seed-") for name in merged) <= 2  # the new one, and the median
+    wider = searched(out, 3)
+    assert [row["name"] for row in wider["candidates"]] == [f"seed {n}" for n in range(3)]
+    assert wider["candidates"][:2] == straight["candidates"]
+    assert sum(name.startswith("seed-") for name in quick) <= 2  # the new one, and the median
 
 
 def test_the_two_halves_and_what_is_kept(family: Path, tmp_path: Path) -> None:
@@ -292,6 +296,8 @@ def test_the_two_halves_and_what_is_kept(family: Path, tmp_path: Path) -> None:
     kept = sorted((folder / "models").iterdir())
     assert {artifact.load(path).digest for path in kept} == {row["model_digest"] for row in found["candidates"]}
     assert artifact.is_finished(folder, artifact.load(folder).fingerprint)
+    assert json.loads((folder / "search.json").read_text(encoding="utf-8")) == found
+    assert yaml.safe_load(found["best"]["config"])["merge_method"] == "dare_linear"
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page == render(found)
     assert "<svg" in page
@@ -333,9 +339,3 @@ def test_a_weight_that_is_divided_out(family: Path, tmp_path: Path) -> None:
     task = write_task(tmp_path / "q.jsonl")
     with pytest.raises(UserError, match=r"divides by the sum of the weights.*for instance models\.b\.weight"):
         search.search_from_yaml(path, tmp_path / "out", None, ["weight=0.2,0.4"], {"task": task}, {}, False)
-    found = search.search_from_yaml(
-        path, tmp_path / "out", None, ["models.b.weight=0.2,0.4"], {"task": task}, {}, False
-    )
-    written = json.loads((search.search_folder(tmp_path / "out") / "search.json").read_text(encoding="utf-8"))
-    assert written == found
-    assert yaml.safe_load(found["best"]["config"])["merge_method"] == "linear"
