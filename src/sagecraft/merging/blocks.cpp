@@ -2,8 +2,8 @@
 //
 // Every function here has a plain twin in blocks.py that gives the same bytes: each operation is rounded by itself (built with
 // -ffp-contract=off), in the same order, and sums have the order that `chunk_totals` describes. A block is a part of a tensor that
-// begins at a multiple of kChunk; it is worked on in pieces that stay in a core's cache, and each element is read once and
-// written once. Threads are the caller's: the functions keep no state.
+// begins at a multiple of kChunk. It is read in pieces that stay in a core's second-level cache and worked on 16 elements at
+// a time in registers: what a step leaves for the next never goes through memory. Threads are the caller's: the functions keep no state.
 //
 // Results: 0; 1 + s if source s holds a value that is not finite; 1001 + s if its file ends too early; -1 if a merged value is too
 // large for its type; -1000 - errno if writing fails, -5000 - errno if reading does.
@@ -13,31 +13,27 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
-#include <new>
+#include <type_traits>
+#include <utility>
+
+#include "../models/kernels/common.h"
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 namespace {
 
-constexpr int64_t kChunk = 1024;         // elements of one total, as in blocks.py
-constexpr int64_t kLanes = 16;           // sums of a chunk that run side by side, as in blocks.py
-constexpr int64_t kPiece = 1 << 16;      // elements between two reads: four bf16 models are 512 KB, half of a second-level cache
-constexpr int64_t kLow = 19;             // low bits of a magnitude, as in sparsify.py
+constexpr int64_t kChunk = 1024;     // elements of one total, as in blocks.py; its 16 lanes are kLanes
+constexpr int64_t kPiece = 1 << 16;  // elements between two reads: four bf16 models are 512 KB, half of a second-level cache
+constexpr int64_t kLow = 19;         // low bits of a magnitude, as in sparsify.py
+constexpr int32_t kMagnitude = 0x7FFFFFFF;
+constexpr uint32_t kExponent = 0x7F800000u;
 constexpr float kTiny = 1e-8f;
 
 enum Type : int64_t { kF32 = 0, kBf16 = 1, kF16 = 2 };
 enum Mask : int64_t { kAll = 0, kRandom = 1, kBand = 2 };
 enum Way : int64_t { kLinear = 0, kCombine = 1, kAdd = 2, kElect = 3, kNearswap = 4 };
-
-template <typename To, typename From>
-inline To reinterpret(From from) {
-    To to;
-    static_assert(sizeof(to) == sizeof(from));
-    std::memcpy(&to, &from, sizeof(to));
-    return to;
-}
 
 }  // namespace
 
@@ -66,13 +62,72 @@ struct Recipe {
     const float *factors, *weights;
 };
 
+// Groups of `size` neighbours (a multiple of 16, at most 1,024), each from its place in the block on.
+struct Groups {
+    int64_t count, size;
+    const int64_t* places;
+};
+
+// Magnitudes that are looked for, of each model, and how many of it there is room for.
+struct Range {
+    const uint32_t *low, *high;
+    int64_t room;
+};
+
+// Those that were found: `above` is [models], `inside` [chunks][models], the others [models][room].
+struct Found {
+    int64_t *above, *inside;
+    uint32_t *magnitudes, *places;
+};
+
 }  // extern "C"
 
 namespace {
 
-inline int64_t width_of(int64_t type) { return type == kF32 ? 4 : 2; }
+// Which of 16 elements: a mask register where there are such, elsewhere a vector of zeros and ones.
+#ifdef __AVX512F__
+using Lanes = __mmask16;
+inline Lanes less(Floats x, Floats y) { return _mm512_cmp_ps_mask((__m512)x, (__m512)y, _CMP_LT_OQ); }
+inline Lanes less(Lanes of, Floats x, Floats y) { return _mm512_mask_cmp_ps_mask(of, (__m512)x, (__m512)y, _CMP_LT_OQ); }
+inline Lanes less(Words x, Words y) { return _mm512_cmplt_epu32_mask((__m512i)x, (__m512i)y); }
+inline Lanes less(Ints x, Ints y) { return _mm512_cmplt_epi32_mask((__m512i)x, (__m512i)y); }
+inline Floats keep(Lanes of, Floats x) { return (Floats)_mm512_maskz_mov_ps(of, (__m512)x); }
+inline Floats choose(Lanes of, Floats x, Floats y) { return (Floats)_mm512_mask_mov_ps((__m512)y, of, (__m512)x); }
+inline Floats add(Lanes of, Floats x, Floats y) { return (Floats)_mm512_mask_add_ps((__m512)x, of, (__m512)x, (__m512)y); }
+inline Floats smaller(Floats x, Floats y) { return (Floats)_mm512_min_ps((__m512)x, (__m512)y); }
+inline Floats larger(Floats x, Floats y) { return (Floats)_mm512_max_ps((__m512)x, (__m512)y); }
+inline Floats fused(Floats x, Floats y, Floats z) { return (Floats)_mm512_fmadd_ps((__m512)x, (__m512)y, (__m512)z); }
+inline uint32_t as_bits(Lanes of) { return of; }
+#else
+using Lanes = Ints;
+inline Lanes less(Floats x, Floats y) { return x < y; }
+inline Lanes less(Lanes of, Floats x, Floats y) { return of & (x < y); }
+inline Lanes less(Words x, Words y) { return x < y; }
+inline Lanes less(Ints x, Ints y) { return x < y; }
+inline Floats keep(Lanes of, Floats x) { return reinterpret<Floats>(reinterpret<Ints>(x) & of); }
+inline Floats choose(Lanes of, Floats x, Floats y) { return of ? x : y; }
+inline Floats add(Lanes of, Floats x, Floats y) { return x + keep(of, y); }
+inline Floats smaller(Floats x, Floats y) { return x < y ? x : y; }
+inline Floats larger(Floats x, Floats y) { return x > y ? x : y; }
+inline Floats fused(Floats x, Floats y, Floats z) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) z[lane] = std::fma(x[lane], y[lane], z[lane]);
+    return z;
+}
+inline uint32_t as_bits(Lanes of) {
+    uint32_t bits = 0;
+    for (int64_t lane = 0; lane < kLanes; ++lane) bits |= (of[lane] & 1u) << lane;
+    return bits;
+}
+#endif
 
-inline uint32_t mix(uint32_t x) {
+inline Floats all(float x) { return x - Floats{}; }
+inline Floats size_of(Floats x) { return reinterpret<Floats>(reinterpret<Ints>(x) & kMagnitude); }
+inline Words larger(Words x, Words y) { return x > y ? x : y; }
+
+inline int64_t width_of(int64_t type) { return type == kF32 ? 4 : 2; }
+inline int64_t pairs_of(int64_t n) { return n * (n + 1) / 2; }
+
+inline Words mix(Words x) {
     x ^= x >> 16;
     x *= 0x7FEB352Du;
     x ^= x >> 15;
@@ -96,85 +151,78 @@ inline uint16_t to_half(float x) {
     return static_cast<uint16_t>(sign | (size >= 0x477FF000u ? 0x7C00u : inside));
 }
 
-inline uint16_t to_bf16(float x) {
-    const uint32_t bits = reinterpret<uint32_t>(x);
-    return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+// Whether all of them are finite: the exponents' largest value marks what is not.
+template <typename T>
+bool finite(const void* raw, int64_t count, T exponent) {
+    const auto* from = static_cast<const T*>(raw);
+    T top = 0;
+    for (int64_t i = 0; i < count; ++i) top = std::max<T>(top, from[i] & exponent);
+    return top != exponent;
+}
+bool finite(const void* raw, int64_t type, int64_t count) {
+    if (type == kF32) return finite<uint32_t>(raw, count, kExponent);
+    return finite<uint16_t>(raw, count, type == kBf16 ? 0x7F80 : 0x7C00);
 }
 
-// Reads and widens. The exponents' largest value marks what is not finite.
-bool widen(const void* raw, int64_t type, int64_t count, float* out) {
-    uint32_t top = 0;
-    if (type == kF32) {
-        const auto* from = static_cast<const uint32_t*>(raw);
-        for (int64_t i = 0; i < count; ++i) top = std::max(top, from[i] & 0x7F800000u);
-        std::memcpy(out, raw, count * 4);
-        return top != 0x7F800000u;
-    }
+void widen_all(const void* raw, int64_t type, int64_t count, float* out) {
     const auto* from = static_cast<const uint16_t*>(raw);
-    const uint32_t exponent = type == kBf16 ? 0x7F80u : 0x7C00u;
     if (type == kBf16) {
-        for (int64_t i = 0; i < count; ++i) {
-            top = std::max(top, from[i] & exponent);
-            out[i] = reinterpret<float>(static_cast<uint32_t>(from[i]) << 16);
-        }
+        for (int64_t i = 0; i < count; ++i) out[i] = widen(from[i]);
     } else {
-        for (int64_t i = 0; i < count; ++i) {
-            top = std::max(top, from[i] & exponent);
-            out[i] = from_half(from[i]);
-        }
+        for (int64_t i = 0; i < count; ++i) out[i] = from_half(from[i]);
     }
-    return top != exponent;
 }
 
-bool narrow(const float* values, int64_t type, int64_t count, void* out) {
-    uint32_t top = 0;
-    if (type == kF32) {
-        for (int64_t i = 0; i < count; ++i) top = std::max(top, reinterpret<uint32_t>(values[i]) & 0x7F800000u);
-        std::memcpy(out, values, count * 4);
-        return top != 0x7F800000u;
+// Stores 16 values in a type, and raises `top` to the largest exponent among them.
+inline void put(Floats x, int64_t type, void* to, Words& top) {
+    if (type == kBf16) {
+        const Words bits = reinterpret<Words>(x), rounded = bits + 0x7FFFu + ((bits >> 16) & 1u);
+        top = larger(top, rounded & kExponent);
+        store(to, __builtin_convertvector(rounded >> 16, Halves));
+    } else if (type == kF32) {
+        top = larger(top, reinterpret<Words>(x) & kExponent);
+        store(to, x);
+    } else {
+        Halves narrowed;
+        for (int64_t lane = 0; lane < kLanes; ++lane) narrowed[lane] = to_half(x[lane]);
+        top = larger(top, __builtin_convertvector((narrowed & 0x7C00) == 0x7C00, Words) & kExponent);
+        store(to, narrowed);
     }
-    auto* to = static_cast<uint16_t*>(out);
-    const uint32_t exponent = type == kBf16 ? 0x7F80u : 0x7C00u;
-    for (int64_t i = 0; i < count; ++i) {
-        to[i] = type == kBf16 ? to_bf16(values[i]) : to_half(values[i]);
-        top = std::max<uint32_t>(top, to[i] & exponent);
-    }
-    return top != exponent;
 }
 
-// Sum of a chunk: lanes side by side in float32, then one after the other in float64.
-template <typename Term>
-inline double total(int64_t count, Term term) {
-    float lanes[kLanes] = {};
-    const int64_t whole = count / kLanes * kLanes;
-    for (int64_t i = 0; i < whole; i += kLanes) {
-        for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
-    }
-    for (int64_t i = whole; i < count; ++i) lanes[i - whole] += term(i);
+// Sum of the lanes of a chunk, one after the other in float64.
+inline double total(Floats lanes) {
     double sum = 0.0;
-    for (const float lane : lanes) sum += static_cast<double>(lane);
+    for (int64_t lane = 0; lane < kLanes; ++lane) sum += static_cast<double>(lanes[lane]);
     return sum;
 }
 
-class Floats {  // aligned scratch memory
-   public:
-    explicit Floats(int64_t count) : data_(static_cast<float*>(std::aligned_alloc(64, (count * 4 + 63) / 64 * 64 + 64))) {
-        if (data_ == nullptr) throw std::bad_alloc();
+template <typename Work, int... M>
+inline void each_of(Work& work, std::integer_sequence<int, M...>) {
+    (work(std::integral_constant<int, M>{}), ...);
+}
+// Calls `work` with 0, 1, …, n - 1: constants if N, their number as the compiler knows it, is not 0.
+template <int N, typename Work>
+inline void each(int64_t n, Work work) {
+    if constexpr (N > 0) {
+        each_of(work, std::make_integer_sequence<int, N>{});
+    } else {
+        for (int64_t m = 0; m < n; ++m) work(m);
     }
-    ~Floats() { std::free(data_); }
-    Floats(const Floats&) = delete;
-    Floats& operator=(const Floats&) = delete;
-    float* get() const { return data_; }
+}
+#define INLINE __attribute__((always_inline))
 
-   private:
-    float* data_;
-};
-
-// The values of one chunk of all sources, widened, and the deltas.
+// The values of all sources: read piece by piece, handed out 16 at a time. T is bf16 if all sources are that, else float.
+// Behind the last element stand zeros up to the next multiple of 16.
+template <typename T>
 class Reader {
    public:
-    Reader(const Input& input, int64_t num_deltas)
-        : input_(input), raw_(kPiece * input.num_sources), values_(kChunk * input.num_sources), deltas_(kChunk * num_deltas) {}
+    using Value = T;
+    explicit Reader(const Input& input)
+        : input_(input),
+          raw_(kStride * input.num_sources),
+          wide_(std::is_same_v<T, float> ? kChunk * input.num_sources : 0),
+          at_(input.num_sources) {}
 
     // Reads elements [begin, begin + count) of the block of every source.
     int64_t read(int64_t begin, int64_t count) {
@@ -189,48 +237,57 @@ class Reader {
                 if (got == 0) return 1001 + s;
                 to += got, at += got, left -= got;
             }
+            std::memset(to, 0, kLanes * 4);
         }
         return 0;
     }
-    // Widens elements [at, at + count) of what was read.
-    int64_t widen_chunk(int64_t at, int64_t count) {
+    // Makes elements [at, at + count) of what was read those that `get` hands out; count is at most kChunk.
+    int64_t go_to(int64_t at, int64_t count) {
         for (int64_t s = 0; s < input_.num_sources; ++s) {
-            if (!widen(raw(s) + at * width_of(input_.types[s]), input_.types[s], count, value(s))) return 1 + s;
+            const int64_t type = input_.types[s];
+            const char* from = raw(s) + at * width_of(type);
+            if (!finite(from, type, count)) return 1 + s;
+            at_.get()[s] = from;
+            if (std::is_same_v<T, float> && type != kF32) {
+                widen_all(from, type, round_up(count, kLanes), wide_.get() + s * kChunk);
+                at_.get()[s] = reinterpret_cast<const char*>(wide_.get() + s * kChunk);
+            }
         }
         return 0;
     }
-    void subtract(const Deltas& deltas, int64_t count) {
-        for (int64_t m = 0; m < deltas.num_models; ++m) {
-            const float* x = value(deltas.sources[m]);
-            float* d = delta(m);
-            if (deltas.origin < 0) {
-                std::memcpy(d, x, count * 4);
-                continue;
-            }
-            const float* o = value(deltas.origin);
-            for (int64_t i = 0; i < count; ++i) d[i] = x[i] - o[i];
+    Floats get(int64_t s, int64_t i) const {
+        const auto* from = reinterpret_cast<const T*>(at_.get()[s]) + i;
+        if constexpr (std::is_same_v<T, float>) {
+            return load<Floats>(from);
+        } else {
+            return load_wide(from);
         }
     }
-    float* value(int64_t s) const { return values_.get() + s * kChunk; }
-    float* delta(int64_t m) const { return deltas_.get() + m * kChunk; }
+    // Model m less the origin.
+    Floats delta(const Deltas& deltas, int64_t m, int64_t i) const {
+        const Floats x = get(deltas.sources[m], i);
+        return deltas.origin < 0 ? x : x - get(deltas.origin, i);
+    }
 
    private:
-    char* raw(int64_t s) const { return reinterpret_cast<char*>(raw_.get() + s * kPiece); }
+    static constexpr int64_t kStride = kPiece * sizeof(T) + kLanes * 4;
+    char* raw(int64_t s) const { return raw_.get() + s * kStride; }
     const Input& input_;
-    Floats raw_, values_, deltas_;
+    Scratch<char> raw_;
+    Scratch<float> wide_;
+    Scratch<const char*> at_;
 };
 
-// Calls `work(chunk number, first element in the block, count)` for every chunk, with its values and deltas at hand.
-template <typename Work>
-int64_t each_chunk(const Input& input, Reader& reader, const Deltas& deltas, Work& work) {
+// Calls `work.chunk(number, first element in the block, count)` for every chunk, and `work.finish` at the end of a piece.
+template <typename T, typename Work>
+int64_t each_chunk(const Input& input, Reader<T>& reader, Work& work) {
     for (int64_t piece = 0; piece < input.count; piece += kPiece) {
         const int64_t size = std::min(kPiece, input.count - piece);
         if (const int64_t fault = reader.read(piece, size)) return fault;
         for (int64_t at = 0; at < size; at += kChunk) {
             const int64_t count = std::min(kChunk, size - at);
-            if (const int64_t fault = reader.widen_chunk(at, count)) return fault;
-            reader.subtract(deltas, count);
-            work((piece + at) / kChunk, piece + at, count);
+            if (const int64_t fault = reader.go_to(at, count)) return fault;
+            work.chunk((piece + at) / kChunk, piece + at, count);
         }
         if (const int64_t fault = work.finish(piece, size)) return fault;
     }
@@ -241,269 +298,309 @@ int64_t each_chunk(const Input& input, Reader& reader, const Deltas& deltas, Wor
 template <typename Function>
 struct Quiet {
     Function function;
-    void operator()(int64_t chunk, int64_t at, int64_t count) { function(chunk, at, count); }
+    void chunk(int64_t number, int64_t at, int64_t count) { function(number, at, count); }
     int64_t finish(int64_t, int64_t) { return 0; }
 };
-template <typename Function>
-Quiet<Function> quiet(Function function) {
-    return {function};
+
+// Calls `run` with a reader for the types of the sources and, as a constant, the number of models; 0 if there are many.
+template <typename Run>
+int64_t dispatch(const Input& input, int64_t num_models, Run run) try {
+    const auto by_type = [&](auto count) {
+        if (std::all_of(input.types, input.types + input.num_sources, [](int64_t type) { return type == kBf16; })) {
+            Reader<bf16> reader(input);
+            return run(reader, count);
+        }
+        Reader<float> reader(input);
+        return run(reader, count);
+    };
+    switch (num_models) {
+        case 1: return by_type(std::integral_constant<int, 1>{});
+        case 2: return by_type(std::integral_constant<int, 2>{});
+        case 3: return by_type(std::integral_constant<int, 3>{});
+        case 4: return by_type(std::integral_constant<int, 4>{});
+        default: return by_type(std::integral_constant<int, 0>{});
+    }
+} catch (const std::bad_alloc&) {
+    return -5000 - ENOMEM;
 }
 
-// A delta with the elements that are not kept set to zero; `first` is the number of the chunk's first element in the tensor.
-void thin(const Deltas& deltas, int64_t m, const float* d, int64_t first, int64_t count, float* out) {
-    if (deltas.masks[m] == kRandom) {
-        const uint64_t key = deltas.keys[m];
-        const uint32_t low = static_cast<uint32_t>(key), high = static_cast<uint32_t>(key >> 32), limit = deltas.limits[m];
-        // a chunk starts at a multiple of 1,024, so the high word of the index is the same in all of it
-        const uint32_t second = high ^ static_cast<uint32_t>((static_cast<uint64_t>(first) >> 32) * 0x9E3779B9ull);
-        const auto start = static_cast<uint32_t>(first);
-        for (int64_t i = 0; i < count; ++i) {
-            const uint32_t hash = mix(mix((start + static_cast<uint32_t>(i)) ^ low) + second);
-            out[i] = hash < limit ? d[i] : 0.0f;
-        }
-    } else if (deltas.masks[m] == kBand) {
-        const uint32_t lower = deltas.lower[m], upper = deltas.upper[m];
-        // places of the chunk before which a magnitude that equals a bound counts as above it
-        const auto place = [&](int64_t end) { return static_cast<int32_t>(std::clamp<int64_t>(end - first, 0, kChunk)); };
-        const int32_t lower_end = place(deltas.lower_ends[m]), upper_end = place(deltas.upper_ends[m]);
-        const auto size = static_cast<int32_t>(count);
-        for (int32_t i = 0; i < size; ++i) {
-            const uint32_t bits = reinterpret<uint32_t>(d[i]) & 0x7FFFFFFFu;
-            const bool in = (bits > lower) | ((bits == lower) & (i < lower_end));
-            const bool beyond = (bits > upper) | ((bits == upper) & (i < upper_end));
-            out[i] = (in & !beyond) ? d[i] : 0.0f;
-        }
-    } else {
-        std::memcpy(out, d, count * 4);
-    }
+// The same for what looks at deltas only: `work(reader, count, chunk number, first element in the block, number of elements)`.
+template <typename Work>
+int64_t each_delta(const Input& input, const Deltas& deltas, Work work) {
+    return dispatch(input, deltas.num_models, [&](auto& reader, auto count) {
+        auto call = [&](int64_t chunk, int64_t at, int64_t size) { work(reader, count, chunk, at, size); };
+        Quiet<decltype(call)> quiet{call};
+        return each_chunk(input, reader, quiet);
+    });
 }
 
-void elect(const Recipe& r, int64_t n, const float* weighted, const float* base, int64_t count, float* out) {
-    alignas(64) float sums[kChunk], mixed[kChunk], divisors[kChunk];
-    std::memcpy(sums, weighted, count * 4);
-    for (int64_t m = 1; m < n; ++m) {
-        for (int64_t i = 0; i < count; ++i) sums[i] += weighted[m * kChunk + i];
-    }
-    std::fill_n(mixed, count, 0.0f);
-    std::fill_n(divisors, count, 0.0f);
-    const bool positive = r.positive != 0;
-    for (int64_t m = 0; m < n; ++m) {
-        const float* part = weighted + m * kChunk;
-        const float weight = r.weights[m];
-        for (int64_t i = 0; i < count; ++i) {
-            const bool minus = sums[i] < 0.0f, plus = positive ? !minus : sums[i] > 0.0f;
-            const bool agrees = ((part[i] > 0.0f) & plus) | ((part[i] < 0.0f) & minus);
-            mixed[i] += agrees ? part[i] : 0.0f;
-            divisors[i] += agrees ? weight : 0.0f;
+// What a mask needs to know in a chunk, whose first element has the number `first`.
+struct Keep {
+    Keep(const Deltas& deltas, int64_t m, int64_t first)
+        : kind(deltas.masks[m]),
+          limit(deltas.limits[m]),
+          low(static_cast<uint32_t>(deltas.keys[m])),
+          // a chunk starts at a multiple of 1,024, so the high word of the index is the same in all of it
+          high(static_cast<uint32_t>(deltas.keys[m] >> 32) ^
+               static_cast<uint32_t>((static_cast<uint64_t>(first) >> 32) * 0x9E3779B9ull)),
+          start(static_cast<uint32_t>(first)),
+          lower(static_cast<int32_t>(deltas.lower[m])),
+          upper(static_cast<int32_t>(deltas.upper[m])),
+          lower_end(static_cast<int32_t>(std::clamp<int64_t>(deltas.lower_ends[m] - first, 0, kChunk))),
+          upper_end(static_cast<int32_t>(std::clamp<int64_t>(deltas.upper_ends[m] - first, 0, kChunk))) {}
+
+    // Sets those to zero that are not kept; `lane` are places in the chunk.
+    Floats thin(Floats d, Ints lane) const {
+        if (kind == kRandom) {
+            return keep(less(mix(mix((reinterpret<Words>(lane) + start) ^ low) + high), Words{} + limit), d);
         }
+        if (kind == kBand) {
+            // of those that equal a bound, the ones before its end stand above it: as if the bound were one less there
+            const Ints bits = reinterpret<Ints>(d) & kMagnitude;
+            const Ints lowest = lower + (lane < lower_end), highest = upper + (lane < upper_end);
+            return keep(static_cast<Lanes>(less(lowest, bits) & ~less(highest, bits)), d);
+        }
+        return d;
     }
-    if (r.normalize) {
-        for (int64_t i = 0; i < count; ++i) mixed[i] /= std::fabs(divisors[i]) < kTiny ? 1.0f : divisors[i];
-    }
-    for (int64_t i = 0; i < count; ++i) out[i] = base[i] + mixed[i] * r.lambda;
+
+    int64_t kind;
+    uint32_t limit, low, high, start;
+    int32_t lower, upper, lower_end, upper_end;
+};
+
+// The mean of the parts with the elected sign (or their sum), times lambda, on top of the base.
+template <int N>
+inline Floats elect(const Recipe& r, int64_t n, const Floats* weighted, Floats base) {
+    const Floats zero{};
+    Floats sums = weighted[0], mixed{}, divisors{};
+    each<N>(n, [&](auto m) INLINE { sums = m > 0 ? sums + weighted[m] : sums; });
+    const Lanes minus = less(sums, zero), plus = r.positive ? static_cast<Lanes>(~minus) : less(zero, sums);
+    each<N>(n, [&](auto m) INLINE {
+        const auto agrees = static_cast<Lanes>(less(plus, zero, weighted[m]) | less(minus, weighted[m], zero));
+        mixed = add(agrees, mixed, weighted[m]);
+        divisors = add(agrees, divisors, all(r.weights[m]));
+    });
+    if (r.normalize) mixed /= choose(less(size_of(divisors), all(kTiny)), all(1.0f), divisors);
+    return base + mixed * r.lambda;
 }
 
-// The merged values of one chunk. `kept` holds the thinned deltas, [models][kChunk], and is overwritten.
-void combine(const Recipe& r, int64_t n, float* kept, const float* base, int64_t count, float* out) {
-    if (r.way == kLinear) {
-        for (int64_t i = 0; i < count; ++i) out[i] = kept[i] * r.factors[0];
-        for (int64_t m = 1; m < n; ++m) {
-            const float* x = kept + m * kChunk;
-            const auto factor = static_cast<double>(r.factors[m]);
-            for (int64_t i = 0; i < count; ++i) {
-                out[i] = static_cast<float>(static_cast<double>(out[i]) + static_cast<double>(x[i]) * factor);
-            }
-        }
-        if (r.normalize) {
-            for (int64_t i = 0; i < count; ++i) out[i] /= r.divisor;
-        }
-        return;
-    }
+// The merged values; `kept` holds the thinned deltas, or whole values, and is overwritten.
+template <int N>
+inline Floats combine(const Recipe& r, int64_t n, Floats* kept, Floats base) {
     if (r.way == kNearswap) {
-        for (int64_t i = 0; i < count; ++i) {
-            const float gap = std::fabs(base[i] - kept[i]);
-            const float share = gap > r.t ? r.t / gap : 1.0f;
-            out[i] = share * kept[i] + (1.0f - share) * base[i];
-        }
-        return;
+        const Floats gap = size_of(base - kept[0]);
+        const Floats share = choose(less(all(r.t), gap), r.t / gap, all(1.0f));
+        return share * kept[0] + (1.0f - share) * base;
     }
-    for (int64_t m = 0; m < n; ++m) {
-        float* x = kept + m * kChunk;
-        for (int64_t i = 0; i < count; ++i) x[i] *= r.factors[m];
+    if (r.way == kLinear) {
+        Floats sum = kept[0] * r.factors[0];
+        each<N>(n, [&](auto m) INLINE { sum = m > 0 ? fused(kept[m], all(r.factors[m]), sum) : sum; });
+        return r.normalize ? sum / r.divisor : sum;
     }
-    if (r.way == kElect) return elect(r, n, kept, base, count, out);
-    std::memcpy(out, kept, count * 4);
-    for (int64_t m = 1; m < n; ++m) {
-        for (int64_t i = 0; i < count; ++i) out[i] += kept[m * kChunk + i];
-    }
-    if (r.way == kAdd) {
-        if (r.normalize) {
-            for (int64_t i = 0; i < count; ++i) out[i] /= r.divisor;
-        }
-        for (int64_t i = 0; i < count; ++i) out[i] = base[i] + out[i] * r.lambda;
-    }
+    each<N>(n, [&](auto m) INLINE { kept[m] *= r.factors[m]; });
+    if (r.way == kElect) return elect<N>(r, n, kept, base);
+    Floats sum = kept[0];
+    each<N>(n, [&](auto m) INLINE { sum = m > 0 ? sum + kept[m] : sum; });
+    if (r.way == kCombine) return sum;
+    if (r.normalize) sum /= r.divisor;
+    return base + sum * r.lambda;
 }
 
-// Products of all pairs of deltas (in the order (0,0) (0,1) … (1,1) …), and then where the caller goes on.
-double* products(const Reader& reader, int64_t n, int64_t count, double* to) {
-    for (int64_t a = 0; a < n; ++a) {
-        for (int64_t b = a; b < n; ++b) {
-            const float *x = reader.delta(a), *y = reader.delta(b);
-            *to++ = total(count, [x, y](int64_t i) { return x[i] * y[i]; });
-        }
-    }
-    return to;
-}
+// Merges chunk after chunk into a piece, and writes that.
+template <typename T, int N>
+struct Merge {
+    const Input& input;
+    const Deltas& deltas;
+    const Recipe& recipe;
+    const Reader<T>& reader;
+    double* totals;
+    const int64_t n = deltas.num_models;
+    Scratch<Keep> keeps{n};
+    Scratch<Floats> spare{2 * n + pairs_of(n)};
+    Scratch<char> narrowed{kPiece * width_of(recipe.type) + kLanes * 4};
+    Words top{};
 
-double conflicts(const Reader& reader, int64_t n, int64_t count) {
-    alignas(64) float lowest[kChunk], highest[kChunk];
-    std::memcpy(lowest, reader.delta(0), count * 4);
-    std::memcpy(highest, reader.delta(0), count * 4);
-    for (int64_t m = 1; m < n; ++m) {
-        const float* d = reader.delta(m);
-        for (int64_t i = 0; i < count; ++i) {
-            lowest[i] = d[i] < lowest[i] ? d[i] : lowest[i];
-            highest[i] = d[i] > highest[i] ? d[i] : highest[i];
+    void chunk(int64_t number, int64_t at, int64_t count) {
+        Floats own[N > 0 ? 2 * N + pairs_of(N) : 1] = {};
+        Floats *const kept = N > 0 ? own : spare.get(), *const seen = kept + n, *const sums = seen + n;
+        for (int64_t p = 0; p < pairs_of(n); ++p) sums[p] = Floats{};
+        for (int64_t m = 0; m < n; ++m) keeps.get()[m] = Keep(deltas, m, input.first + at);
+        Floats squares{};
+        int64_t conflicts = 0;
+        const int64_t width = width_of(recipe.type);
+        char* to = narrowed.get() + at % kPiece * width;
+        for (int64_t i = 0; i < count; i += kLanes, to += kLanes * width) {
+            const Floats origin = reader.get(recipe.reference, i);
+            each<N>(n, [&](auto m) INLINE {
+                const Floats x = reader.get(deltas.sources[m], i);
+                seen[m] = x - origin;  // the summary's deltas are those from the reference, the method's may be whole values
+                kept[m] = keeps.get()[m].thin(deltas.origin < 0 ? x : seen[m], lanes_from(i));
+            });
+            const Floats merged = combine<N>(recipe, n, kept, recipe.base < 0 ? Floats{} : reader.get(recipe.base, i));
+            put(merged, recipe.type, to, top);
+            squares += (merged - origin) * (merged - origin);
+            conflicts += measure(seen, sums);
         }
+        double* result = totals + number * (pairs_of(n) + 2);
+        for (int64_t p = 0; p < pairs_of(n); ++p) *result++ = total(sums[p]);
+        *result++ = static_cast<double>(conflicts);
+        *result++ = total(squares);
     }
-    int32_t found = 0;
-    for (int64_t i = 0; i < count; ++i) found += (lowest[i] < 0.0f) & (highest[i] > 0.0f);
-    return found;
-}
+    // Adds the products of all pairs, in the order (0,0) (0,1) … (1,1) …; how many elements two models moved in opposite directions.
+    int64_t measure(const Floats* seen, Floats* sums) const INLINE {
+        Floats lowest = seen[0], highest = seen[0];
+        int64_t p = 0;
+        each<N>(n, [&](auto a) INLINE {
+            lowest = smaller(seen[a], lowest), highest = larger(seen[a], highest);
+            each<N>(n, [&](auto b) INLINE {
+                if (b >= a) sums[p++] += seen[a] * seen[b];
+            });
+        });
+        return __builtin_popcount(as_bits(less(less(lowest, Floats{}), Floats{}, highest)));
+    }
+    int64_t finish(int64_t begin, int64_t count) const {
+        for (int64_t lane = 0; lane < kLanes; ++lane) {
+            if (top[lane] == kExponent) return -1;
+        }
+        const int64_t width = width_of(recipe.type);
+        const char* from = narrowed.get();
+        int64_t at = recipe.start + begin * width, left = count * width;
+        while (left > 0) {
+            const ssize_t put = pwrite(static_cast<int>(recipe.handle), from, left, at);
+            if (put < 0 && errno == EINTR) continue;
+            if (put < 0) return -1000 - errno;
+            from += put, at += put, left -= put;
+        }
+        return 0;
+    }
+};
 
 }  // namespace
 
 extern "C" {
 
 // Merges a block. `totals`: [chunks][pairs + 2], products of the deltas from the reference, conflicts of sign, merged squares.
-int64_t merge_block(const Input* input, const Deltas* deltas, const Recipe* recipe, double* totals) try {
-    const int64_t n = deltas->num_models, row = n * (n + 1) / 2 + 2;
-    // the summary's deltas are those from the reference, the method's may be whole values
-    Deltas seen = *deltas;
-    seen.origin = recipe->reference;
-    Reader reader(*input, n);
-    const Floats kept(kChunk * n), narrowed(kPiece);
-    alignas(64) float merged[kChunk];
-    struct Work {
-        const Input& input;
-        const Deltas& deltas;
-        const Recipe& recipe;
-        Reader& reader;
-        double* totals;
-        float *kept, *merged;
-        char* narrowed;
-        int64_t n, row;
-        bool finite = true;
-        void operator()(int64_t chunk, int64_t at, int64_t count) {
-            for (int64_t m = 0; m < n; ++m) {
-                const float* x = deltas.origin < 0 ? reader.value(deltas.sources[m]) : reader.delta(m);
-                thin(deltas, m, x, input.first + at, count, kept + m * kChunk);
-            }
-            combine(recipe, n, kept, recipe.base < 0 ? nullptr : reader.value(recipe.base), count, merged);
-            finite &= narrow(merged, recipe.type, count, narrowed + at % kPiece * width_of(recipe.type));
-            double* to = products(reader, n, count, totals + chunk * row);
-            *to++ = n > 1 ? conflicts(reader, n, count) : 0.0;
-            const float *x = merged, *o = reader.value(recipe.reference);
-            *to = total(count, [x, o](int64_t i) { return (x[i] - o[i]) * (x[i] - o[i]); });
-        }
-        int64_t finish(int64_t begin, int64_t count) {
-            if (!finite) return -1;
-            const int64_t width = width_of(recipe.type);
-            const char* from = narrowed;
-            int64_t at = recipe.start + begin * width, left = count * width;
-            while (left > 0) {
-                const ssize_t put = pwrite(static_cast<int>(recipe.handle), from, left, at);
-                if (put < 0 && errno == EINTR) continue;
-                if (put < 0) return -1000 - errno;
-                from += put, at += put, left -= put;
-            }
-            return 0;
-        }
-    };
-    Work work{*input, *deltas, *recipe, reader, totals, kept.get(), merged, reinterpret_cast<char*>(narrowed.get()), n, row};
-    return each_chunk(*input, reader, seen, work);
-} catch (const std::bad_alloc&) {
-    return -1000 - ENOMEM;
+int64_t merge_block(const Input* input, const Deltas* deltas, const Recipe* recipe, double* totals) {
+    return dispatch(*input, deltas->num_models, [&](auto& reader, auto count) {
+        using T = typename std::decay_t<decltype(reader)>::Value;
+        Merge<T, count> work{*input, *deltas, *recipe, reader, totals};
+        return each_chunk(*input, reader, work);
+    });
 }
 
 // Inner products of all pairs of deltas: `totals` is [chunks][pairs].
-int64_t gram_block(const Input* input, const Deltas* deltas, double* totals) try {
-    const int64_t n = deltas->num_models, row = n * (n + 1) / 2;
-    Reader reader(*input, n);
-    auto work = quiet([&](int64_t chunk, int64_t, int64_t count) { products(reader, n, count, totals + chunk * row); });
-    return each_chunk(*input, reader, *deltas, work);
-} catch (const std::bad_alloc&) {
-    return -5000 - ENOMEM;
+int64_t gram_block(const Input* input, const Deltas* deltas, double* totals) {
+    const int64_t n = deltas->num_models, pairs = pairs_of(n);
+    const Scratch<Floats> spare(n + pairs);
+    return each_delta(*input, *deltas, [&](auto& reader, auto known, int64_t chunk, int64_t, int64_t count) {
+        constexpr int N = known;
+        Floats own[N > 0 ? N + pairs_of(N) : 1];
+        Floats *const d = N > 0 ? own : spare.get(), *const sums = d + n;
+        for (int64_t p = 0; p < pairs; ++p) sums[p] = Floats{};
+        for (int64_t i = 0; i < count; i += kLanes) {
+            each<N>(n, [&](auto m) INLINE { d[m] = reader.delta(*deltas, m, i); });
+            int64_t p = 0;
+            each<N>(n, [&](auto a) INLINE {
+                each<N>(n, [&](auto b) INLINE {
+                    if (b >= a) sums[p++] += d[a] * d[b];
+                });
+            });
+        }
+        for (int64_t p = 0; p < pairs; ++p) totals[chunk * pairs + p] = total(sums[p]);
+    });
 }
 
 // Absolute values of the deltas and of what is kept of them: `totals` is [chunks][2][models].
-int64_t sizes_block(const Input* input, const Deltas* deltas, double* totals) try {
+int64_t sizes_block(const Input* input, const Deltas* deltas, double* totals) {
     const int64_t n = deltas->num_models;
-    Reader reader(*input, n);
-    alignas(64) float kept[kChunk];
-    auto work = quiet([&](int64_t chunk, int64_t at, int64_t count) {
+    return each_delta(*input, *deltas, [&](auto& reader, auto, int64_t chunk, int64_t at, int64_t count) {
         for (int64_t m = 0; m < n; ++m) {
-            const float *d = reader.delta(m), *k = kept;
-            thin(*deltas, m, d, input->first + at, count, kept);
-            totals[(chunk * 2) * n + m] = total(count, [d](int64_t i) { return std::fabs(d[i]); });
-            totals[(chunk * 2 + 1) * n + m] = total(count, [k](int64_t i) { return std::fabs(k[i]); });
+            const Keep keep(*deltas, m, input->first + at);
+            Floats whole{}, kept{};
+            for (int64_t i = 0; i < count; i += kLanes) {
+                const Floats d = reader.delta(*deltas, m, i);
+                whole += size_of(d);
+                kept += size_of(keep.thin(d, lanes_from(i)));
+            }
+            totals[chunk * 2 * n + m] = total(whole);
+            totals[(chunk * 2 + 1) * n + m] = total(kept);
         }
     });
-    return each_chunk(*input, reader, *deltas, work);
-} catch (const std::bad_alloc&) {
-    return -5000 - ENOMEM;
 }
 
 // Adds to `counts` [models][4096] how many magnitudes have each value of their upper 12 bits.
-int64_t upper_block(const Input* input, const Deltas* deltas, uint32_t* counts) try {
-    const int64_t n = deltas->num_models;
-    Reader reader(*input, n);
-    auto work = quiet([&](int64_t, int64_t, int64_t count) {
-        for (int64_t m = 0; m < n; ++m) {
-            const float* d = reader.delta(m);
+int64_t upper_block(const Input* input, const Deltas* deltas, uint32_t* counts) {
+    return each_delta(*input, *deltas, [&](auto& reader, auto, int64_t, int64_t, int64_t count) {
+        for (int64_t m = 0; m < deltas->num_models; ++m) {
             uint32_t* to = counts + (m << 12);
-            for (int64_t i = 0; i < count; ++i) ++to[(reinterpret<uint32_t>(d[i]) & 0x7FFFFFFFu) >> kLow];
-        }
-    });
-    return each_chunk(*input, reader, *deltas, work);
-} catch (const std::bad_alloc&) {
-    return -5000 - ENOMEM;
-}
-
-// Adds to `counts` [models][2^19] how many magnitudes whose upper bits are `uppers[m]` have each value of the others.
-int64_t lower_block(const Input* input, const Deltas* deltas, const uint32_t* uppers, uint32_t* counts) try {
-    const int64_t n = deltas->num_models;
-    Reader reader(*input, n);
-    auto work = quiet([&](int64_t, int64_t, int64_t count) {
-        for (int64_t m = 0; m < n; ++m) {
-            const float* d = reader.delta(m);
-            uint32_t* to = counts + (m << kLow);
-            for (int64_t i = 0; i < count; ++i) {
-                const uint32_t bits = reinterpret<uint32_t>(d[i]) & 0x7FFFFFFFu;
-                if (bits >> kLow == uppers[m]) ++to[bits & ((1u << kLow) - 1)];
+            for (int64_t i = 0; i < count; i += kLanes) {
+                const Ints upper = (reinterpret<Ints>(reader.delta(*deltas, m, i)) & kMagnitude) >> kLow;
+                for (int64_t lane = 0; lane < std::min(kLanes, count - i); ++lane) ++to[upper[lane]];
             }
         }
     });
-    return each_chunk(*input, reader, *deltas, work);
-} catch (const std::bad_alloc&) {
-    return -5000 - ENOMEM;
 }
 
-// How many magnitudes of each chunk equal `bounds[m]`: `totals` is [chunks][models].
-int64_t equal_block(const Input* input, const Deltas* deltas, const uint32_t* bounds, double* totals) try {
-    const int64_t n = deltas->num_models;
-    Reader reader(*input, n);
-    auto work = quiet([&](int64_t chunk, int64_t, int64_t count) {
-        for (int64_t m = 0; m < n; ++m) {
-            const float* d = reader.delta(m);
-            int32_t found = 0;
-            for (int64_t i = 0; i < count; ++i) found += (reinterpret<uint32_t>(d[i]) & 0x7FFFFFFFu) == bounds[m];
-            totals[chunk * n + m] = found;
+// Adds to `counts` [models][2^19] how many magnitudes whose upper bits are `uppers[m]` have each value of the others.
+int64_t lower_block(const Input* input, const Deltas* deltas, const uint32_t* uppers, uint32_t* counts) {
+    return each_delta(*input, *deltas, [&](auto& reader, auto, int64_t, int64_t, int64_t count) {
+        for (int64_t m = 0; m < deltas->num_models; ++m) {
+            uint32_t* to = counts + (m << kLow);
+            for (int64_t i = 0; i < count; i += kLanes) {
+                const Words bits = reinterpret<Words>(size_of(reader.delta(*deltas, m, i)));
+                for (int64_t lane = 0; lane < std::min(kLanes, count - i); ++lane) {
+                    if (bits[lane] >> kLow == uppers[m]) ++to[bits[lane] & ((1u << kLow) - 1)];
+                }
+            }
         }
     });
-    return each_chunk(*input, reader, *deltas, work);
-} catch (const std::bad_alloc&) {
-    return -5000 - ENOMEM;
+}
+
+// Magnitudes of groups of neighbours: `magnitudes` is [models][groups][size].
+int64_t sample_block(const Input* input, const Deltas* deltas, const Groups* groups, uint32_t* magnitudes) {
+    return dispatch(*input, deltas->num_models, [&](auto& reader, auto) {
+        for (int64_t g = 0; g < groups->count; ++g) {
+            if (const int64_t fault = reader.read(groups->places[g], groups->size)) return fault;
+            if (const int64_t fault = reader.go_to(0, groups->size)) return fault;
+            for (int64_t m = 0; m < deltas->num_models; ++m) {
+                uint32_t* to = magnitudes + (m * groups->count + g) * groups->size;
+                for (int64_t i = 0; i < groups->size; i += kLanes) store(to + i, size_of(reader.delta(*deltas, m, i)));
+            }
+        }
+        return int64_t{0};
+    });
+}
+
+// Magnitudes from `low[m]` to `high[m]` : how many there are in each chunk, and (unless the two are the same number) they
+// themselves with their places in the block, of each model as many as there is room for; and how many are larger.
+int64_t between_block(const Input* input, const Deltas* deltas, const Range* range, const Found* found) {
+    const int64_t n = deltas->num_models;
+    const Scratch<int64_t> taken(n);
+    std::fill_n(taken.get(), n, 0);
+    return each_delta(*input, *deltas, [&](auto& reader, auto, int64_t chunk, int64_t at, int64_t count) {
+        for (int64_t m = 0; m < n; ++m) {
+            const auto low = static_cast<int32_t>(range->low[m]), high = static_cast<int32_t>(range->high[m]);
+            const int64_t room = low == high ? 0 : range->room;
+            uint32_t *magnitudes = found->magnitudes + m * range->room, *places = found->places + m * range->room;
+            int64_t above = 0, inside = 0, have = taken.get()[m];
+            for (int64_t i = 0; i < count; i += kLanes) {
+                const Ints bits = reinterpret<Ints>(size_of(reader.delta(*deltas, m, i)));
+                const uint32_t larger = as_bits(less(Ints{} + high, bits));
+                uint32_t rest = as_bits(less(Ints{} + (low - 1), bits)) & ~larger;
+                rest &= 0xFFFFu >> std::max<int64_t>(kLanes - (count - i), 0);  // not the zeros behind the last element
+                above += __builtin_popcount(larger);
+                inside += __builtin_popcount(rest);
+                for (; rest && have < room; rest &= rest - 1, ++have) {
+                    const int lane = __builtin_ctz(rest);
+                    magnitudes[have] = static_cast<uint32_t>(bits[lane]);
+                    places[have] = static_cast<uint32_t>(at + i + lane);
+                }
+            }
+            taken.get()[m] = have;
+            found->above[m] += above;
+            found->inside[chunk * n + m] = inside;
+        }
+    });
 }
 
 }  // extern "C"

@@ -112,8 +112,36 @@ class Engine(Protocol):
     ) -> None:
         """Adds the histograms of the other bits of the magnitudes whose upper bits are `uppers`."""
 
-    def equal(self, group: Group, view: View, block: tuple[int, int], bounds: NDArray[np.uint32]) -> Totals:
-        """Totals of the elements whose magnitude is the bound of their tensor."""
+    def sample(self, group: Group, view: View, count: int, places: NDArray[np.int64], size: int) -> NDArray[np.uint32]:
+        """Magnitudes [tensors, groups, size] of groups of neighbours, each from its place in a tensor of `count` elements on."""
+
+    def between(
+        self,
+        group: Group,
+        view: View,
+        block: tuple[int, int],
+        low: NDArray[np.uint32],
+        high: NDArray[np.uint32],
+        room: int,
+    ) -> Between:
+        """Magnitudes from `low` to `high` of each tensor, of which it keeps as many as there is room for."""
+
+
+@dataclass(frozen=True)
+class Between:
+    """Magnitudes of one block that lie between two bounds.
+
+    Attributes:
+        above: of each tensor, how many are larger.
+        inside: how many lie between, [chunks, tensors].
+        magnitudes: of each tensor, the first of those that lie between; none if both bounds are the same number.
+        places: their indices in the whole tensor.
+    """
+
+    above: NDArray[np.int64]
+    inside: NDArray[np.int64]
+    magnitudes: list[NDArray[np.uint32]]
+    places: list[NDArray[np.int64]]
 
 
 def chunk_totals(values: Floats) -> Totals:
@@ -257,13 +285,31 @@ class Plain:
         for row, upper, value in zip(counts, uppers, self.values(group, view, block), strict=True):
             row += sparsify.lower_counts(value, int(upper))
 
-    def equal(self, group: Group, view: View, block: tuple[int, int], bounds: NDArray[np.uint32]) -> Totals:
+    def sample(self, group: Group, view: View, count: int, places: NDArray[np.int64], size: int) -> NDArray[np.uint32]:  # noqa: ARG002
         """See `Engine`."""
-        rows = zip(self.values(group, view, block), bounds, strict=True)
-        return np.stack(
-            [chunk_totals((sparsify.magnitude_bits(value) == bound).astype(np.float32)) for value, bound in rows],
-            axis=1,
-        )
+        groups = [self.values(group, view, (int(place), size)) for place in places]
+        return sparsify.magnitude_bits(np.array(groups)).swapaxes(0, 1)
+
+    def between(
+        self,
+        group: Group,
+        view: View,
+        block: tuple[int, int],
+        low: NDArray[np.uint32],
+        high: NDArray[np.uint32],
+        room: int,
+    ) -> Between:
+        """See `Engine`."""
+        above, inside, magnitudes, places = [], [], [], []
+        for value, least, most in zip(self.values(group, view, block), low, high, strict=True):
+            bits = sparsify.magnitude_bits(value)
+            mask = (bits >= least) & (bits <= most)
+            found = np.flatnonzero(mask)[: 0 if least == most else room]
+            above.append(np.count_nonzero(bits > most))
+            inside.append(np.add.reduceat(mask, range(0, block[1], CHUNK), dtype=np.int64))
+            magnitudes.append(bits[found])
+            places.append(found + block[0])
+        return Between(np.array(above), np.stack(inside, axis=1), magnitudes, places)
 
 
 def _products(values: Sequence[Floats]) -> list[Totals]:

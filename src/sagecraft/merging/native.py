@@ -12,16 +12,16 @@ import numpy as np
 
 from sagecraft import console
 from sagecraft.errors import MachineError
-from sagecraft.merging.blocks import CHUNK, Group, Plain, Target, View, ends_early, not_finite, too_large
+from sagecraft.merging.blocks import CHUNK, Between, Group, Plain, Target, View, ends_early, not_finite, too_large
 from sagecraft.merging.methods import Method, Numbers
-from sagecraft.models.kernels.builder import BuildError, build
+from sagecraft.models.kernels import builder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sagecraft.merging.blocks import Totals
 
-_SOURCE = Path(__file__).with_name("blocks.cpp")
+_SOURCES = (Path(__file__).with_name("blocks.cpp"), Path(builder.__file__).with_name("common.h"))
 #: No multiply-add may be made of two operations: each is rounded by itself, as in numpy.
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fPIC")
 _TYPES = {"F32": 0, "BF16": 1, "F16": 2}
@@ -53,6 +53,18 @@ class _Recipe(ctypes.Structure):
     ]
 
 
+class _Groups(ctypes.Structure):
+    _fields_ = [("count", _n), ("size", _n), ("places", _p)]
+
+
+class _Range(ctypes.Structure):
+    _fields_ = [("low", _p), ("high", _p), ("room", _n)]
+
+
+class _Found(ctypes.Structure):
+    _fields_ = [(name, _p) for name in ("above", "inside", "magnitudes", "places")]
+
+
 _lock = threading.Lock()
 _loaded: list[ctypes.CDLL | None] = []
 
@@ -63,15 +75,15 @@ def available() -> bool:
         if not _loaded:
             try:
                 _loaded.append(_load())
-            except (BuildError, OSError) as error:
+            except (builder.BuildError, OSError) as error:
                 _loaded.append(None)
                 console.say(f"  no native kernels, merging is slower: {error}")
     return _loaded[0] is not None
 
 
 def _load() -> ctypes.CDLL:
-    functions = ctypes.CDLL(str(build([_SOURCE], _FLAGS)))
-    for name, count in {"merge": 4, "gram": 3, "sizes": 3, "upper": 3, "lower": 4, "equal": 4}.items():
+    functions = ctypes.CDLL(str(builder.build(_SOURCES, _FLAGS)))
+    for name, count in {"merge": 4, "gram": 3, "sizes": 3, "upper": 3, "lower": 4, "sample": 4, "between": 4}.items():
         function = getattr(functions, f"{name}_block")
         function.argtypes, function.restype = [_p] * count, _n
     return functions
@@ -131,7 +143,7 @@ class Native:
         if _changed(group):
             self.plain.upper(group, view, block, counts)
         else:
-            self._call("upper", group, view, block, 0, into=counts)
+            self._call("upper", group, view, block, 0, into=counts.ctypes.data)
 
     def lower(
         self, group: Group, view: View, block: tuple[int, int], uppers: NDArray[np.uint32], counts: NDArray[np.uint32]
@@ -140,13 +152,43 @@ class Native:
         if _changed(group):
             self.plain.lower(group, view, block, uppers, counts)
         else:
-            self._call("lower", group, view, block, 0, uppers.ctypes.data, into=counts)
+            self._call("lower", group, view, block, 0, uppers.ctypes.data, into=counts.ctypes.data)
 
-    def equal(self, group: Group, view: View, block: tuple[int, int], bounds: NDArray[np.uint32]) -> Totals:
+    def sample(self, group: Group, view: View, count: int, places: NDArray[np.int64], size: int) -> NDArray[np.uint32]:
         """See `Engine`."""
         if _changed(group):
-            return self.plain.equal(group, view, block, bounds)
-        return self._call("equal", group, view, block, len(view.sources), bounds.ctypes.data)
+            return self.plain.sample(group, view, count, places, size)
+        magnitudes = np.empty((len(view.sources), len(places), size), dtype=np.uint32)
+        places = _array(places, np.int64)
+        groups = _Groups(len(places), size, places.ctypes.data)
+        self._call("sample", group, view, (0, count), 0, ctypes.addressof(groups), into=magnitudes.ctypes.data)
+        return magnitudes
+
+    def between(
+        self,
+        group: Group,
+        view: View,
+        block: tuple[int, int],
+        low: NDArray[np.uint32],
+        high: NDArray[np.uint32],
+        room: int,
+    ) -> Between:
+        """See `Engine`."""
+        if _changed(group):
+            return self.plain.between(group, view, block, low, high, room)
+        count = len(view.sources)
+        above, inside = np.zeros(count, dtype=np.int64), np.empty((-(-block[1] // CHUNK), count), dtype=np.int64)
+        magnitudes, places = (np.empty((count, room), dtype=np.uint32) for _ in range(2))
+        range_ = _Range(low.ctypes.data, high.ctypes.data, room)
+        found = _Found(*(array.ctypes.data for array in (above, inside, magnitudes, places)))
+        self._call("between", group, view, block, 0, ctypes.addressof(range_), into=ctypes.addressof(found))
+        kept = np.minimum(inside.sum(axis=0), np.where(low == high, 0, room))
+        return Between(
+            above,
+            inside,
+            [row[:number].copy() for row, number in zip(magnitudes, kept, strict=True)],
+            [row[:number] + np.int64(block[0]) for row, number in zip(places, kept, strict=True)],
+        )
 
     def _call(
         self,
@@ -156,14 +198,14 @@ class Native:
         block: tuple[int, int],
         width: int,
         *others: Any,
-        into: NDArray[Any] | None = None,
+        into: int | None = None,
         dtype: str = "",
     ) -> Totals:
         """Runs a function; ctypes lets other threads run meanwhile."""
         totals = np.zeros((-(-block[1] // CHUNK), width))
         kept, arrays = _input(group, block)
         deltas, more = _deltas(view)
-        result = (totals if into is None else into).ctypes.data
+        result = totals.ctypes.data if into is None else into
         code = getattr(self.functions, f"{name}_block")(
             ctypes.addressof(kept), ctypes.addressof(deltas), *others, result
         )

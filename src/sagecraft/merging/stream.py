@@ -28,8 +28,9 @@ from sagecraft.merging.job import Job
 from sagecraft.merging.journal import Journal
 from sagecraft.merging.methods import Numbers, add_deltas
 from sagecraft.merging.plan import MergePlan, TensorPlan, output_bytes
+from sagecraft.merging.ranks import Ranking
 from sagecraft.merging.rows import Settings
-from sagecraft.merging.sparsify import Bound, Mask
+from sagecraft.merging.sparsify import Mask
 from sagecraft.merging.summary import TensorSummary, summarise
 from sagecraft.models.adapter import load_adapter
 from sagecraft.models.tensors import SHARD_BYTES, plan_shards, write_index
@@ -266,98 +267,10 @@ class Merger:
             spare = [row.num_elements - number for number in kept]
             shares = [sparsify.num_kept(gamma, row.num_elements) for gamma in row.gammas]
             cut = [min(pair) for pair in zip(spare, shares, strict=True)]
-        bounds = self._bounds(row, group, view, [[above, above + n] for above, n in zip(cut, kept, strict=True)])
-        return tuple(Mask("band", upper=upper, lower=lower) for upper, lower in bounds)
-
-    def _bounds(self, row: TensorPlan, group: Group, view: View, ranks: list[list[int]]) -> list[list[Bound]]:
-        """For each tensor of the view and each of its numbers n: the place behind the n largest magnitudes."""
-        trivial = {0: sparsify.TOP, row.num_elements: sparsify.BOTTOM}
-        found = [[trivial.get(rank) for rank in each] for each in ranks]
-        for column in range(len(ranks[0])):
-            open_ = [m for m, each in enumerate(found) if each[column] is None]
-            if open_:
-                part = View(tuple(view.sources[m] for m in open_), view.origin)
-                bounds = self._find(row, group, part, [ranks[m][column] for m in open_])
-                for m, bound in zip(open_, bounds, strict=True):
-                    found[m][column] = bound
-        return [[bound for bound in each if bound is not None] for each in found]
-
-    def _find(self, row: TensorPlan, group: Group, view: View, ranks: Sequence[int]) -> list[Bound]:
-        """The exact place behind the `rank` largest, 0 < rank < number of elements, in two or three passes."""
-        engine = self.engine
-        upper = self._count(
-            row, group, sparsify.NUM_UPPER, len(ranks), lambda block, out: engine.upper(group, view, block, out)
-        )
-        bins = [sparsify.place(counts, rank) for counts, rank in zip(upper, ranks, strict=True)]
-        high = np.array([number for number, _ in bins], dtype=np.uint32)
-        lower = self._count(
-            row, group, sparsify.NUM_LOWER, len(ranks), lambda block, out: engine.lower(group, view, block, high, out)
-        )
-        bounds, wanted = [], []
-        for counts, rank, (number, above) in zip(lower, ranks, bins, strict=True):
-            low, more = sparsify.place(counts, rank - above)
-            bounds.append((number << sparsify.LOW_BITS) | low)
-            tied = rank - above - more
-            wanted.append(0 if tied == counts[low] else tied)  # 0: all that equal it
-        ends = [row.num_elements] * len(ranks)
-        if any(wanted):
-            ends = self._tied_ends(row, group, view, np.array(bounds, dtype=np.uint32), wanted)
-        return [Bound(bits, end) for bits, end in zip(bounds, ends, strict=True)]
-
-    def _count(
-        self,
-        row: TensorPlan,
-        group: Group,
-        num_bins: int,
-        num_tensors: int,
-        work: Callable[[Block, NDArray[np.uint32]], None],
-    ) -> NDArray[np.int64]:
-        """Histograms of a tensor: each thread counts in arrays of its own."""
-        spare: deque[NDArray[np.uint32]] = deque()
-        made: list[NDArray[np.uint32]] = []
-
-        def counted(block: Block) -> None:
-            try:
-                counts = spare.pop()
-            except IndexError:
-                counts = np.zeros((num_tensors, num_bins), dtype=np.uint32)
-                made.append(counts)
-            work(block, counts)
-            spare.append(counts)
-
-        for _ in self.each(row, group, counted):
-            pass
-        total: NDArray[np.int64] = np.sum(made, axis=0, dtype=np.int64)
-        return total
-
-    def _tied_ends(
-        self, row: TensorPlan, group: Group, view: View, bounds: NDArray[np.uint32], wanted: Sequence[int]
-    ) -> list[int]:
-        """Where the first `wanted` elements that equal the bound end; for 0, behind the last element."""
-        left, ends = list(wanted), [row.num_elements] * len(wanted)
-        chunk = 0
-        for totals in self.each(row, group, lambda block: self.engine.equal(group, view, block, bounds)):
-            counts = totals.astype(np.int64)
-            for m, number in enumerate(left):
-                if number <= 0:
-                    continue
-                passed = np.cumsum(counts[:, m])
-                left[m] = number - int(passed[-1])
-                if left[m] <= 0:
-                    at = int(np.searchsorted(passed, number))
-                    before = int(passed[at - 1]) if at else 0
-                    first = (chunk + at) * CHUNK
-                    ends[m] = first + self._tied_end(row, group, view, m, first, int(bounds[m]), number - before)
-            chunk += len(counts)
-        return ends
-
-    def _tied_end(
-        self, row: TensorPlan, group: Group, view: View, model: int, first: int, bits: int, number: int
-    ) -> int:
-        """The same within a chunk."""
-        part = View((view.sources[model],), view.origin)
-        values = Plain().values(group, part, (first, min(CHUNK, row.num_elements - first)))[0]
-        return int(np.flatnonzero(sparsify.magnitude_bits(values) == bits)[number - 1]) + 1
+        ranking = Ranking(self.engine, group, row.num_elements, lambda work: self.each(row, group, work))
+        upper = ranking.bounds(view, cut)
+        lower = ranking.bounds(view, [above + number for above, number in zip(cut, kept, strict=True)])
+        return tuple(Mask("band", upper=top, lower=bottom) for top, bottom in zip(upper, lower, strict=True))
 
     def _l1_factors(self, row: TensorPlan, group: Group, view: View) -> list[float]:
         """Σ|δ| over Σ|kept δ| for each model; 1 where nothing is kept."""
