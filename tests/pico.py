@@ -152,3 +152,45 @@ def pico_watcher(folder: Path, num_steps: int) -> Any:
     from sagecraft.training.watch import WatchConfig, Watcher
 
     return Watcher(WatchConfig(), folder, "test", num_steps)
+
+
+def other_vocabulary(source: Path, target: Path, seed: int | None = 0, extra: tuple[str, ...] = ()) -> Path:
+    """A copy of a model whose token ids are shuffled (all but if `seed` is None) and that has `extra` special tokens more.
+
+    The rows of its embedding and head move along, so that it computes the same; rows of extra tokens are random.
+    """
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(source, target)
+    tokenizer = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"]
+    old = {**vocabulary, **{row["content"]: row["id"] for row in tokenizer["added_tokens"]}}
+    places = list(range(max(old.values()) + 1 + len(extra)))
+    if seed is not None:
+        random.Random(seed).shuffle(places)
+    ids = {text: places[old[text]] for text in old}
+    new = dict(zip(extra, places[max(old.values()) + 1 :], strict=True))
+    like = tokenizer["added_tokens"][0]
+    added = [{**row, "id": ids[row["content"]]} for row in tokenizer["added_tokens"]]
+    added += [{**like, "content": text, "id": place} for text, place in new.items()]
+    tokenizer["added_tokens"] = sorted(added, key=lambda row: row["id"])
+    tokenizer["model"]["vocab"] = dict(sorted({**{t: ids[t] for t in vocabulary}, **new}.items(), key=lambda i: i[1]))
+    (target / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
+    weights = load_file(source / "model.safetensors")
+    for name, weight in weights.items():
+        if name.endswith(("embed_tokens.weight", "lm_head.weight")):
+            generator = torch.Generator().manual_seed(len(places))
+            rows = torch.randn(len(places), weight.shape[1], generator=generator).mul(0.05).to(weight.dtype)
+            for text, place in ids.items():
+                rows[place] = weight[old[text]]
+            weights[name] = rows
+    save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    moved = {key: places[value] for key, value in config.items() if key.endswith("_token_id") and value is not None}
+    (target / "config.json").write_text(
+        json.dumps({**config, **moved, "vocab_size": len(places)}, indent=2), encoding="utf-8"
+    )
+    return target

@@ -201,13 +201,13 @@ def _united(
     for text in settings.tokens:
         if text not in ids:
             wanted.setdefault(text, next((one.added[text] for one in own.values() if text in one.added), None))
-    for text, entry in wanted.items():
+    for text, like in wanted.items():
         if text in own[whole].added:
             continue
         if text not in ids:
             ids[text] = free
             free += 1
-        entries[text] = added_entry(text, entry) | {"id": ids[text]}
+        entries[text] = added_entry(text, like) | {"id": ids[text]}
     return ids, list(entries.values())
 
 
