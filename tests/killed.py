@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,8 @@ def child(case: dict[str, Any], events: Path) -> None:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
+    except BaseException:  # a test looks for it in the log
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

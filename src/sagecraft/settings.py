@@ -19,6 +19,8 @@ from sagecraft.errors import UserError
 
 #: Characters of a faulty value, or of a parser's complaint, that a message shows.
 _SHOWN = 200
+#: Characters of a message, and messages of one file.
+_LINE, _MAX_LINES = 1000, 100
 #: Characters of a settings file, and values in it when every alias stands for what it names: ours have some 100 lines.
 _MAX_CHARACTERS, _MAX_VALUES = 2_000_000, 200_000
 
@@ -91,6 +93,16 @@ def read_yaml_mapping(path: Path, expected: str) -> dict[str, Any]:
     return value
 
 
+def printable(lines: Sequence[str]) -> list[str]:
+    """Messages that quote a stranger's file: each stays one line of a sensible length, and they stay countable."""
+    shown = [
+        "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line[:_LINE])
+        + ("…" if len(line) > _LINE else "")
+        for line in lines[:_MAX_LINES]
+    ]
+    return shown if len(lines) <= _MAX_LINES else [*shown, f"and {len(lines) - _MAX_LINES:,} more faults"]
+
+
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """A line for each fault: dotted path, what is wrong, and for an unknown key the nearest one."""
     lines = []
@@ -102,7 +114,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         if place.branch == "model" and fault["type"] == "model_type":
             continue
         lines.append(f"{place.dotted}: {_said(fault, place)}" if place.path else _said(fault, place))
-    return list(dict.fromkeys(lines))
+    return printable(list(dict.fromkeys(lines)))
 
 
 def _said(fault: Any, place: _Place) -> str:

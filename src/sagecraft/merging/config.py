@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sagecraft.errors import UserError
 from sagecraft.merging.methods import METHODS, Method
@@ -25,17 +25,30 @@ from sagecraft.merging.parameters import (
     parameter_names,
 )
 from sagecraft.merging.tokenizer import TokenizerSettings, unknown_key
-from sagecraft.settings import read_yaml_mapping
+from sagecraft.settings import printable, read_yaml_mapping
 
 #: What mergekit calls the only module of a model that is no mixture of several.
 _MODULE = "default"
+#: Models that are merged at once, and slices: each holds open files, and results of the native kernel name a source by number.
+_MOST = 500
+#: Characters of a faulty value that a message shows.
+_SHOWN = 200
+
+
+def _check_name(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError(f"{name!r} holds control characters; give the name of a folder")
+    return name
+
+
+ModelName = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_check_name)]
 
 
 class ModelEntry(BaseModel):
     """One model of the list."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    model: str = Field(min_length=1)
+    model: ModelName
     parameters: ModelParameters = ModelParameters()
 
 
@@ -55,8 +68,8 @@ class Slice(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    sources: tuple[SliceSource, ...] = Field(min_length=1)
-    base_model: str | None = None
+    sources: tuple[SliceSource, ...] = Field(min_length=1, max_length=_MOST)
+    base_model: ModelName | None = None
     parameters: GlobalParameters = GlobalParameters()
 
 
@@ -107,9 +120,9 @@ class MergekitConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     merge_method: str
-    models: tuple[ModelEntry, ...] = ()
-    slices: tuple[Slice, ...] = ()
-    base_model: str | None = None
+    models: tuple[ModelEntry, ...] = Field((), max_length=_MOST)
+    slices: tuple[Slice, ...] = Field((), max_length=_MOST)
+    base_model: ModelName | None = None
     parameters: GlobalParameters = GlobalParameters()
     dtype: Dtype | None = None
     out_dtype: Dtype | None = None
@@ -283,7 +296,11 @@ def parse_merge_config(value: Mapping[str, Any], path: Path) -> MergekitConfig:
 def _explain(error: ValidationError) -> list[str]:
     """A line for each fault."""
     lines: list[str] = []
-    for fault in error.errors():
+    faults = error.errors()
+    for fault in faults:
+        inner = (other["loc"] for other in faults if len(other["loc"]) > len(fault["loc"]))
+        if fault["type"] == "too_short" and any(loc[: len(fault["loc"])] == fault["loc"] for loc in inner):
+            continue  # its only item is the one with a fault
         parts = [part for part in fault["loc"] if not (isinstance(part, str) and re.search(r"[\[(]", part))]
         dotted = re.sub(r"\.(\d+)", r"[\1]", ".".join(map(str, parts)))
         if fault["type"] == "extra_forbidden":
@@ -293,8 +310,10 @@ def _explain(error: ValidationError) -> list[str]:
         elif fault["type"] == "value_error":
             lines += [f"{dotted}: {line}" if dotted else line for line in str(fault["ctx"]["error"]).split("\n")]
         else:
-            lines.append(f"{dotted}: {fault['msg'][0].lower()}{fault['msg'][1:]} (found {fault['input']!r})")
-    return list(dict.fromkeys(lines))
+            found = repr(fault["input"])
+            found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}…"
+            lines.append(f"{dotted}: {fault['msg'][0].lower()}{fault['msg'][1:]} (found {found})")
+    return printable(list(dict.fromkeys(lines)))
 
 
 def _unknown(key: str, parents: Sequence[int | str]) -> str:

@@ -11,17 +11,22 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
-from sagecraft.errors import UserError
+from sagecraft.errors import SagecraftError, UserError
 from sagecraft.merging.config import MergekitConfig, ModelEntry, find_method, read_merge_config
 from sagecraft.merging.job import Job, make_job
 from sagecraft.merging.parameters import Dtype, GlobalParameters, ModelParameters
+from sagecraft.models.tensors import shown
 
-VERSION = 4
+if TYPE_CHECKING:
+    from sagecraft.merging.plan import MergePlan
+
+VERSION = 5
 #: Models that a recipe makes or starts from.
 ROLES = ("base", "cpt", "sft")
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -193,20 +198,23 @@ def _folder(name: str, config_path: Path) -> tuple[Path, Path | None]:
             return model, adapter
     if "+" in name and _seen(starts, parts[0]) is not None:
         raise UserError(
-            f"{config_path}: {name}: no folder {'+'.join(parts[1:])!r} here; name an adapter in peft's format"
+            f"{config_path}: {name[:100]}: no folder {shown('+'.join(parts[1:]))} here; name an adapter in peft's format"
         )
     raise UserError(
-        f"{config_path}: model {parts[0]!r} is no folder here; for a model of the hub run "
-        f"`sagecraft model fetch {parts[0]} --out DIR` first and name DIR"
+        f"{config_path}: model {shown(parts[0])} is no folder here; for a model of the hub run "
+        f"`sagecraft model fetch {parts[0][:100]} --out DIR` first and name DIR"
     )
 
 
 def _seen(starts: Sequence[Path], name: str) -> Path | None:
-    paths = [start / Path(name).expanduser() for start in starts]
-    return next((path for path in paths if path.is_dir()), None)
+    try:
+        paths = [start / Path(name).expanduser() for start in starts]
+        return next((path for path in paths if path.is_dir()), None)
+    except (OSError, RuntimeError):  # too long for a path; the home of a user that is not there
+        return None
 
 
-def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -> Manifest:
+def _merge(job: Job, config: MergekitConfig | MergeConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Plans, streams, checks and finishes."""
     from sagecraft.merging.alignment import align
     from sagecraft.merging.finish import chat_template_text, finish, show_plan
@@ -218,6 +226,7 @@ def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -
     plan = make_plan(job, default_block(), default_threads())
     template = chat_template_text(job)
     show_plan(job, plan)
+    _check_architecture(plan, job.reference.folder)
     plan.vocabulary.check_template(template or Tokenizer.from_folder(job.tokenizer.folder).chat_template)
     with artifact.build(
         out, kind="model", stage="merge", version=VERSION, config=config, inputs=inputs, resumable=True
@@ -235,10 +244,43 @@ def _merge(job: Job, config: BaseModel, inputs: Mapping[str, Path], out: Path) -
                     journal=journal,
                 )
         except UserError:  # other inputs or settings are another merge: nothing of this one could be used
-            shutil.rmtree(weights)
-            shutil.rmtree(journal.path.parent)
+            shutil.rmtree(build.path)
             raise
-        for file in weights.iterdir():
-            file.replace(build.path / file.name)
-        finish(build, job, plan, summaries, template)
+        _link(weights, build.path)
+        try:
+            finish(build, job, config, plan, summaries, template)
+        except SagecraftError:  # it does not run as it should: the weights are of no use
+            shutil.rmtree(build.path)
+            raise
     return build.manifest
+
+
+def _check_architecture(plan: MergePlan, folder: Path) -> None:
+    """Refuses weights that are not those of their configuration, which the check behind the merge would find out too late."""
+    import torch
+
+    from sagecraft.merging.layout import split_layer
+    from sagecraft.models.config import parse_config, supported
+    from sagecraft.models.load import check_tensors, empty_model
+    from sagecraft.models.tensors import TensorRecord
+
+    if not supported(plan.config):
+        return  # transformers knows what it needs
+    config = parse_config(plan.config, folder / "config.json")
+    layers = {split[1] for row in plan.tensors if (split := split_layer(row.name))}
+    if config.num_layers != len(layers):  # before a model with as many layers as somebody wrote is made
+        raise UserError(
+            f"{folder / 'config.json'}: num_hidden_layers is {config.num_layers:,}, but the weights have {len(layers)} layers; "
+            "fetch the model again"
+        )
+    records = {row.name: TensorRecord(folder, row.dtype, row.shape, 0, 0) for row in plan.tensors}
+    check_tensors(folder, empty_model(config, torch.float32), records)
+
+
+def _link(weights: Path, folder: Path) -> None:
+    """Puts the weights into a folder; they stay in their own as well, so that a merge killed in its check has them again."""
+    for file in weights.iterdir():
+        try:
+            (folder / file.name).hardlink_to(file)
+        except OSError:  # a file system without links
+            file.replace(folder / file.name)
