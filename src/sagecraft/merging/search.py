@@ -37,6 +37,8 @@ VERSION = 1
 #: Half of fewer questions says nothing about any model.
 _MIN_ITEMS = 20
 _MAX_SLUG = 60
+#: Scored tokens of the text: candidates are compared on the same ones, so that fewer than for a perplexity's own sake do.
+_TEXT_TOKENS = 5000
 #: What an artifact inside another does not bring along: the same search gives the same bytes.
 _TIMES = shutil.ignore_patterns(artifact.TIMING)
 
@@ -151,7 +153,7 @@ def search_from_yaml(
     if "task" not in given:
         raise UserError("--task: is missing; a search needs keyed questions to choose by")
     with explained(evaluate.EvaluateConfig, "merge"):
-        measure = evaluate.EvaluateConfig.model_validate(measured)
+        measure = evaluate.EvaluateConfig.model_validate({"perplexity_tokens": _TEXT_TOKENS} | dict(measured))
     value = read_merge_mapping(config_path)
     config = SearchConfig(config=value, seeds=seeds, sweep=tuple(sweep), measure=measure, keep=keep)
     run(config, config_path, given, out)

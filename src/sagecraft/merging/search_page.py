@@ -146,10 +146,10 @@ def _confirmed(page: Page, found: Mapping[str, Any]) -> None:
     page.heading("On the questions kept back")
     page.figure(
         differences(
-            [p["than"] for p in pairs],
-            [-p["difference"] for p in pairs],
-            [(-p["ci95"][1], -p["ci95"][0]) for p in pairs],
-            found["best"]["name"],
+            [model["role"] if model["role"] == "median candidate" else model["name"] for model in models[1:]],
+            [-pair["difference"] for pair in pairs],
+            [(-pair["ci95"][1], -pair["ci95"][0]) for pair in pairs],
+            "the chosen one",
         ),
         f"Difference of each from the chosen {found['best']['name']}, with paired 95 % intervals",
     )
