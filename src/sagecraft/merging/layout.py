@@ -37,7 +37,7 @@ class Placed:
         name: its name there.
         names: label of each source → the tensor's name in that model.
         part: what merges it.
-        depth: 0 for the first layer of its part and 1 for the last; 0 for what belongs to no layer.
+        depth: 0 for the first layer of its part and 1 for the last, also if it is the only one; 0 for what belongs to no layer.
     """
 
     name: str
@@ -55,8 +55,12 @@ def split_layer(name: str) -> tuple[str, int, str] | None:
 def depths(names: Sequence[str]) -> dict[str, float]:
     """Tensor name → how deep it sits, 0 to 1; embedding, last norm and head get a gradient's first value."""
     found = {name: split_layer(name) for name in names}
-    last = max((split[1] for split in found.values() if split), default=0)
-    return {name: split[1] / last if split and split[1] else 0.0 for name, split in found.items()}
+    count = 1 + max((split[1] for split in found.values() if split), default=0)
+    return {name: _depth(split[1], count) if split else 0.0 for name, split in found.items()}
+
+
+def _depth(index: int, count: int) -> float:
+    return index / (count - 1) if count > 1 else 1.0
 
 
 def place_tensors(job: Job, records: Records, faults: list[str]) -> list[Placed]:
@@ -105,7 +109,7 @@ def _stacked(job: Job, records: Records) -> Iterator[Placed]:
     for number, part in enumerate(job.parts):
         count = _length(part)
         for index in range(count):
-            yield from _layer(part, index, place + index, index / (count - 1) if count > 1 else 0.0, records)
+            yield from _layer(part, index, place + index, _depth(index, count), records)
         place += count
         names = dict.fromkeys(name for source in part.sources for name in records[source.label])
         for name in (name for name in names if not split_layer(name)):

@@ -245,7 +245,7 @@ def value_at(setting: Any, tensor: str, depth: float) -> Any:
         setting: a value, a gradient (points spread evenly over the layers, straight lines between them; of what is no
             number the point before), or a list of {filter, value}, of which the first whose filter is in the name counts.
         tensor: its name.
-        depth: 0 for the first layer and 1 for the last; 0 for what belongs to no layer, as in mergekit.
+        depth: 0 for the first layer and 1 for the last; 0 for what belongs to no layer.
 
     Returns:
         None if no filter fits.

@@ -283,22 +283,37 @@ class _Values:
     def of(self, name: str, source: Source | None = None) -> Any:
         """The value at the closest level that has one for this tensor, else the default.
 
-        What the method does not read is its default, too.
+        Filters look at the model's own name for the tensor, or at the result's where a value is no model's, as mergekit's
+        do. What the method does not read is its default, too.
         """
+        tensor = self.placed.names[source.label] if source else self.placed.name
         levels = [*([source.parameters] if source else []), *self.placed.part.levels]
         settings = [getattr(level, "lambda_" if name == "lambda" else name, None) for level in levels]
         settings = [setting for setting in settings if setting is not None]
         if name in self.job.row.parameters:
             for setting in settings:
-                value = value_at(setting, self.placed.name, self.placed.depth)
+                value = value_at(setting, tensor, self.placed.depth)
                 if value is not None:
                     return value
             if name not in self.defaults and settings:
                 whose = f"{name} of {source.label}" if source else name
-                if not any(old.startswith(f"{whose}: no filter") for old in self.faults):
-                    advice = "end the list with a `value` without filter"
-                    self.faults.append(f"{whose}: no filter fits {self.placed.name}; {advice}")
+                self.fault(f"{whose}: no filter fits", f"{tensor}; end the list with a `value` without filter")
         return self.defaults.get(name, 0.0 if name == "t" else 1.0)
+
+    def fault(self, start: str, rest: str) -> None:
+        """Notes a fault of the first tensor that has it."""
+        if not any(old.startswith(start) for old in self.faults):
+            self.faults.append(f"{start} {rest}")
+
+    def chances(self) -> None:
+        """DELLA's chances, from density - epsilon to density + epsilon, have to be some."""
+        for source in self.placed.part.models if "epsilon" in self.job.row.parameters else ():
+            density, epsilon = self.of("density", source), self.of("epsilon", source)
+            if density < 1 and "density" in self.job.row.parameters and not epsilon < min(density, 1 - density):
+                self.fault(
+                    f"epsilon of {source.label}: density ± epsilon has to lie between 0 and 1;",
+                    f"{self.placed.names[source.label]} has {density:g} ± {epsilon:g}; take a smaller epsilon",
+                )
 
     def each(self, name: str) -> tuple[Any, ...]:
         """For each model that contributes."""
@@ -327,6 +342,7 @@ def _plan_tensors(
         values, part = _Values(job, place, faults), place.part
         own = {source.label: records[source.label][place.names[source.label]] for source in part.sources}
         record = own[part.reference.label]
+        values.chances()
         rows.append(
             TensorPlan(
                 name=place.name,

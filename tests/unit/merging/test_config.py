@@ -145,7 +145,7 @@ def test_gradients_and_filters() -> None:
     assert value_at(rows, "model.layers.2.mlp.w", 0.5) == 3
     assert value_at(rows, "model.norm.weight", 0.0) == 7
     assert value_at(rows[:1], "model.norm.weight", 0.0) is None  # type: ignore[index]
-    assert depths(["model.layers.0.mlp.w"]) == {"model.layers.0.mlp.w": 0.0}
+    assert depths(["model.layers.0.mlp.w", "lm_head.weight"]) == {"model.layers.0.mlp.w": 1, "lm_head.weight": 0}
 
 
 def test_values_that_are_no_numbers_change_in_steps() -> None:
@@ -217,7 +217,7 @@ def test_models_that_are_no_folders(tmp_path: Path) -> None:
     assert "sagecraft model fetch org/x" in first
     assert "sagecraft model fetch y --out" in second
     (tmp_path / "y").mkdir()
-    with pytest.raises(UserError, match=r"y\+lora: no folder 'lora' here; name an adapter in peft's format"):
+    with pytest.raises(UserError, match=r"y\+lora'?: no folder 'lora' here; name an adapter in peft's format"):
         merge_from_yaml(tmp_path / "m.yml", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
