@@ -67,7 +67,7 @@ class PairedResult:
         p_mid: the same with mid-p.
         design_effect: how far articles widen the difference's variance, at least 1; 1 without articles.
         detectable: the smallest true difference that this comparison finds with the power asked for; None if so few
-            items show none.
+            items, or articles, show none.
         items_needed: items at which a true difference of the size seen would be found with that power.
     """
 
@@ -113,6 +113,8 @@ def paired(
     articles = statistics.articles_of([a for a, _ in pairs])
     effect = 1.0 if articles is None else max(1.0, resampling.design_effect(differences, articles) or 1.0)
     gathered = resampling.gather(differences, articles)
+    # even if every article speaks for one side, 2 of the 2^G patterns of signs are as far from 0
+    hopeless = articles is not None and 2.0 ** (1 - gathered.num_clusters) > alpha
     p_mcnemar = statistics.mcnemar(only_a, only_b)
     share = (only_a + only_b) / len(pairs)
     picks = all("pick" in row for pair in pairs for row in pair)
@@ -138,7 +140,7 @@ def paired(
         p_mcnemar=p_mcnemar,
         p_mid=statistics.mcnemar_mid_p(only_a, only_b),
         design_effect=effect,
-        detectable=sizes.detectable_paired(len(pairs), share, power, alpha, effect),
+        detectable=None if hopeless else sizes.detectable_paired(len(pairs), share, power, alpha, effect),
         items_needed=sizes.items_needed_paired((only_b - only_a) / len(pairs), share, power, alpha, effect),
     )
 

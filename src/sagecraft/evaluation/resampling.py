@@ -145,7 +145,8 @@ def bootstrap_of(
         return _studentised(gathered, seed, tails, num_resamples)
     means = resampled_means(gathered, seed, num_resamples)
     if method == "bca":
-        below = float(np.mean(means < mean) + np.mean(means <= mean)) / 2
+        rounding = 1e-12 * float(np.abs(means).max())  # a resample with the very mean counts as half below it
+        below = float(np.mean(means < mean - rounding) + np.mean(means <= mean + rounding)) / 2
         if 0 < below < 1:  # else the resamples stand on one side, and the correction is not defined
             tails = _corrected(tails, NormalDist().inv_cdf(below), acceleration(gathered))
     low, high = np.quantile(means, tails)

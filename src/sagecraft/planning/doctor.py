@@ -28,7 +28,6 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "gguf": ("train", ("model fetch of GGUF models", "publish --gguf")),
     "accelerate": ("train", ("families without a decoder of our own",)),
     "huggingface_hub": ("train", ("model fetch from the hub", "publish --push", "harvest of data sets")),
-    "scipy": ("eval", ("evaluate", "compare")),
     "matplotlib": ("eval", ("ingest", "cpt", "sft", "report", "compare")),
     "httpx": ("eval", ("evaluate of an endpoint", "harvest")),
     "fastapi": ("serve", ("serve",)),
