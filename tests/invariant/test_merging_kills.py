@@ -112,39 +112,33 @@ def test_stopped_by_the_keyboard_it_says_so_and_goes_on(merges: Merges) -> None:
 
 def test_terminated_it_is_as_if_killed(merges: Merges) -> None:
     """There is nothing to tidy up: what is finished is noted all the while."""
-    assert merges.start("terminated", kill_at_block=30, signal=signal.SIGTERM)["code"] == -signal.SIGTERM
+    assert merges.start("terminated", kill_at_block=12, signal=signal.SIGTERM)["code"] == -signal.SIGTERM
     assert not merges.out("terminated").exists()
     assert "an interrupted merge made" in merges.finish("terminated")
 
 
-def test_what_changed_since_is_not_used(merges: Merges, tmp_path: Path) -> None:
-    """Another seed, other weights of the same size and time: both begin afresh."""
+@pytest.mark.parametrize("what", ["weights", pytest.param("density", marks=pytest.mark.soak)])
+def test_what_changed_since_is_not_used(what: str, merges: Merges, tmp_path: Path) -> None:
+    """Weights of the same size and time, or another setting: the merge begins afresh."""
     for name in ("base", "a", "b"):
         shutil.copytree(merges.yaml.parent / name, tmp_path / name)
     yaml = tmp_path / "merge.yml"
     value = json.loads(merges.yaml.read_text())
-
-    def changed_weights() -> None:
+    yaml.write_text(json.dumps(value))
+    case, out = {"merge": str(yaml)}, merges.out(f"changed-{what}")
+    assert merges.forks.start(out.name, {**case, "kill_at_block": 12})["code"] == -signal.SIGKILL
+    if what == "density":
+        value["models"][0]["parameters"]["density"] = 0.5
+        yaml.write_text(json.dumps(value))
+    else:
         path = tmp_path / "b/model.safetensors"
         times = path.stat()
         save_file({name: -tensor for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-    def changed_density() -> None:
-        value["parameters"] = {"lambda": 0.5}
-
-    for change in (changed_weights, changed_density):
-        yaml.write_text(json.dumps(value))
-        case = {"merge": str(yaml)}
-        out = merges.out(change.__name__)
-        assert merges.forks.start(out.name, {**case, "kill_at_block": 12})["code"] == -signal.SIGKILL
-        change()
-        yaml.write_text(json.dumps(value))
-        assert merges.forks.start(out.name, case)["code"] == 0
-        assert "an interrupted merge" not in merges.forks.said(out.name)
-        fresh = f"{out.name}-fresh"
-        assert merges.forks.start(fresh, case)["code"] == 0
-        assert contents(out) == contents(merges.out(fresh))
+    assert merges.forks.start(out.name, case)["code"] == 0
+    assert "an interrupted merge" not in merges.forks.said(out.name)
+    assert merges.forks.start(f"{out.name}-fresh", case)["code"] == 0
+    assert contents(out) == contents(merges.out(f"{out.name}-fresh"))
 
 
 def test_a_second_merge_into_the_same_folder_waits_for_nothing(merges: Merges) -> None:

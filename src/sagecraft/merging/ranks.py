@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     Block = tuple[int, int]
 
 _LARGEST = 0x7FFFFFFF
+#: Elements that are counted in one array of 32-bit numbers: all could be in one bin, as those of an embedding that no model changed.
+_MOST_COUNTED = 1 << 31
 #: Elements that are neighbours are alike, so the sample takes many small groups, whose spread tells its error.
 _GROUP_SIZE, _LEAST_GROUPS, _MOST_GROUPS = 256, 256, 1 << 13
 #: One group for so many elements: 1/64 of the tensor is looked at.
 _ELEMENTS_PER_GROUP = 64 * _GROUP_SIZE
 #: Smaller tensors are sorted whole.
 _SMALL = _GROUP_SIZE * _LEAST_GROUPS
+#: Magnitudes are counted by their upper 16 bits: a bin of the normal distribution holds 0.2 % of a sample at most.
+_SHIFT = 15
 #: Standard errors to each side of the guess: it fails once in 16,000 times, which costs time only.
 _NUM_ERRORS = 4.0
 
@@ -98,19 +102,19 @@ class Ranking:
         step = self.num_elements // num_groups
         # a random place in each stretch: at equal distances all groups could stand in the same columns of a matrix
         random = np.random.default_rng(keyed_hash(0, "merge-sample", self.group.name))
-        places = np.arange(num_groups) * step + random.integers(0, step - _GROUP_SIZE, num_groups)
+        places = np.arange(num_groups) * step + random.integers(0, step - _GROUP_SIZE, num_groups, endpoint=True)
         sample = self.engine.sample(self.group, view, self.num_elements, places, _GROUP_SIZE)
         low, high, widest = [], [], 0.0
         for row, rank in zip(sample, ranks, strict=True):
-            ordered, wanted = np.sort(row.ravel()), rank / self.num_elements
-            size = len(ordered)
-            guess = ordered[size - 1 - min(int(wanted * size), size - 1)]
+            size, wanted = row.size, rank / self.num_elements
+            guess = ordered_at(row.ravel(), [min(int(wanted * size), size - 1)])[0]
             error = float((row > guess).mean(axis=1).std()) / math.sqrt(num_groups)
             margin = _NUM_ERRORS * error + 8 / size
             widest = max(widest, margin)
-            last, first = math.ceil((wanted + margin) * size), math.floor((wanted - margin) * size)
-            low.append(ordered[size - 1 - last] if last < size else 0)
-            high.append(ordered[size - 1 - first] if first >= 0 else _LARGEST)
+            first, last = math.floor((wanted - margin) * size), math.ceil((wanted + margin) * size)
+            largest, smallest = ordered_at(row.ravel(), [max(first, 0), min(last, size - 1)])
+            low.append(smallest if last < size else 0)
+            high.append(largest if first >= 0 else _LARGEST)
         return np.array(low, dtype=np.uint32), np.array(high, dtype=np.uint32), min(1.0, 8 * widest)
 
     def _between(self, view: View, low: Bits, high: Bits, share: float) -> list[Between]:
@@ -142,22 +146,26 @@ class Ranking:
         return [self._tied(view, m, bits[m], rests[m], inside[:, m]) for m in range(count)]
 
     def _count(self, shape: tuple[int, int], work: Callable[[Block, Bits], None]) -> NDArray[np.int64]:
-        """Histograms [tensors, bins]: each thread counts in arrays of its own."""
-        spare: deque[Bits] = deque()
+        """Histograms [tensors, bins]: each thread counts in arrays of its own, which are emptied before a bin could overflow."""
+        spare: deque[tuple[Bits, int]] = deque()
         made: list[Bits] = []
+        full: list[NDArray[np.int64]] = []
 
         def counted(block: Block) -> None:
             try:
-                counts = spare.pop()
+                counts, held = spare.pop()
             except IndexError:
-                counts = np.zeros(shape, dtype=np.uint32)
+                counts, held = np.zeros(shape, dtype=np.uint32), 0
                 made.append(counts)
+            if held + block[1] > _MOST_COUNTED:
+                full.append(counts.astype(np.int64))
+                counts[:], held = 0, 0
             work(block, counts)
-            spare.append(counts)
+            spare.append((counts, held + block[1]))
 
         for _ in self.each(counted):
             pass
-        total: NDArray[np.int64] = np.sum(made, axis=0, dtype=np.int64)
+        total: NDArray[np.int64] = np.sum([*made, *full], axis=0, dtype=np.int64)
         return total
 
     def _tied(self, view: View, model: int, bits: int, number: int, inside: NDArray[np.int64]) -> Bound:
@@ -171,3 +179,15 @@ class Ranking:
         part = View((view.sources[model],), view.origin)
         values = Plain().values(self.group, part, (first, min(CHUNK, self.num_elements - first)))[0]
         return Bound(bits, first + int(np.flatnonzero(sparsify.magnitude_bits(values) == bits)[number - 1]) + 1)
+
+
+def ordered_at(magnitudes: Bits, places: Sequence[int]) -> list[int]:
+    """The magnitudes at these places (0: the largest) of the order, by counting: numpy's sort takes four times as long."""
+    bins = magnitudes >> np.uint32(_SHIFT)
+    above = np.cumsum(np.bincount(bins, minlength=_LARGEST + 1 >> _SHIFT)[::-1])
+    found = []
+    for place in places:
+        at = int(np.searchsorted(above, place, side="right"))
+        inside = np.sort(magnitudes[bins == len(above) - 1 - at])
+        found.append(int(inside[-1 - place + (int(above[at - 1]) if at else 0)]))
+    return found

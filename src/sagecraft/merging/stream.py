@@ -145,7 +145,8 @@ class Merger:
         self.engine = engine
         self.map_blocks = map_blocks
         self.block_elements = -(-block_elements // CHUNK) * CHUNK
-        self.changes = {s.label: load_adapter(s.adapter) for s in job.sources if s.adapter is not None}
+        adapters = {s.adapter: load_adapter(s.adapter) for s in job.sources if s.adapter is not None}
+        self.changes = {s.label: adapters[s.adapter] for s in job.sources if s.adapter is not None}
         self.method = job.row
 
     def blocks(self, row: TensorPlan) -> list[Block]:
@@ -186,6 +187,8 @@ class Merger:
 
     def merge(self, row: TensorPlan, place: Place) -> TensorSummary:
         """Merges one tensor into its place."""
+        if not row.num_elements:
+            return summarise(row, row.models, ())
         group = self.group(row)
         target = Target(row.dtype, self.files.open(place.file, os.O_RDWR), place.start)
         if self.method.is_whole(row.options):
@@ -233,7 +236,7 @@ class Merger:
             return view, replace(numbers, scales=self.method.factors(gram, row.weights, row.options))
         if "scale" in self.method.parameters:
             return view, replace(numbers, scales=row.scales)
-        if self.method.sparsify is None or not row.num_elements:
+        if self.method.sparsify is None:
             return view, numbers
         view = replace(view, masks=self._masks(row, group, view))
         if row.rescale == "off":
