@@ -59,8 +59,13 @@ def type_name(annotation: Any) -> str:
     return str(getattr(annotation, "__name__", annotation))
 
 
-def table(model: type[BaseModel], prefix: str) -> list[str]:
-    """Rows of one class, and of the classes inside it."""
+def is_setting(annotation: Any) -> bool:
+    """True of a value that may also be a list, or a list of values by filter (`merging.parameters`)."""
+    return typing.get_origin(annotation) is typing.Annotated or any(map(is_setting, typing.get_args(annotation)))
+
+
+def table(model: type[BaseModel], prefix: str, settings: list[type[BaseModel]]) -> list[str]:
+    """Rows of one class, and of the classes inside it; those of `settings` have been explained."""
     explained = explanations(model)
     rows = ["| key | type | default | |", "|---|---|---|---|"]
     later: list[str] = []
@@ -71,11 +76,14 @@ def table(model: type[BaseModel], prefix: str) -> list[str]:
             default = "see below"
         label = f"{prefix}{name.rstrip('_')}"  # `lambda_` is `lambda` in YAML
         kind = type_name(field.annotation)
+        if inner is not None and is_setting(field.annotation):
+            kind = f"{kind.partition(' or tuple')[0]}, a list over the layers, or a list of {inner.__name__}"
         text = explained.get(name, "").replace("|", "\\|")
         rows.append(f"| `{label}` | {kind} | {default if default == 'required' else f'`{default}`'} | {text} |")
-        if inner is not None:
-            many = kind.startswith(("list", "tuple"))
-            later += ["", *table(inner, f"{label}[]." if many else f"{label}.")]
+        if inner is not None and inner not in settings:
+            settings += [inner] if is_setting(field.annotation) else []
+            many = kind.startswith(("list", "tuple")) or is_setting(field.annotation)
+            later += ["", *table(inner, f"{label}[]." if many else f"{label}.", settings)]
     return rows + later
 
 
@@ -89,7 +97,7 @@ def render() -> str:
             top.append(f"| `{name}` | {field.description or ''} |")
             continue
         summary = inspect.cleandoc(inner.__doc__ or "").splitlines()[0]
-        parts.append(f"\n## `{name}`: {summary}\n\n" + "\n".join(table(inner, f"{name}.")) + "\n")
+        parts.append(f"\n## `{name}`: {summary}\n\n" + "\n".join(table(inner, f"{name}.", [])) + "\n")
     return parts[0] + "\n" + "\n".join(top) + "\n" + "".join(parts[1:])
 
 

@@ -135,7 +135,7 @@ def _nearest(key: str, owner: type[BaseModel] | None) -> str:
     fields = owner.model_fields if owner is not None else {}
     for name, field in fields.items():
         inner = model_of(field.annotation)
-        if inner is not None and key in inner.model_fields:
+        if inner is not None and key in (part.rstrip("_") for part in inner.model_fields):
             return f"did you mean {f'{name}.{key}'!r}?"
     names = [name.rstrip("_") for name in fields]  # `lambda_` is `lambda` in YAML
     near = difflib.get_close_matches(key.replace("-", "_"), names, n=1, cutoff=0.5)

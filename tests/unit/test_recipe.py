@@ -134,6 +134,32 @@ def test_steps_of_the_quickstart(monkeypatch: pytest.MonkeyPatch) -> None:
         choose(steps, "evalute", None)
 
 
+def test_a_merge_with_models_of_its_own(tmp_path: Path, pico: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder seen from the recipe, and a name that is fetched by a step of its own."""
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "chat").symlink_to(pico)
+    models = [{"model": "sft", "weight": [0.5, 0.7], "gamma": 0.02}, {"model": "chat"}, {"model": "hub"}]
+    roles = {"chat": "chat", "hub": "owner/name"}
+    merge = {"method": "breadcrumbs", "base": "cpt", "models": models, "roles": roles, "parameters": {"lambda": 0.9}}
+    path = write(tmp_path, merge=merge)
+    by_name = {step.name: step for step in plan_steps(load_recipe(path), tmp_path)}
+    assert by_name["merge"].inputs == {
+        "cpt": Ref("cpt", "model"),
+        "sft": Ref("sft", "model"),
+        "chat": tmp_path / "chat",
+        "hub": Ref("fetch-hub", "model"),
+    }
+    assert by_name["fetch-hub"].config.model_dump()["name"] == "owner/name"
+    for key in ("normalize", "lambda"):
+        assert f"merge.{key}: unknown key; did you mean 'parameters.{key}'?" in faults(path, f"merge.{key}=1")[0]
+    recipe = load_recipe(path, ["merge.roles={chat: nowhere, hub: owner/name}"])
+    with pytest.raises(UserError, match=r"merge\.roles\.chat: model 'nowhere'"):
+        plan_steps(recipe, tmp_path)
+    recipe = load_recipe(path, ["merge.models=[{model: sft}, {model: math}]", "merge.roles={}"])
+    with pytest.raises(UserError, match=r"merge\.models: 'math' is not one of base, cpt, sft; give its folder"):
+        plan_steps(recipe, tmp_path)
+
+
 def test_general_text_is_not_measured_where_it_is_replayed(tmp_path: Path) -> None:
     text = ROOT / "examples/general/replay/../replay"
     halves = [
