@@ -36,6 +36,7 @@ class StoppedError(SagecraftError):
 _MACHINE_ERRNOS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EFBIG: "a file of this size is not allowed here; raise `ulimit -f`, or choose an --out on another file system",
     errno.EROFS: "the file system is read-only; choose another --out",
     errno.EACCES: "permission denied; change the permissions, or choose another --out if it is to be written",
     errno.EPERM: "operation not permitted; change the permissions, or choose another --out if it is to be written",

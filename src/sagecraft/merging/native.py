@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sagecraft import console
-from sagecraft.errors import MachineError
 from sagecraft.merging.blocks import CHUNK, Between, Group, Plain, Target, View, ends_early, not_finite, too_large
 from sagecraft.merging.methods import Method, Numbers
 from sagecraft.models.kernels import builder
@@ -268,4 +267,4 @@ def _fault(code: int, group: Group, dtype: str) -> Exception:
     if code == -1:
         return too_large(group.name, dtype)
     number = (_READING if code < _READING else _WRITING) - code
-    return MachineError(f"{group.name}: {'reading' if code < _READING else 'writing'} fails: {os.strerror(number)}")
+    return OSError(number, os.strerror(number), group.name)

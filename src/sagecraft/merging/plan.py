@@ -18,10 +18,12 @@ from sagecraft.merging.parameters import Dtype, Rescale, SignTies, value_at
 from sagecraft.merging.vocabulary import VocabularyPlan, each_source, listing, plan_vocabulary
 from sagecraft.models.adapter import read_adapter
 from sagecraft.models.config import read_config
-from sagecraft.models.tensors import TensorRecord, list_tensors
+from sagecraft.models.tensors import DTYPE_BYTES, TensorRecord, list_tensors
 
 #: Types of weights that are merged, and the names configurations use for them.
 FLOATS: dict[str, Dtype] = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+#: Types of masks and positions that older checkpoints hold: taken over where all models have the same, never merged.
+COPIED = ("I64", "I32", "U8", "BOOL")
 CODES = {name: code for code, name in FLOATS.items()}
 #: Of the parameters of one tensor that may be left out.
 _DEFAULTS: dict[str, Any] = {
@@ -170,7 +172,7 @@ def make_plan(job: Job, block_elements: int, num_threads: int) -> MergePlan:
 
 def output_bytes(row: TensorPlan) -> int:
     """Size of one tensor of the result."""
-    return row.num_elements * (4 if row.dtype == "F32" else 2)
+    return row.num_elements * DTYPE_BYTES[row.dtype]
 
 
 def _peak_bytes(job: Job, tensors: Sequence[TensorPlan], block_elements: int, num_threads: int) -> int:
@@ -254,7 +256,8 @@ def _compare_tensors(
         groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
         for label, record in here.items():
             groups[record.shape[1:] if any_rows and is_indexed(row.name) else record.shape].append(label)
-            if record.dtype not in FLOATS:
+            copied = record.dtype in COPIED and len({other.dtype for other in here.values()}) == 1
+            if record.dtype not in FLOATS and not copied:
                 dtypes[label, record.dtype].append(row.names[label])
         if len(groups) > 1:
             shown = "; ".join(f"{list(shape)} in {', '.join(labels)}" for shape, labels in groups.items())
@@ -347,7 +350,7 @@ def _plan_tensors(
             TensorPlan(
                 name=place.name,
                 shape=vocabulary.shape(place.name, record.shape),
-                dtype=CODES[job.out_dtype] if job.out_dtype else record.dtype,
+                dtype=CODES[job.out_dtype] if job.out_dtype and record.dtype in FLOATS else record.dtype,
                 records=own,
                 origins={source.label: (source.model, place.names[source.label]) for source in part.sources},
                 base=part.base.label if part.base else None,
@@ -366,11 +369,11 @@ def _plan_tensors(
             )
         )
     # wide types first, so that every tensor starts at a multiple of its element's size; then by name
-    return tuple(sorted(rows, key=lambda row: (row.dtype != "F32", row.name)))
+    return tuple(sorted(rows, key=lambda row: (-DTYPE_BYTES[row.dtype], row.name)))
 
 
 def _result_config(config: Mapping[str, Any], tensors: Sequence[TensorPlan]) -> dict[str, Any]:
     settings = {key: value for key, value in config.items() if key != "torch_dtype"}
-    dtypes = {row.dtype for row in tensors}
+    dtypes = {row.dtype for row in tensors if row.dtype in FLOATS}
     settings["dtype"] = FLOATS[dtypes.pop()] if len(dtypes) == 1 else "float32"
     return settings

@@ -10,24 +10,27 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import struct
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sagecraft.errors import MachineError
+from sagecraft.errors import MachineError, UserError
 from sagecraft.merging import native, sparsify
-from sagecraft.merging.blocks import CHUNK, Engine, Group, Plain, Stored, Target, View
+from sagecraft.merging.blocks import CHUNK, Engine, Group, Plain, Stored, Target, View, ends_early
 from sagecraft.merging.job import Job
 from sagecraft.merging.journal import Journal
 from sagecraft.merging.methods import Numbers, add_deltas
-from sagecraft.merging.plan import MergePlan, TensorPlan, output_bytes
+from sagecraft.merging.plan import COPIED, MergePlan, TensorPlan, output_bytes
 from sagecraft.merging.ranks import Ranking
 from sagecraft.merging.rows import Settings
 from sagecraft.merging.sparsify import Mask
@@ -40,14 +43,19 @@ if TYPE_CHECKING:
 
     Block = tuple[int, int]
 
-#: Elements of a block: so many that Python's part (0.1 ms a block) does not count beside the arithmetic (2 ms), and that
-#: two threads share even a small matrix. The native way goes through it in pieces that stay in a core's cache.
-BLOCK_ELEMENTS = 1 << 18
+#: Elements of a block: so many that Python's part (0.1 ms a block) does not count beside the arithmetic (2 ms at least). The
+#: native way goes through it in pieces that stay in a core's cache.
+BLOCK_ELEMENTS = 1 << 20
 #: The plain way's temporaries should stay in the cache, and below the size from which the C library fetches fresh pages
 #: for each array (an election took 6.9 ns an element, with 2^16 18.7 ns).
 PLAIN_ELEMENTS = 1 << 14
+#: Bytes that are compared and copied at a time.
+_COPIED_BYTES = 1 << 20
 #: Blocks that are waited for or worked on at a time, for each thread.
 _AHEAD = 4
+#: Threads for each tensor that is worked on at a time: two tensors at least, so that no core waits for the last block of one, and
+#: none for what Python does between two tensors.
+_THREADS_PER_TENSOR = 4
 
 
 def default_threads() -> int:
@@ -61,18 +69,20 @@ def default_block() -> int:
 
 
 class Files:
-    """Open files by path."""
+    """Open files by path, for all threads."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
+        self._lock = threading.Lock()
         self._handles: dict[Path, int] = {}
 
     def open(self, path: Path, flags: int = os.O_RDONLY) -> int:
         """A handle, opened once."""
-        if path not in self._handles:
-            self._handles[path] = os.open(path, flags)
-            self._stack.callback(os.close, self._handles[path])
-        return self._handles[path]
+        with self._lock:
+            if path not in self._handles:
+                self._handles[path] = os.open(path, flags)
+                self._stack.callback(os.close, self._handles[path])
+            return self._handles[path]
 
 
 @dataclass(frozen=True)
@@ -101,9 +111,13 @@ def lay_out(
         if not _is_laid_out(folder / file_name, header, num_bytes):
             if journal:
                 journal.forget(set(shard))
-            with (folder / file_name).open("wb") as file:
-                file.write(header)
-                file.truncate(num_bytes)
+            try:
+                with (folder / file_name).open("wb") as file:
+                    file.write(header)
+                    file.truncate(num_bytes)
+            except OSError as error:
+                error.filename = error.filename or str(folder / file_name)  # writing does not name its file
+                raise
     write_index(folder, shards, sum(sizes.values()))
     return places
 
@@ -138,12 +152,14 @@ class Merger:
         files: Files,
         engine: Engine,
         map_blocks: Callable[..., Iterator[Any]],
+        map_tensors: Callable[..., Iterator[Any]],
         block_elements: int,
     ) -> None:
         self.job = job
         self.files = files
         self.engine = engine
         self.map_blocks = map_blocks
+        self.map_tensors = map_tensors
         self.block_elements = -(-block_elements // CHUNK) * CHUNK
         adapters = {s.adapter: load_adapter(s.adapter) for s in job.sources if s.adapter is not None}
         self.changes = {s.label: adapters[s.adapter] for s in job.sources if s.adapter is not None}
@@ -185,10 +201,17 @@ class Merger:
             )
         return self.map_blocks(work, self.blocks(row))
 
+    def merge_all(self, rows: Sequence[TensorPlan], places: Mapping[str, Place]) -> Iterator[TensorSummary]:
+        """Merges tensors and says so in their order; several at a time, unless they are in memory as a whole."""
+        whole = any(self.method.is_whole(row.options) for row in rows)
+        return (map if whole else self.map_tensors)(lambda row: self.merge(row, places[row.name]), rows)
+
     def merge(self, row: TensorPlan, place: Place) -> TensorSummary:
         """Merges one tensor into its place."""
         if not row.num_elements:
             return summarise(row, row.models, ())
+        if row.dtype in COPIED:
+            return self.copy(row, place)
         group = self.group(row)
         target = Target(row.dtype, self.files.open(place.file, os.O_RDWR), place.start)
         if self.method.is_whole(row.options):
@@ -202,6 +225,27 @@ class Merger:
             return self.engine.merge(group, view, method, numbers, target, block)
 
         return summarise(row, row.models, self.each(row, group, work))
+
+    def copy(self, row: TensorPlan, place: Place) -> TensorSummary:
+        """Takes over what is no weight, such as a mask, if all models have the same."""
+        out = self.files.open(place.file, os.O_RDWR)
+        for at in range(0, output_bytes(row), _COPIED_BYTES):
+            size = min(_COPIED_BYTES, output_bytes(row) - at)
+            parts = {
+                label: os.pread(self.files.open(record.file), size, record.start + at)
+                for label, record in row.records.items()
+            }
+            data = parts[row.reference]
+            for label, other in parts.items():
+                if len(other) != size:
+                    raise ends_early(row.records[label], row.name)
+                if other != data:
+                    raise UserError(
+                        f"{row.records[label].file}: {row.name} ({row.dtype}) is not that of {row.reference}; whole numbers "
+                        "are not merged, take it out or make it the same"
+                    )
+            os.pwrite(out, data, place.start + at)
+        return summarise(row, row.models, ())
 
     def merge_whole(self, row: TensorPlan, group: Group, target: Target) -> TensorSummary:
         """A method that sees the whole tensor, as a matrix of its rows."""
@@ -300,24 +344,45 @@ def merger(job: Job, num_threads: int, block_elements: int, engine: Engine | Non
     with ExitStack() as stack:
         files = Files(stack)
         if num_threads == 1:
-            yield Merger(job, files, engine, map, block_elements)
+            yield Merger(job, files, engine, map, map, block_elements)
             return
-        pool = stack.enter_context(ThreadPoolExecutor(num_threads))
-
-        def map_blocks(function: Callable[[Any], Any], blocks: Sequence[Any]) -> Iterator[Any]:
-            """Results in order; a few blocks ahead of the one that is awaited, so that results never pile up."""
-            ahead: deque[Future[Any]] = deque()
-            for block in blocks:
-                ahead.append(pool.submit(function, block))
-                if len(ahead) > _AHEAD * num_threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-
+        num_tensors = max(2, num_threads // _THREADS_PER_TENSOR)
+        blocks = stack.enter_context(ThreadPoolExecutor(num_threads))
+        tensors = stack.enter_context(ThreadPoolExecutor(num_tensors))  # they wait for blocks and do little themselves
         try:
-            yield Merger(job, files, engine, map_blocks, block_elements)
+            yield Merger(
+                job,
+                files,
+                engine,
+                partial(map_ahead, blocks, _AHEAD * num_threads),
+                partial(map_ahead, tensors, num_tensors),
+                block_elements,
+            )
         finally:
-            pool.shutdown(cancel_futures=True)
+            tensors.shutdown(wait=False, cancel_futures=True)
+            blocks.shutdown(cancel_futures=True)
+
+
+def map_ahead(
+    pool: ThreadPoolExecutor, num_ahead: int, function: Callable[[Any], Any], items: Iterable[Any]
+) -> Iterator[Any]:
+    """Results in order; works on a few items beyond the one that is awaited, so that results never pile up."""
+    ahead: deque[Future[Any]] = deque()
+    for item in items:
+        ahead.append(pool.submit(function, item))
+        if len(ahead) > num_ahead:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
+
+
+def _allow_files(count: int) -> None:
+    """Raises the limit of open files for so many inputs: five models of 191 shards each are more than the usual 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * count + 200  # as many of the result, and what else is open
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def write_merged(
@@ -349,6 +414,7 @@ def write_merged(
         UserError: a value is not finite, or too large for the output's type.
         MachineError: the disk has no room for the result.
     """
+    _allow_files(len({record.file for row in plan.tensors for record in row.records.values()}))
     places = lay_out(folder, plan.tensors, shard_bytes, journal)
     done = journal.finished() if journal else {}
     free = os.statvfs(folder)
@@ -361,10 +427,11 @@ def write_merged(
         )
         if journal:
             stack.enter_context(journal)
+        merged = work.merge_all([row for row in plan.tensors if row.name not in done], places)
         for row in plan.tensors:
             summary = done.get(row.name)
             if summary is None:
-                summary = work.merge(row, places[row.name])
+                summary = next(merged)
                 if journal:
                     journal.add(summary, work.files.open(places[row.name].file, os.O_RDWR))
             summaries.append(summary)

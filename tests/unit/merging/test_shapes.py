@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pico import pico_model
+from sagecraft.errors import UserError
 from sagecraft.merging import native, ranks
 from sagecraft.merging.blocks import Plain
 from sagecraft.merging.config import MergekitConfig
@@ -124,3 +126,29 @@ def test_a_bin_that_could_overflow_is_emptied(
     monkeypatch.setattr(ranks, "_MOST_COUNTED", 3000)
     emptied = merged(job, tmp_path / "emptied", engine=engine(), block_elements=1024)
     assert all(torch.equal(straight[name], emptied[name]) for name in straight)
+
+
+def test_masks_and_positions_are_taken_over(models: Path, tmp_path: Path) -> None:
+    """Whole numbers that older checkpoints hold: the same in all, else named."""
+    masks = {"bias": torch.ones(3, 3, dtype=torch.bool).tril(), "position_ids": torch.arange(7)}
+    for name in NAMES:
+        shutil.copytree(models / name, tmp_path / name)
+        weights = load_file(tmp_path / name / "model.safetensors")
+        save_file(weights | masks, tmp_path / name / "model.safetensors", metadata={"format": "pt"})
+    found = merged(job_of(tmp_path, "ties"), tmp_path / "out")
+    assert all(torch.equal(found[name], value) for name, value in masks.items())
+    assert make_plan(job_of(tmp_path, "ties"), 1, 1).config["dtype"] == "float32"
+    weights["position_ids"] = torch.arange(7) + 1
+    save_file(weights | {"bias": masks["bias"]}, tmp_path / "b/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"b/model.safetensors: position_ids \(I64\) is not that of"):
+        merged(job_of(tmp_path, "ties"), tmp_path / "other")
+
+
+def test_more_inputs_than_files_may_be_open(models: Path, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(150, soft), hard))
+        merged(job_of(models, "linear"), tmp_path / "out")
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 150
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
