@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sagecraft.errors import UserError
 from sagecraft.merging.methods import METHODS, Method
@@ -44,12 +44,16 @@ def _check_name(name: str) -> str:
 ModelName = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_check_name)]
 
 
+#: A key without anything behind it, as in mergekit's own examples.
+_EMPTY = BeforeValidator(lambda value: {} if value is None else value)
+
+
 class ModelEntry(BaseModel):
     """One model of the list."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: ModelName
-    parameters: ModelParameters = ModelParameters()
+    parameters: Annotated[ModelParameters, _EMPTY] = ModelParameters()
 
 
 class SliceSource(ModelEntry):
@@ -70,7 +74,7 @@ class Slice(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     sources: tuple[SliceSource, ...] = Field(min_length=1, max_length=_MOST)
     base_model: ModelName | None = None
-    parameters: GlobalParameters = GlobalParameters()
+    parameters: Annotated[GlobalParameters, _EMPTY] = GlobalParameters()
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class MergekitConfig(BaseModel):
     models: tuple[ModelEntry, ...] = Field((), max_length=_MOST)
     slices: tuple[Slice, ...] = Field((), max_length=_MOST)
     base_model: ModelName | None = None
-    parameters: GlobalParameters = GlobalParameters()
+    parameters: Annotated[GlobalParameters, _EMPTY] = GlobalParameters()
     dtype: Dtype | None = None
     out_dtype: Dtype | None = None
     tokenizer_source: str | None = None
@@ -293,6 +297,10 @@ def parse_merge_config(value: Mapping[str, Any], path: Path) -> MergekitConfig:
         raise UserError("\n".join(f"{path}: {line}" for line in _explain(error))) from error
 
 
+#: What pydantic says in Python's words.
+_TYPES = {"model_type": "expected a mapping of keys", "tuple_type": "expected a list", "dict_type": "expected a mapping"}
+
+
 def _explain(error: ValidationError) -> list[str]:
     """A line for each fault."""
     lines: list[str] = []
@@ -310,9 +318,10 @@ def _explain(error: ValidationError) -> list[str]:
         elif fault["type"] == "value_error":
             lines += [f"{dotted}: {line}" if dotted else line for line in str(fault["ctx"]["error"]).split("\n")]
         else:
+            said = _TYPES.get(fault["type"], fault["msg"])
             found = repr(fault["input"])
             found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}…"
-            lines.append(f"{dotted}: {fault['msg'][0].lower()}{fault['msg'][1:]} (found {found})")
+            lines.append(f"{dotted}: {said[0].lower()}{said[1:]} (found {found})")
     return printable(list(dict.fromkeys(lines)))
 
 

@@ -62,7 +62,8 @@ def write_card(name: str, config: Mapping[str, Any], history: History, exported:
 
 
 def _base(history: History) -> Base:
-    fetched = history.last("fetch")
+    own = (step for step in history.steps if step.manifest.stage == "fetch" and step.name == "fetch")
+    fetched = next(own, history.last("fetch"))  # a merge may have fetched more models beside the one it began with
     if fetched is None:
         return Base()
     stats = fetched.manifest.stats

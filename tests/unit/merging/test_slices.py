@@ -278,7 +278,7 @@ def test_a_stack_runs(deep: Path, tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(dare((0, 3), (1, 4), out_dtype="bfloat16")))
     stats = merge_from_yaml(path, tmp_path / "out").stats
     model = load_model(tmp_path / "out").model
-    assert model.config.num_hidden_layers == 6
+    assert model.config.num_layers == 6
     assert "lm_head.weight" not in load_file(tmp_path / "out" / "model.safetensors")
     assert sorted(stats["delta_norms"]) == ["a", "b"]
 
