@@ -165,7 +165,9 @@ class Ranking:
 
         for _ in self.each(counted):
             pass
-        total: NDArray[np.int64] = np.sum([*made, *full], axis=0, dtype=np.int64)
+        total: NDArray[np.int64] = np.sum(made, axis=0, dtype=np.int64)
+        for counts in full:
+            total += counts
         return total
 
     def _tied(self, view: View, model: int, bits: int, number: int, inside: NDArray[np.int64]) -> Bound:
