@@ -15,7 +15,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sagecraft.artifact import keyed_hash
@@ -34,6 +34,7 @@ class Act:
         delay: seconds before it is sent.
         sent: bytes that are sent before the connection is cut; None sends all.
         silent: nothing is ever sent.
+        good: it is a reply that one would pay for twice if one asked again.
     """
 
     content: Any = b""
@@ -42,6 +43,7 @@ class Act:
     delay: float = 0.0
     sent: int | None = None
     silent: bool = False
+    good: bool = True
 
 
 def openai(text: str | None = ANSWER, thought: str | None = None, finish: str = "stop", **usage: Any) -> dict[str, Any]:
@@ -116,6 +118,7 @@ FAULTS: dict[str, Act] = {
     "error in a 200": Act({"error": {"code": 502, "message": "upstream"}}),
     "huge": Act(b" " * (9 << 20)),
 }
+FAULTS = {name: replace(act, good=False) for name, act in FAULTS.items()}
 
 
 class ChatServer:
@@ -126,7 +129,7 @@ class ChatServer:
         otherwise: body and how often it came before → act.
         requests: bodies, with path and key, if `keeps` them.
         counts: digest of a body → how often it came.
-        paid: digest of a body → how often a reply to it was made, whether anybody was there to read it or not.
+        paid: digest of a body → how often a good reply to it was made, whether anybody was there to read it or not.
         most_at_once: requests that were under way at the same time.
     """
 
@@ -193,7 +196,7 @@ class ChatServer:
         try:
             act = self.script.pop(0) if self.script else self.otherwise(json.loads(raw), before)
             await asyncio.sleep(act.delay)
-            if act.status == 200 and not act.silent:
+            if act.status == 200 and act.good:
                 self.paid[digest] += 1
             if act.silent:
                 await reader.read(1)  # until the client gives up

@@ -189,7 +189,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
             modes: dict[str, Asked] = {}
             for name in config.modes:
                 with closing(Store(folder, subject.identity, purpose)) as kept:
-                    modes[name] = _ask(subject, name, items, config, kept)
+                    modes[name] = _ask(subject, name, items, config, kept, inputs.get("providers"))
             with closing(Store(folder, subject.identity)) as kept:
                 texts = _texts(subject, config, inputs, kept)
                 seconds = kept.seconds + sum(mode.seconds for mode in modes.values())
@@ -271,14 +271,16 @@ class Asked:
     seconds: float
 
 
-def _ask(subject: Subject, name: str, items: list[Item], config: EvaluateConfig, kept: Store) -> Asked:
+def _ask(
+    subject: Subject, name: str, items: list[Item], config: EvaluateConfig, kept: Store, providers: Path | None
+) -> Asked:
     from sagecraft.evaluation.summary import summarise
 
     mode = subject.modes[name]
     rows = []
     with console.progress(f"{subject.name}, {name}", len(items)) as tick:
         requests = [mode.request(subject.engine, item, config) for item in items]
-        values = _measured(subject, mode, requests, config, kept, tick)
+        values = _measured(subject, mode, requests, config, kept, providers, tick)
         for item, request, value in zip(items, requests, values, strict=True):
             rows.append(_row(mode, name, item, request, value))
     summary, tokens = summarise(name, rows, config.seed)
@@ -292,13 +294,16 @@ def _measured(
     requests: list[Request],
     config: EvaluateConfig,
     kept: Store,
+    providers: Path | None,
     tick: console.Tick,
 ) -> Iterable[Any]:
     """What each request brought: a value, a `Failed`, or None where it cannot be asked."""
     if mode.measure is None:
         from sagecraft.evaluation.remote import measure_all
 
-        return measure_all(subject.engine, requests, kept, config.limits, tick.advance)
+        return measure_all(
+            subject.engine, requests, kept, config, providers, lambda usd: tick.advance(1, f"{usd:.4f} USD")
+        )
     measure = mode.measure
 
     def one_by_one() -> Iterator[Any]:

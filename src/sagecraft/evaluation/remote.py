@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sagecraft.chat.thinking import CLOSE, OPEN, split_thought
 from sagecraft.errors import MachineError
-from sagecraft.evaluation import prompts
+from sagecraft.evaluation import courier, prompts
 from sagecraft.evaluation.score import Request
 from sagecraft.evaluation.tasks import Item
-from sagecraft.inference.asker import Asker
 from sagecraft.inference.prices import Bill
-from sagecraft.inference.replies import Failed
+from sagecraft.inference.replies import Failed, Reply, reply_request
 
 if TYPE_CHECKING:
     from sagecraft.chat.thinking import Switch
     from sagecraft.evaluation.evaluate import EvaluateConfig
     from sagecraft.evaluation.store import Account, Store
     from sagecraft.inference.endpoint import Endpoint
-    from sagecraft.inference.limits import LimitsConfig
     from sagecraft.inference.prices import Price
-    from sagecraft.inference.replies import Reply
 
 #: Characters of a thought that are given back to an endpoint which is asked for the answer.
 _MAX_THOUGHT_CHARS = 100_000
@@ -41,24 +38,74 @@ def measure_all(
     endpoint: Endpoint,
     requests: Sequence[Request],
     kept: Store,
-    limits: LimitsConfig,
-    done: Callable[[], object],
-) -> list[dict[str, Any] | Failed]:
-    """Asks all questions, in any order; what each brought, in theirs.
+    config: EvaluateConfig,
+    providers: Path | None,
+    done: Callable[[float], object],
+) -> Iterator[dict[str, Any] | Failed]:
+    """Asks all questions, in any order; then yields what each brought, in theirs.
+
+    Args:
+        endpoint: what is asked.
+        requests: what is asked.
+        kept: where replies are found and kept.
+        config: of the evaluation.
+        providers: the user's file of presets and prices.
+        done: is told of each question that has ended, with the USD spent so far.
 
     Raises:
         MachineError: none was answered.
     """
-    account = kept.account()
-    asker = Asker(endpoint, kept, limits, account.kept + account.wasted)
-    answers = asker.run((partial(measure, request=asked) for asked in requests), done)
-    failures = [answer.why for answer in answers if isinstance(answer, Failed)]
-    if failures and len(failures) == len(answers):
+    errand = courier.Errand(
+        model=endpoint.name,
+        base_url=config.base_url,
+        providers=providers,
+        store=kept.path.parent,
+        purpose=kept.run,
+        limits=config.limits,
+        requests=[request.body for request in requests],
+    )
+    failures = courier.send(errand, done)
+    if failures and len(failures) == len(requests):
         raise MachineError(f"{endpoint.name}: no question was answered; the first one: {failures[0]}")
-    return answers
+    kept.refresh()
+    replies = _Kept(endpoint, kept)
+    for number, request in enumerate(requests):
+        yield Failed(failures[number]) if number in failures else _at_once(measure(replies, request))
 
 
-async def measure(asker: Asker, request: Request) -> dict[str, Any]:
+class _Kept:
+    """Answers from the store alone."""
+
+    def __init__(self, endpoint: Endpoint, kept: Store) -> None:
+        self.endpoint, self._kept = endpoint, kept
+
+    async def ask(self, body: Mapping[str, Any]) -> Reply:
+        """A reply that was kept."""
+        return Reply.model_validate(self._kept.find(self._kept.key(reply_request(body))))
+
+
+def _at_once(steps: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """The result of steps that wait for nothing."""
+    try:
+        steps.send(None)
+    except StopIteration as end:
+        value: dict[str, Any] = end.value
+        return value
+    raise AssertionError("a kept reply was waited for")
+
+
+class Answers(Protocol):
+    """Whoever answers a request: the endpoint, or the store."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Whose answers these are."""
+
+    async def ask(self, body: Mapping[str, Any]) -> Reply:
+        """One reply."""
+
+
+async def measure(asker: Answers, request: Request) -> dict[str, Any]:
     """Asks; where the limit fell inside a visible thought, asks once more for the answer alone."""
     thought_tokens, answer_tokens = request.body["budgets"]
     body = request.body["body"]

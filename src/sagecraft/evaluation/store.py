@@ -91,7 +91,7 @@ class Store:
             engine: what identifies the model and its arithmetic (digest and dtype; address and name).
             run: what the money is spent for; `account` is kept for each run apart.
         """
-        self._engine, self._run, self._folder = engine, run, folder
+        self._engine, self.run, self._folder = engine, run, folder
         self.path = folder / _FILE
         folder.mkdir(parents=True, exist_ok=True)
         #: key → where its record stands in the file, and the seconds it took; values stay on the disk.
@@ -213,7 +213,7 @@ class Store:
                 return None
             self._num_claims += 1
             claim = Claim(f"{self._session}-{self._num_claims}", key, worst)
-            self._append({"sent": claim.id, "key": key, "run": self._run, "worst": worst.model_dump()})
+            self._append({"sent": claim.id, "key": key, "run": self.run, "worst": worst.model_dump()})
         return claim
 
     def keep(self, claim: Claim, value: Any, bill: Bill, seconds: float) -> None:
@@ -226,11 +226,11 @@ class Store:
             seconds: to be added to the time that the run took.
         """
         record = {"key": claim.key, "seconds": round(seconds, 6), "value": value, "sent": claim.id}
-        self._end({**record, "run": self._run, "billed": bill.model_dump()})
+        self._end({**record, "run": self.run, "billed": bill.model_dump()})
 
     def drop(self, claim: Claim, bill: Bill, why: str) -> None:
         """Writes down that a request brought nothing, and what it cost (at most, where that is not known)."""
-        self._end({"sent": claim.id, "run": self._run, "billed": bill.model_dump(), "failed": why})
+        self._end({"sent": claim.id, "run": self.run, "billed": bill.model_dump(), "failed": why})
 
     def _end(self, record: dict[str, Any]) -> None:
         with self._alone():
@@ -239,13 +239,18 @@ class Store:
             os.fdatasync(self._file)
             self._synced = time.monotonic()
 
+    def refresh(self) -> None:
+        """Takes note of what other processes kept meanwhile."""
+        with self._alone():
+            self._catch_up()
+
     def account(self) -> Account:
         """What this run sent and what it cost; claims of processes that are gone count as lost."""
         with self._alone():
             self._catch_up()
-            account = Account(**vars(self._account_of(self._run)))
+            account = Account(**vars(self._account_of(self.run)))
             for id_, (run, _, worst) in self._open.items():
-                if run == self._run and not self._is_alive(id_):
+                if run == self.run and not self._is_alive(id_):
                     account.num_lost += 1
                     account.wasted += worst
         return account

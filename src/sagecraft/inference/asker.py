@@ -2,28 +2,28 @@
 
 Replies do not depend on their order, so results do not depend on concurrency. A fault that may pass is tried again; an item
 whose faults do not pass has failed, and the others go on; a fault that every request would meet stops the run. When it is
-stopped (Ctrl-C, SIGTERM, a fault, the cost limit) nothing more is sent, and what is under way, and paid for, is waited for.
+stopped (an order, a fault, the cost limit) nothing more is sent, and what is under way, and paid for, is waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import threading
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
-from sagecraft import console
 from sagecraft.errors import MachineError, SagecraftError, StoppedError, UserError
 from sagecraft.inference.backoff import backoff_seconds
 from sagecraft.inference.endpoint import Endpoint, FaultError
 from sagecraft.inference.limits import LimitsConfig
 from sagecraft.inference.pace import Budget, Pace
 from sagecraft.inference.prices import Bill
-from sagecraft.inference.replies import Failed, Reply
+from sagecraft.inference.replies import Failed, Reply, reply_request
 
+#: The order to drop what is under way.
+DROP = b"d"
 _MAX_WAIT_SECONDS = 120.0
 #: Items that fail one after the other, none succeeding, before the endpoint is taken to be down.
 _MAX_FAILURES_IN_A_ROW = 5
@@ -87,13 +87,17 @@ class Asker:
         self.num_retries = 0
 
     def run(
-        self, jobs: Iterable[Callable[[Asker], Awaitable[_Answer]]], done: Callable[[], object]
+        self,
+        jobs: Iterable[Callable[[Asker], Awaitable[_Answer]]],
+        done: Callable[[], object],
+        orders: int | None = None,
     ) -> list[_Answer | Failed]:
         """Runs all jobs, as many at once as the limits allow.
 
         Args:
             jobs: each asks (`ask`) and returns what it makes of the replies.
             done: called whenever one has ended.
+            orders: a pipe to read: anything stops the run, and so does its end; `DROP` drops what is under way as well.
 
         Returns:
             What each job returned, or why it failed, in the order of the jobs.
@@ -101,10 +105,10 @@ class Asker:
         Raises:
             UserError: every request would fail; or the cost limit is reached.
             MachineError: the endpoint is down.
-            KeyboardInterrupt: Ctrl-C, when what was under way has come back (a second one: at once).
+            StoppedError: it was ordered to stop.
         """
         answers: dict[int, _Answer | Failed] = {}
-        asyncio.run(self._run(jobs, answers, done))
+        asyncio.run(self._run(jobs, answers, done, orders))
         if self._stopped_by is not None:
             raise self._stopped_by
         return [answers[index] for index in range(len(answers))]
@@ -114,21 +118,35 @@ class Asker:
         jobs: Iterable[Callable[[Asker], Awaitable[_Answer]]],
         answers: dict[int, _Answer | Failed],
         done: Callable[[], object],
+        orders: int | None,
     ) -> None:
         todo = enumerate(jobs)
         self._last = time.monotonic()
         async with self.endpoint.connected(self._limits.concurrency):
             workers = [asyncio.create_task(self._work(todo, answers, done)) for _ in range(self._limits.concurrency)]
-            with self._signals(workers):
-                try:
-                    await asyncio.gather(*workers)
-                except asyncio.CancelledError:
-                    if self._stopped_by is None:
-                        raise
-                finally:
-                    for worker in workers:
-                        worker.cancel()
-                    await asyncio.gather(*workers, return_exceptions=True)
+            if orders is not None:
+                asyncio.get_running_loop().add_reader(orders, self._ordered, orders, workers)
+            try:
+                await asyncio.gather(*workers)
+            except asyncio.CancelledError:
+                if self._stopped_by is None:
+                    raise
+            finally:
+                if orders is not None:
+                    asyncio.get_running_loop().remove_reader(orders)
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+
+    def _ordered(self, orders: int, workers: list[asyncio.Task[None]]) -> None:
+        """Reads an order; the end of the pipe is one: whoever gave them is gone."""
+        order = os.read(orders, 16)
+        if not order:
+            asyncio.get_running_loop().remove_reader(orders)
+        self._end(StoppedError("stopped; finished items are kept, run the same command again to go on"))
+        if DROP in order:
+            for worker in workers:
+                worker.cancel()
 
     async def _work(
         self,
@@ -153,38 +171,6 @@ class Asker:
         self._stopped_by = self._stopped_by or fault
         self._stop.set()
 
-    @contextlib.contextmanager
-    def _signals(self, workers: list[asyncio.Task[None]]) -> Iterator[None]:
-        """The first Ctrl-C (or SIGTERM) stops sending, the second drops what is under way."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        loop = asyncio.get_running_loop()
-
-        def asked(fault: BaseException) -> None:
-            if self._stop.is_set():
-                for worker in workers:
-                    worker.cancel()
-                return
-            self._end(fault)
-            if self._under_way:
-                console.say(
-                    f"  stopping; {len(self._under_way)} requests are under way and paid for, so their replies are waited "
-                    "for (Ctrl-C again drops them)"
-                )
-
-        stopped = StoppedError("stopped; finished items are kept, run the same command again to go on")
-        faults: dict[signal.Signals, BaseException] = {signal.SIGINT: KeyboardInterrupt(), signal.SIGTERM: stopped}
-        before = {number: signal.getsignal(number) for number in faults}
-        for number, fault in faults.items():
-            loop.add_signal_handler(number, asked, fault)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
-
     async def ask(self, body: Mapping[str, Any]) -> Reply:
         """One reply: kept before, or asked for now.
 
@@ -193,7 +179,7 @@ class Asker:
             UserError: every request would fail like this one, or the cost limit is reached.
             MachineError: the endpoint is down.
         """
-        key = self._book.key({"mode": "reply", **body})
+        key = self._book.key(reply_request(body))
         while True:
             kept = self._book.find(key)
             if kept is not None:

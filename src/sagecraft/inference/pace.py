@@ -11,18 +11,20 @@ from sagecraft.inference.prices import Bill, Price
 
 #: Rounding of sums of USD that must not stop a run whose limit is just what it costs.
 _ROUNDING = 1e-9
+_BURST_SECONDS = 0.25
 
 
 class Bucket:
     """A token bucket: `per_minute` flow in evenly, and what was taken too much is waited for.
 
-    It holds what a second brings (one at least), so that a run neither starts with a minute's worth at once nor loses
-    its rate to the coarse steps of timers.
+    It holds what a quarter of a second brings (one at least), so that a run neither starts with a minute's worth at once
+    nor loses its rate to the coarse steps of timers: with a whole second's worth, 123 requests went out in the first second
+    of 60 a second.
     """
 
     def __init__(self, per_minute: float | None, clock: Callable[[], float]) -> None:
         self._per_second = None if per_minute is None else per_minute / 60
-        self._capacity = max(1.0, self._per_second or 1.0)
+        self._capacity = max(1.0, (self._per_second or 0.0) * _BURST_SECONDS)
         self._clock = clock
         self._level, self._at = self._capacity, clock()
 

@@ -8,6 +8,7 @@ reply of status 200 (OpenRouter); thoughts that are counted in `total_tokens` on
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,11 @@ class NoReplyError(Exception):
     def __init__(self, message: str, bill: Bill | None = None, code: str | int | None = None) -> None:
         super().__init__(message)
         self.bill, self.code = bill, code
+
+
+def reply_request(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record of a reply is keyed by: the whole of the request."""
+    return {"mode": "reply", **body}
 
 
 def parse(content: bytes) -> Reply:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from endpoints import ANSWER, Act, ChatServer, chat_server, openai
 from sagecraft import artifact
 from sagecraft.errors import MachineError, UserError
-from sagecraft.evaluation import remote
+from sagecraft.evaluation import courier, remote
 from sagecraft.evaluation.evaluate import EvaluateConfig, from_options, replies_folder, run
 from sagecraft.evaluation.generate import grade_generate
 from sagecraft.evaluation.tasks import Item
@@ -131,7 +133,10 @@ class Case:
 
 @pytest.fixture
 def case(tmp_path: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Case:
+    """Asks in this process, which spares a start of Python; what the process apart is for is tested with it below."""
     monkeypatch.setattr("sagecraft.inference.asker.backoff_seconds", lambda attempt, key: 0.01)
+    inline = partial(courier.carry_out, orders=None)
+    monkeypatch.setattr(courier, "send", lambda errand, done: inline(errand, lambda news: done(news["usd"])))
     return Case(tmp_path, server)
 
 
@@ -214,12 +219,11 @@ def test_a_request_that_no_item_can_make_stops_the_run(case: Case) -> None:
     assert len(case.server.requests) == 5
 
 
-def test_equal_questions_are_asked_once(tmp_path: Path, server: ChatServer) -> None:
-    case = Case(tmp_path, server)
+def test_equal_questions_are_asked_once(case: Case) -> None:
     rows = [{"id": str(n), "question": "Hot?", "A": "ice", "B": "fire", "answer": "B"} for n in range(6)]
     artifact.write_jsonl(case.task, rows)
     assert case.run(concurrency=4)["n"] == 6
-    assert len(server.requests) == 1
+    assert len(case.server.requests) == 1
 
 
 def test_the_cost_limit_is_never_passed(case: Case) -> None:
@@ -288,13 +292,25 @@ def wait_for(condition: Any, seconds: float = 30.0) -> None:
         time.sleep(0.01)
 
 
+def child_of(process: subprocess.Popen[bytes]) -> int:
+    """The process that asks for it."""
+    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def test_ctrl_c_waits_for_what_is_under_way_and_pays_nothing_twice(case: Case) -> None:
     case.server.otherwise = lambda body, before: Act(openai(), delay=0.4)
     process = started(case, case.out)
     wait_for(lambda: case.server.at_once == 2)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
-    assert b"under way and paid for" in said
+    assert b"requests under way are paid for" in said
     assert b"KeyboardInterrupt" in said
     assert len(case.server.requests) < 8
     case.server.otherwise = lambda body, before: Act(openai())
@@ -304,18 +320,48 @@ def test_ctrl_c_waits_for_what_is_under_way_and_pays_nothing_twice(case: Case) -
     assert results["spending"]["num_maybe_paid_and_lost"] == 0
 
 
-def test_a_killed_run_says_what_may_be_lost_and_pays_nothing_else_twice(case: Case) -> None:
+def test_a_second_ctrl_c_drops_what_is_under_way_and_counts_it(case: Case) -> None:
+    case.server.otherwise = lambda body, before: Act(openai(), delay=60)
+    process = started(case, case.out)
+    wait_for(lambda: case.server.at_once == 2)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert b"stopping" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    case.server.otherwise = lambda body, before: Act(openai())
+    spent = case.run(priced=False)["spending"]
+    assert (spent["num_failures_maybe_billed"], spent["num_maybe_paid_and_lost"]) == (2, 0)
+
+
+def test_a_killed_run_pays_nothing_twice_and_loses_nothing(case: Case) -> None:
     case.server.otherwise = lambda body, before: Act(openai(), delay=0.4)
     process = started(case, case.out)
     wait_for(lambda: len(case.server.requests) == 4)
+    asking = child_of(process)
     process.kill()
     process.communicate(timeout=30)
-    time.sleep(0.5)
+    results = case.run(priced=False)  # while the other is still waiting for what it asked
+    wait_for(lambda: is_gone(asking))
+    assert set(case.server.paid.values()) == {1}
+    assert len(case.server.paid) == 8
+    assert (results["spending"]["num_replies"], results["spending"]["num_maybe_paid_and_lost"]) == (8, 0)
+
+
+def test_what_is_lost_with_the_process_that_asks_is_told_and_counted(case: Case) -> None:
+    case.server.otherwise = lambda body, before: Act(openai(), delay=0.4)
+    process = started(case, case.out)
+    wait_for(lambda: len(case.server.requests) == 4)
+    os.kill(child_of(process), signal.SIGKILL)
+    _, said = process.communicate(timeout=30)
+    assert b"MachineError: the process that asks local:m died (exit code -9)" in said
+    wait_for(lambda: case.server.at_once == 0)
     case.server.otherwise = lambda body, before: Act(openai())
-    spent = case.run(priced=False)["spending"]
+    spent = case.run()["spending"]
     twice = [count for count in case.server.paid.values() if count == 2]
     assert spent["num_maybe_paid_and_lost"] == len(twice) == 2
     assert sum(case.server.paid.values()) == 10
+    assert spent["usd_wasted_at_most"] > 2 * WORST_TOKENS
 
 
 def test_two_processes_share_a_store_and_ask_nothing_twice(case: Case, tmp_path: Path) -> None:
