@@ -275,13 +275,15 @@ class Build:
     Attributes:
         path: the work folder.
         resumed: the scratch folders hold what an interrupted run of the same fingerprint left.
+        inputs: name of each input → its digest.
         stats: counts and figures for the manifest.
         timed: JSON files whose top-level `seconds` is a time: their hash leaves it out.
     """
 
-    def __init__(self, path: Path, resumed: bool) -> None:
+    def __init__(self, path: Path, resumed: bool, inputs: Mapping[str, str]) -> None:
         self.path = path
         self.resumed = resumed
+        self.inputs = inputs
         self.stats: dict[str, Any] = {}
         self.timed: set[str] = set()
         self._manifest: Manifest | None = None
@@ -335,7 +337,7 @@ def build(
         settings = config.model_dump(mode="json")
         hashes = input_digests(inputs, out)
         mark = fingerprint(stage, version, settings, hashes)
-        result = Build(work, _claim(work, mark, resumable))
+        result = Build(work, _claim(work, mark, resumable), hashes)
         started = time.time()
         try:
             yield result

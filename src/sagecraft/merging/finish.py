@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sagecraft import console
-from sagecraft.artifact import Build, write_json
+from sagecraft.artifact import Build, write_json, write_text
 from sagecraft.errors import MachineError, UserError
+from sagecraft.merging import card
+from sagecraft.merging.config import MergekitConfig
 from sagecraft.merging.job import Job
 from sagecraft.merging.plan import MergePlan
 from sagecraft.merging.summary import TensorSummary, totals
+from sagecraft.reporting import merge_page
 
 if TYPE_CHECKING:
+    from sagecraft.merging.merge import MergeConfig
     from sagecraft.models.decoder import Decoder
     from sagecraft.models.foreign import ForeignDecoder
     from sagecraft.models.parity import Parity
@@ -22,23 +26,74 @@ if TYPE_CHECKING:
 _PROBE = "The answer to the question is"
 _PROBE_TOKENS = 12
 #: What its passes read of the weights: a second of two cores. Larger models say fewer tokens, the largest one.
-_READ_BYTES = 8_000_000_000
+_READ_BYTES = 6_000_000_000
 
 
-def finish(build: Build, job: Job, plan: MergePlan, summaries: list[TensorSummary], template: str | None) -> None:
-    """Makes a model folder of merged weights: tokenizer, configuration, summary, and the check that it runs."""
+def finish(
+    build: Build,
+    job: Job,
+    config: MergekitConfig | MergeConfig,
+    plan: MergePlan,
+    summaries: list[TensorSummary],
+    template: str | None,
+) -> None:
+    """Makes a model folder of merged weights: tokenizer, configuration, the check that it runs, and what tells of it."""
     plan.vocabulary.write(job, build.path, template)
     write_json(build.path / "config.json", plan.config)
-    _write_summary(build, job, plan, summaries)
     parity = check(build.path, plan)
+    _describe(build, job, config, plan, summaries, parity)
+
+
+def _describe(
+    build: Build,
+    job: Job,
+    config: MergekitConfig | MergeConfig,
+    plan: MergePlan,
+    summaries: list[TensorSummary],
+    parity: Parity | None,
+) -> None:
+    """Writes summary, configuration, card and page, and the manifest's figures, of which the card is made."""
+    form = config if isinstance(config, MergekitConfig) else config.as_mergekit()
+    folders = {source.model: source.folder for source in (*job.sources, job.tokenizer)}
+    vocabulary = plan.vocabulary.describe()
+    tensors = [vars(row) for row in summaries]
+    models = {label: card.read_facts(label, folder, build.inputs) for label, folder in folders.items()}
     build.stats.update(
         method=job.method,
         paper=job.row.url,
+        reference=job.reference.label,
+        models=models,
+        license=card.agreed_license(models) or None,
+        configuration=card.full_configuration(form, job),
         tokenizer=job.tokenizer.label,
+        vocabulary={
+            "action": vocabulary["action"],
+            "num_tokens": len(plan.vocabulary.ids),
+            "num_rows": vocabulary["num_rows"],
+        },
+        notes=list(plan.notes),
         num_bytes=plan.num_output_bytes,
         **totals(summaries),
         **(parity.stats() if parity else {}),
     )
+    shared = {key: build.stats[key] for key in ("method", "reference", "notes")}
+    write_json(build.path / "summary.json", {**shared, "vocabulary": vocabulary, "tensors": tensors})
+    text = card.as_yaml(build.stats["configuration"])
+    write_text(build.path / card.CONFIGURATION, text)
+    names = card.short_names(list(models))
+    write_text(build.path / "README.md", card.write_card(build.stats, build.inputs))
+    facts = merge_page.MergeFacts(
+        title=card.title_of(build.stats),
+        method=job.method,
+        paper=job.row.url,
+        reference=card.renamed(job.reference.label, names),
+        models={source.label: card.renamed(source.label, names) for source in job.models},
+        notes=[card.renamed(note, names) for note in plan.notes],
+        tensors=[merge_page.tensor_of(row) for row in tensors],
+        checked=f"The result was run: {parity}." if parity else "The result was not run: memory did not hold it.",
+        configuration=text,
+    )
+    write_text(build.path / "merge.html", merge_page.render(facts))
 
 
 def show_plan(job: Job, plan: MergePlan) -> None:
@@ -76,18 +131,6 @@ def chat_template_text(job: Job) -> str | None:
     if wanted not in known:
         raise UserError(f"chat_template: {wanted!r} is not auto, chatml, llama3 or a Jinja text; write one of these")
     return built_in(known[wanted])
-
-
-def _write_summary(build: Build, job: Job, plan: MergePlan, summaries: list[TensorSummary]) -> None:
-    """What was done to each tensor, and what the plan found out."""
-    value = {
-        "method": job.method,
-        "reference": job.reference.label,
-        "vocabulary": plan.vocabulary.describe(),
-        "notes": list(plan.notes),
-        "tensors": [vars(row) for row in summaries],
-    }
-    write_json(build.path / "summary.json", value)
 
 
 def check(folder: Path, plan: MergePlan) -> Parity | None:

@@ -7,8 +7,10 @@ exception are drawings, which must come from `sagecraft.reporting.plots` and are
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from html.parser import HTMLParser
@@ -72,6 +74,7 @@ class Page:
         rows: Sequence[Sequence[Cell]],
         caption: str | None = None,
         numeric: Sequence[bool] | None = None,
+        groups: Sequence[str] = (),
     ) -> None:
         """A table that scrolls inside its own box.
 
@@ -80,9 +83,10 @@ class Page:
             rows: one cell a column.
             caption: stands above the table.
             numeric: which columns are aligned to the right; by default those that hold nothing but numbers.
+            groups: of each row; the reader can look at the rows of one group alone.
 
         Raises:
-            ValueError: a row, or `numeric`, is not as long as `columns`.
+            ValueError: a row, or `numeric`, is not as long as `columns`; `groups` are not as many as the rows.
         """
         for number, row in enumerate(rows):
             if len(row) != len(columns):
@@ -92,8 +96,21 @@ class Page:
         )
         if len(right) != len(columns):
             raise ValueError(f"numeric has {len(right)} entries, the table has {len(columns)} columns")
+        if groups and len(groups) != len(rows):
+            raise ValueError(f"groups has {len(groups)} entries, the table has {len(rows)} rows")
         cells = [[format_cell(cell) for cell in row] for row in rows]
-        self._add("table", columns=list(columns), rows=cells, caption=caption or "", numeric=right)
+        counted = Counter(groups) if len(set(groups)) > 1 else Counter[str]()
+        numbers = {name: number for number, name in enumerate(counted)}
+        self._add(
+            "table",
+            columns=list(columns),
+            rows=cells,
+            caption=caption or "",
+            numeric=right,
+            groups=list(counted.items()),
+            members=[numbers[name] for name in groups] if counted else [],
+            key="rows-" + hashlib.sha256(repr((columns, counted)).encode()).hexdigest()[:8] if counted else "",
+        )
 
     def figure(self, svg: str, caption: str) -> None:
         """A drawing of `sagecraft.reporting.plots`. Figures that follow each other stand side by side if they fit."""
