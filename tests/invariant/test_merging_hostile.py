@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
 import shutil
 import struct
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pico import pico_model
-from sagecraft.errors import SagecraftError, UserError, from_os_error
+from sagecraft.artifact import keyed_hash
+from sagecraft.errors import MachineError, SagecraftError, UserError, from_os_error
+from sagecraft.merging import finish, stream
 from sagecraft.merging.merge import merge_from_yaml
 from sagecraft.models.save import save_model
 
@@ -459,3 +466,139 @@ def test_where_the_result_cannot_go(case: str, models: Path, victim: Path, tmp_p
     assert says in str(fault)
     assert "\n" not in str(fault)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_a_full_disk_leaves_what_is_finished_and_says_what_to_do(models: Path, tmp_path: Path) -> None:
+    """The command itself, with no room for a file of the result's size."""
+    path = tmp_path / "merge.yml"
+    path.write_text(json.dumps(configuration(models, models / "b")))
+    command = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)); "
+        "from sagecraft.cli import main; sys.argv = ['sagecraft', 'merge', *sys.argv[1:]]; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command, str(path), str(tmp_path / "out")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    assert len(errors) == 1
+    assert "model.safetensors: a file of this size is not allowed here" in errors[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_that_changes_while_it_is_merged(
+    models: Path, victim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge, count = stream.Merger.merge, 0
+
+    def changing(self: stream.Merger, row: Any, place: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 3:
+            weights = load_file(victim / WEIGHTS)
+            weights["model.norm.weight"] *= 2
+            save_file(weights, tmp_path / "changed")
+            (tmp_path / "changed").replace(victim / WEIGHTS)
+        return merge(self, row, place)
+
+    monkeypatch.setattr(stream.Merger, "merge", changing)
+    path = tmp_path / "merge.yml"
+    path.write_text(json.dumps(configuration(models, victim)))
+    with pytest.raises(MachineError, match="victim: changed while merge read it; run the same command again"):
+        merge_from_yaml(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    merge_from_yaml(path, tmp_path / "out")  # what the first left is not used
+    monkeypatch.setattr(stream.Merger, "merge", merge)
+    merge_from_yaml(path, tmp_path / "fresh")
+    assert (tmp_path / "out" / WEIGHTS).read_bytes() == (tmp_path / "fresh" / WEIGHTS).read_bytes()
+
+
+#: Pieces that readers of JSON, YAML and headers trip over.
+NASTY = (
+    b"", b"\0", b"\xff", b"{", b"}", b"[", b"]", b'"', b":", b",", b"-", b"0", b"9", b"1e999", b"NaN", b"null", b"true", b"[]", b"{}", b'""',
+    b"-1", b"18446744073709551616", b"0.5", b'"\\ud800"', b"\n", b"\x1b[31m", b"*a", b"&a", b"!!python/name:os", b"<<", b"../", b"/dev/zero",
+    b"F64", b"BF16", b"U8", b"data_offsets", b"linear", b"ties", b"model",
+)  # fmt: skip
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """A few bytes, words or stretches changed."""
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data) + 1)
+        match rng.randrange(5):
+            case 0:
+                data = data[:at] + rng.choice(NASTY) + data[at + rng.randrange(8) :]
+            case 1:
+                data = data[:at] + bytes([rng.randrange(256)]) + data[at + 1 :]
+            case 2:
+                data = data[: at - rng.randrange(1, 40)] + data[at:]
+            case 3:
+                other = rng.randrange(len(data) + 1)
+                data = data[:at] + data[other : other + rng.randrange(60)] + data[at:]
+            case _:
+                words = list(re.finditer(rb'"[^"]*"|-?\d+(\.\d+)?|true|false|null', data))
+                if words:
+                    word = rng.choice(words)
+                    new = rng.choice((rng.choice(NASTY), rng.choice(words).group()))
+                    data = data[: word.start()] + new + data[word.end() :]
+    return data
+
+
+def check_mutant(models: Path, folder: Path, number: int) -> str:
+    """Merges with one file broken: lines for a person, or a sound result."""
+    rng = random.Random(keyed_hash(0, "mutant", number))
+    shutil.copytree(models / "sharded", folder / "victim")
+    yaml = folder / "merge.yml"
+    yaml.write_text(json.dumps(configuration(models, folder / "victim"), indent=1))
+    names = (INDEX, "config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "merge.yml")
+    name = rng.choice(("header", "header", *names))
+    path = yaml if name == "merge.yml" else folder / "victim" / name
+    if name == "header":
+        path = rng.choice(sorted((folder / "victim").glob("*.safetensors")))
+        data = path.read_bytes()
+        end = 8 + struct.unpack("<Q", data[:8])[0]
+        new = mutated(data[8:end], rng) if rng.random() < 0.9 else data[8:end]
+        length = len(new) if rng.random() < 0.9 else rng.choice((0, 1, end, len(data), 1 << 40, (1 << 64) - 1))
+        path.write_bytes(struct.pack("<Q", length) + new + data[end:])
+    elif path.exists():
+        path.write_bytes(mutated(path.read_bytes(), rng))
+    before = {file for file in folder.rglob("*") if "victim" not in file.parts}
+    try:
+        merge_from_yaml(yaml, folder / "out")
+    except SagecraftError as error:
+        lines = str(error).split("\n")
+        assert all(line.strip() and line.isprintable() and len(line) < 2000 for line in lines), lines
+        assert {file for file in folder.rglob("*") if "victim" not in file.parts} == before
+        return type(error).__name__
+    found = {}
+    for file in (folder / "out").glob("*.safetensors"):
+        found |= load_file(file)
+    assert found
+    assert all(bool(torch.isfinite(value).all()) for value in found.values())
+    return "merged"
+
+
+def check_mutants(models: Path, folder: Path, numbers: range) -> None:
+    seen = Counter[str]()
+    for number in numbers:
+        (folder / str(number)).mkdir()
+        try:
+            seen[check_mutant(models, folder / str(number), number)] += 1
+        except BaseException as error:
+            error.add_note(f"mutant {number}")
+            raise
+        shutil.rmtree(folder / str(number))
+    assert seen["UserError"] > len(numbers) // 3, seen
+
+
+def test_some_mutants(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the check of the result, which takes longest."""
+    monkeypatch.setattr(finish, "check", lambda folder, plan: None)
+    check_mutants(models, tmp_path, range(60))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("hundred", range(20))
+def test_many_mutants(hundred: int, models: Path, tmp_path: Path) -> None:
+    check_mutants(models, tmp_path, range(1000 + 100 * hundred, 1100 + 100 * hundred))
