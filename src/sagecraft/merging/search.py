@@ -367,15 +367,14 @@ def _candidate(work: Work, plan: Plan, number: int) -> Scored:
     candidate, prepared = plan.candidates[number], plan.prepared[number]
     name = work.name_of(candidate.label, "select", _mark(prepared))
     console.say(f"candidate {number + 1} of {len(plan.candidates)}: {candidate.label}", style="bold")
-    found = work.finished(name)
+    found, folder = work.finished(name), work.build.scratch("models") / _slug(candidate.label)
     if found is None or work.config.keep:
-        folder = work.build.scratch("models") / _slug(candidate.label)
         _merge(prepared, folder)
         found = work.measure(name, "select", {"model": folder})
-        if not work.config.keep:
-            shutil.rmtree(folder)
     else:
         console.say("  was evaluated before")
+    if not work.config.keep:
+        shutil.rmtree(folder, ignore_errors=True)  # also what a search killed between the two left
     scored = work.scored(found, candidate.label)
     draws = prepared.job.row.draws
     return replace(scored, setting=candidate.setting_label, seed=candidate.config.seed if draws else None)

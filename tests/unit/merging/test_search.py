@@ -70,6 +70,17 @@ def test_a_value_of_one_model(name: str) -> None:
     assert DARE["models"][0]["parameters"]["weight"] == 0.7  # what was read stays as it is
 
 
+def test_a_sweep_reaches_into_slices() -> None:
+    sources = [{"model": name, "layer_range": [0, 2], "parameters": {"weight": 1.0}} for name in ("x", "y")]
+    sliced = {"merge_method": "linear", "slices": [{"sources": sources, "parameters": {"weight": 2.0}}] * 2}
+    one = make_candidates(sliced, HERE, ["models.y.weight=0.25,0.5"], None)[0].config
+    assert [[source.parameters.weight for source in part.sources] for part in one.slices] == [[1.0, 0.25]] * 2
+    everybody = make_candidates(sliced, HERE, ["weight=0.25,0.5"], None)[0].config
+    assert everybody.parameters.weight == 0.25
+    assert [part.parameters.weight for part in everybody.slices] == [None, None]
+    assert {source.parameters.weight for part in everybody.slices for source in part.sources} == {None}
+
+
 def test_a_swept_parameter_need_not_stand_in_the_file() -> None:
     slerp = {"merge_method": "slerp", "base_model": "a", "models": [{"model": "b"}]}
     assert labels(slerp, "t=0..1:3") == ["t=0", "t=0.5", "t=1"]
@@ -271,7 +282,7 @@ def test_a_search_that_is_killed_goes_on_and_ends_with_the_same(
     expected = min(straight["candidates"], key=lambda row: (-row["accuracy"], row["perplexity"]))
     assert best["name"] == expected["name"]
     seed = int(best["name"].removeprefix("seed "))
-    alone = merge.merge_from_yaml(write_config(tmp_path / "one.yml", family, seed=seed), tmp_path / "alone")
+    alone = merge.merge_from_yaml(write_config(tmp_path / "one.yml", family, seed=seed), tmp_path / "alone" / "out")
     assert artifact.load(out) == alone  # the best is what a merge of its configuration gives
     assert len({row["model_digest"] for row in straight["candidates"]}) == 2
 
