@@ -22,6 +22,9 @@ VERSION = 2
 
 Row = Mapping[str, Any]
 
+#: What else an evaluation's results may say of how sure its accuracy is.
+_SPREAD = ("ci95_by_article", "num_articles", "design_effect", "standard_error_by_article")
+
 
 class CompareConfig(BaseModel):
     """Which tests are made."""
@@ -180,8 +183,10 @@ def run(config: CompareConfig, inputs: Mapping[str, Path], out: Path) -> Manifes
         out, kind="comparison", stage="compare", version=VERSION, config=config, inputs=inputs
     ) as build:
         results = compare(evaluations, config)
+        from sagecraft.evaluation.compare_page import render
+
         artifact.write_json(build.path / "results.json", results)
-        artifact.write_text(build.path / "report.html", _render(results, config))
+        artifact.write_text(build.path / "report.html", render(results, config.alpha, config.power))
         build.stats.update({"num_models": len(evaluations), "num_pairs": len(results["pairs"])})
     return build.manifest
 
@@ -254,72 +259,10 @@ def _model(evaluation: Evaluation) -> dict[str, Any]:
         "n": mode["n"],
         "accuracy": mode["accuracy"],
         "ci95": mode["ci95"],
+        **{name: mode[name] for name in _SPREAD if mode.get(name) is not None},
         "outcomes": mode["outcomes"],
         "tokens": tokens,
         "cost_usd": cost,
         "usd_per_100k_tokens": cost / sum(tokens.values()) * 1e5 if known else "unknown",
         "perplexity": results["perplexity"],
     }
-
-
-def _render(results: Mapping[str, Any], config: CompareConfig) -> str:
-    from sagecraft.evaluation.report import interval, money, percent
-    from sagecraft.reporting import plots
-    from sagecraft.reporting.page import Page
-
-    models, pairs = results["models"], results["pairs"]
-    page = Page(f"{len(models)} models compared", f"mode {results['mode']}")
-    page.table(
-        ["model", "questions", "accuracy", "95 % interval", "cost (USD)"],
-        [[m["name"], m["n"], percent(m["accuracy"]), interval(m["ci95"]), money(m["cost_usd"])] for m in models],
-    )
-    page.figure(
-        plots.accuracy_bars([m["name"] for m in models], [m["accuracy"] for m in models], [m["ci95"] for m in models]),
-        "Accuracy with 95 % intervals. Intervals that overlap say little: the models answered the same questions, "
-        "so the table of pairs decides.",
-    )
-    priced = [m for m in models if isinstance(m["cost_usd"], float) and m["cost_usd"] > 0]
-    if priced:
-        points = [(m["name"], m["cost_usd"], m["accuracy"], m["ci95"]) for m in priced]
-        page.figure(plots.cost_accuracy(points), "Accuracy against the cost of this evaluation")
-    page.heading("Pairs")
-    page.paragraph(
-        f"Exact McNemar tests on the items both answered, with Holm's correction for {len(pairs)} tests; a difference "
-        f"counts where the corrected p is below {config.alpha:g}. The last column is the smallest true difference that "
-        f"would be found with a probability of {config.power:g}: what is smaller may exist and cannot be seen here."
-    )
-    columns = [
-        "a",
-        "b",
-        "items",
-        "b − a (points)",
-        "95 % interval",
-        "only a",
-        "only b",
-        "p",
-        "p (Holm)",
-        "verdict",
-        "visible from",
-    ]
-    page.table(columns, [_pair(pair) for pair in pairs])
-    page.links([("all figures", "results.json")])
-    return page.render()
-
-
-def _pair(pair: Mapping[str, Any]) -> list[str | int]:
-    from sagecraft.evaluation.report import interval
-
-    better = pair["b"] if pair["difference"] > 0 else pair["a"]
-    return [
-        pair["a"],
-        pair["b"],
-        pair["n"],
-        f"{100 * pair['difference']:+.1f}",
-        interval(pair["ci95"]),
-        pair["only_a"],
-        pair["only_b"],
-        f"{pair['p_value']:.3g}",
-        f"{pair['p_holm']:.3g}",
-        f"{better} is better" if pair["significant"] else "no difference shown",
-        f"{100 * pair['detectable']:.1f}",
-    ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sagecraft.evaluation import statistics_page
+from sagecraft.evaluation.statistics_page import headline, interval, percent
 from sagecraft.reporting import plots
 from sagecraft.reporting.page import Page
 
@@ -17,16 +19,6 @@ _MODES = {
     "letter": "letter: which letter is the likeliest next token after the question and its lettered options",
     "generate": "generate: the model writes a reply in JSON, from which the letter is read",
 }
-
-
-def percent(value: float | None) -> str:
-    """A share as text."""
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def interval(bounds: Sequence[float] | None) -> str:
-    """An interval as text."""
-    return "–" if bounds is None else f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}"
 
 
 def money(value: float | str) -> str:
@@ -56,7 +48,7 @@ def render(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str
     template = results["template_sha256"] or "not known (an endpoint's own)"
     page.paragraph(
         f"Task file sha256 {results['task_sha256']}. Chat template sha256 {template}. Intervals of 95 % are Wilson's; "
-        f"where questions name their article, a second one draws whole articles. Every question counts, also those "
+        f"where questions name their article, they allow for questions on one article hanging together. Every question counts, also those "
         f"whose reply was cut off or could not be read: the outcomes say how many these are. "
         f"Measuring took {results['seconds']:,.0f} s."
     )
@@ -68,7 +60,9 @@ def _summary(page: Page, results: Mapping[str, Any], chance: float) -> None:
     keyed = results["accuracy"] is not None
     cards: list[tuple[str, str, str]] = []
     if keyed:
-        detail = f"95 % interval {interval(results['ci95'])}, {results['mode']}, guessing gives {percent(chance)}"
+        bounds = interval(headline(results))
+        by = " (by article)" if results.get("ci95_by_article") else ""
+        detail = f"95 % interval {bounds}{by}, {results['mode']}, guessing gives {percent(chance)}"
         cards.append(("accuracy", percent(results["accuracy"]), detail))
     for name, text in results["perplexity"].items():
         detail = f"{text['bits_per_byte']:.3f} bits per byte, {text['num_tokens']:,} tokens"
@@ -83,17 +77,19 @@ def _summary(page: Page, results: Mapping[str, Any], chance: float) -> None:
         outcomes = dict(mode["outcomes"])
         known = [outcomes.pop(kind, 0) for kind in ("correct", "wrong", "truncated", "unparsed")]
         other = sum(outcomes.values())
-        table.append([name, percent(mode["accuracy"]), interval(mode["ci95"]), *known, other, money(mode["cost_usd"])])
+        bounds = interval(headline(mode)) if keyed else "–"
+        table.append([name, percent(mode["accuracy"]), bounds, *known, other, money(mode["cost_usd"])])
     page.table(columns, table)
     if keyed:
         modes = results["modes"]
         drawn = plots.accuracy_bars(
             list(modes),
             [mode["accuracy"] for mode in modes.values()],
-            [mode["ci95"] for mode in modes.values()],
+            [headline(mode) for mode in modes.values()],
             chance,
         )
         page.figure(drawn, "Accuracy with 95 % intervals")
+    statistics_page.agreement(page, results.get("agreement", []))
 
 
 def _mode(page: Page, mode: Mapping[str, Any], chance: float) -> None:
@@ -103,21 +99,18 @@ def _mode(page: Page, mode: Mapping[str, Any], chance: float) -> None:
             values = [(row["accuracy"], row["ci95"]) for row in groups.values()]
             drawn = plots.accuracy_by_group(list(groups), {"accuracy": values}, chance)
             page.figure(drawn, f"Accuracy {column.replace('_', ' ')}")
-            table = [[name, row["n"], percent(row["accuracy"]), interval(row["ci95"])] for name, row in groups.items()]
-            page.table([column.removeprefix("by_"), "questions", "accuracy", "95 % interval"], table)
+            table = [
+                [name, row["n"], percent(row["accuracy"]), interval(headline(row)), interval(row["ci95_together"])]
+                for name, row in groups.items()
+            ]
+            page.table([column.removeprefix("by_"), "questions", "accuracy", "95 % interval", "all at once"], table)
     facts = []
-    if "ci95_by_article" in mode:
-        low_high = interval(mode["ci95_by_article"])
-        facts.append(f"Drawing whole articles ({mode['num_articles']}), the 95 % interval is {low_high}.")
+    if mode["accuracy"] is not None:
+        statistics_page.topics(page, mode)
+        facts += statistics_page.uncertainty(mode)
     if "accuracy_sum" in mode:
         by_sum, by_byte = percent(mode["accuracy_sum"]), percent(mode["accuracy_per_byte"])
         facts.append(f"By the sum of log-likelihoods {by_sum} are right, per byte {by_byte}.")
-    if mode.get("calibration"):
-        found = mode["calibration"]
-        facts.append(
-            f"Calibration: ECE {found['ece']:.3f}, Brier score {found['brier']:.3f}; on average {found['mean_mass']:.1%} "
-            "of the next token's probability falls on a letter."
-        )
     if "stages" in mode:
         stages = ", ".join(f"{name} {count}" for name, count in mode["stages"].items())
         facts.append(f"Letters were read from: {stages}.")
@@ -129,6 +122,10 @@ def _mode(page: Page, mode: Mapping[str, Any], chance: float) -> None:
         tokens = mode["tokens"]
         facts.append(f"Tokens: {tokens['in']:,} read, {tokens['thought']:,} thought, {tokens['out']:,} answered.")
     page.paragraph(" ".join(facts))
+    if mode.get("calibration"):
+        statistics_page.calibration(page, mode["calibration"])
+    if mode.get("position_bias"):
+        statistics_page.positions(page, mode["position_bias"])
 
 
 def _items(page: Page, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sagecraft.evaluation.report import interval, percent
+from sagecraft.evaluation.statistics_page import interval, percent
 from sagecraft.reporting import candidates as plots
 from sagecraft.reporting.page import Page
 from sagecraft.reporting.plots import differences
