@@ -10,16 +10,16 @@ import contextlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagecraft.errors import MachineError, UserError
-from sagecraft.merging.tokenizer import TokenizerSettings, TokenRow, added_entry, find_whole, loaded_ids, shown
+from sagecraft.merging.tokenizer import TokenizerSettings, TokenRow, added_entry, find_whole, loaded_ids
 from sagecraft.models.adapter import read_adapter
-from sagecraft.models.tensors import DTYPE_BYTES, TensorRecord
+from sagecraft.models.tensors import DTYPE_BYTES, TensorRecord, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -368,8 +368,8 @@ class _Reader:
         """Types of the rows of these models."""
         return {self.records[model].dtype for model in models}
 
-    def read(self, model: int, first: int, count: int) -> NDArray[Any]:
-        """Rows [first, first + count) as they are stored, checked to be finite: unsigned integers [count · width]."""
+    def read(self, model: int, rows: Integers) -> NDArray[Any]:
+        """Rows as they are stored, checked to be finite: unsigned integers [rows, width]. Neighbours are read at once."""
         import numpy as np
 
         from sagecraft.merging.blocks import ends_early, is_finite, not_finite
@@ -378,21 +378,22 @@ class _Reader:
         if record.file not in self._handles:
             self._handles[record.file] = os.open(record.file, os.O_RDONLY)
             self._stack.callback(os.close, self._handles[record.file])
-        size = DTYPE_BYTES[record.dtype]
-        step = self.width * size
-        data = os.pread(self._handles[record.file], count * step, record.start + first * step)
-        if len(data) != count * step:
-            raise ends_early(record, self.name)
-        raw = np.frombuffer(data, dtype=np.uint32 if size == 4 else np.uint16)
-        if not is_finite(raw, record.dtype):
+        handle, size = self._handles[record.file], DTYPE_BYTES[record.dtype]
+        raw = np.empty((len(rows), self.width), dtype=np.uint32 if size == 4 else np.uint16)
+        memory, step = raw.data.cast("B"), self.width * size
+        for left, right in _runs(rows):
+            part = memory[left * step : right * step]
+            if os.preadv(handle, [part], record.start + int(rows[left]) * step) != len(part):
+                raise ends_early(record, self.name)
+        if not is_finite(raw.ravel(), record.dtype):
             raise not_finite(record, self.name)
         return raw
 
-    def floats(self, model: int, first: int, count: int) -> Floats:
+    def floats(self, model: int, rows: Integers) -> Floats:
         """The same in float32."""
         from sagecraft.merging.blocks import to_float
 
-        return to_float(self.read(model, first, count), self.records[model].dtype)
+        return to_float(self.read(model, rows), self.records[model].dtype)
 
 
 def _write(path: Path, row: TensorPlan, how: Alignment, rows: RowMap) -> TensorRecord:
@@ -418,28 +419,34 @@ def _chunk(reader: _Reader, rows: RowMap, start: int, end: int, dtype: str, mean
 
     kind: type[Any] = np.float32 if dtype == "F32" else np.uint16
     out = np.zeros((end - start, reader.width), dtype=kind)
-    for first, count in _runs(rows, start, end):
-        model, source = int(rows.model[first]), int(rows.row[first])
-        at = slice(first - start, first - start + count)
+    read = reader.floats if dtype == "F32" else reader.read
+    models = rows.model[start:end]
+    for model in np.unique(models).tolist():
+        here = np.flatnonzero(models == model)
         if model == AVERAGE:
-            parts = [reader.floats(*pair, 1).astype(np.float64) for pair in rows.averages[first]]
-            out[at] = np.add.accumulate(parts, axis=0)[-1] / len(parts)
+            for place in here.tolist():
+                pairs = rows.averages[start + place]
+                parts = [reader.floats(*pair)[0].astype(np.float64) for pair in _pairs(pairs)]
+                out[place] = np.add.accumulate(parts, axis=0)[-1] / len(parts)
         elif model == MEAN:
-            out[at] = mean
-        elif model >= 0:
-            read = reader.floats if dtype == "F32" else reader.read
-            out[at] = read(model, source, count).reshape(count, -1)
+            out[here] = mean
+        elif model != ZERO:
+            out[here] = read(model, rows.row[start:end][here])
     return out
 
 
-def _runs(rows: RowMap, start: int, end: int) -> list[tuple[int, int]]:
-    """(first row, number of rows) of stretches that lie together in one model: each is read at once."""
+def _pairs(pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[int, Integers]]:
     import numpy as np
 
-    model, row = rows.model[start:end], rows.row[start:end]
-    together = (model[1:] == model[:-1]) & (row[1:] == row[:-1] + 1) & (model[1:] >= 0)
-    cuts = [0, *(np.flatnonzero(~together) + 1).tolist(), end - start]
-    return [(start + left, right - left) for left, right in itertools.pairwise(cuts)]
+    return ((model, np.array([row], dtype=np.int64)) for model, row in pairs)
+
+
+def _runs(rows: Integers) -> Iterator[tuple[int, int]]:
+    """(first, end) of stretches of rows that follow one another."""
+    import numpy as np
+
+    cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+    return itertools.pairwise(cuts)
 
 
 def _mean(reader: _Reader, model: int, tokens: Integers) -> Floats:
@@ -448,10 +455,7 @@ def _mean(reader: _Reader, model: int, tokens: Integers) -> Floats:
 
     total = np.zeros(reader.width)
     height = max(1, _CHUNK_BYTES // (4 * max(reader.width, 1)))
-    cuts = [0, *(np.flatnonzero(np.diff(tokens) != 1) + 1).tolist(), len(tokens)]
-    for left, right in itertools.pairwise(cuts):
-        for at in range(left, right, height):
-            count = min(height, right - at)
-            total += reader.floats(model, int(tokens[at]), count).reshape(count, -1).sum(axis=0, dtype=np.float64)
+    for at in range(0, len(tokens), height):
+        total += reader.floats(model, tokens[at : at + height]).sum(axis=0, dtype=np.float64)
     mean: Floats = (total / max(len(tokens), 1)).astype(np.float32)
     return mean

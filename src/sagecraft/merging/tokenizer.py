@@ -13,14 +13,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sagecraft.artifact import read_json
 from sagecraft.errors import MachineError, UserError
+from sagecraft.models.tensors import shown
 from sagecraft.models.tokenizer import copy_tokenizer
 
 #: Of an entry of `added_tokens`: how its text is found.
 _FLAGS = ("lstrip", "normalized", "rstrip", "single_word", "special")
 #: Entries of configurations that hold token ids.
 _ID_KEYS = ("_token_id", "_token_ids", "suppress_tokens", "bad_words_ids")
-#: Characters of a token's text that a message shows.
-_SHOWN = 60
 
 
 class TokenRow(BaseModel):
@@ -189,11 +188,6 @@ def find_whole(folders: Mapping[str, Path]) -> tuple[str, list[str], list[str]]:
         if size < sizes[whole]
     ]
     return whole, faults, notes
-
-
-def shown(text: str) -> str:
-    """A token's text for a message."""
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
 
 def loaded_ids(path: Path) -> dict[str, int]:

@@ -14,12 +14,10 @@ from sagecraft.artifact import read_json
 from sagecraft.errors import UserError
 from sagecraft.merging.alignment import OWN, Alignment, RowMap, adapter_faults, is_indexed, plan_alignment
 from sagecraft.merging.job import Job
-from sagecraft.merging.tokenizer import TokenizerSettings, moved_ids, shown, write_tokenizer
-from sagecraft.models.tensors import TensorRecord
+from sagecraft.merging.tokenizer import TokenizerSettings, moved_ids, write_tokenizer
+from sagecraft.models.tensors import TensorRecord, shown
 
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
-#: Ids that a configuration has of the tokenizer's model, whatever the rest comes from.
-_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _FLAGS = ("special", "lstrip", "rstrip", "single_word")
 #: No tokenizer has as many tokens.
 _MAX_ID = 1 << 31
@@ -65,7 +63,7 @@ class VocabularyPlan:
         columns: of the table.
         table: what is in each vocabulary.
         notes: what is worth knowing, in a line each.
-        known: added tokens of all models.
+        known: added tokens of all models that a chat template writes as markup.
         ids: token → id of the result.
         config: entries of the result's config.json.
         aligned: how, if rows are aligned.
@@ -223,11 +221,16 @@ def plan_vocabulary(
         },
         table=_table(own, ids),
         notes=_clashes(own) + (aligned.notes if aligned else ()),
-        known=frozenset(text for one in own.values() for text in one.added),
+        known=frozenset(text for one in own.values() for text in one.added if _is_markup(text, one.added[text])),
         ids=ids,
         config=_config((names[job.reference.folder], tokenizer), configs, own, ids, num_rows if aligned else None),
         aligned=aligned,
     )
+
+
+def _is_markup(text: str, entry: Mapping[str, Any]) -> bool:
+    """Special, or in brackets: other added tokens are ordinary text, such as line breaks."""
+    return bool(entry.get("special")) or (len(text) > 2 and text[0] + text[-1] in ("<>", "[]"))
 
 
 def read_vocabulary(folder: Path) -> ModelVocabulary:
@@ -370,6 +373,6 @@ def _config(
     for label in labels:
         inner = configs[label].get("text_config")
         config = {**(inner if isinstance(inner, dict) else {}), **configs[label]}
-        given = {key: config[key] for key in _IDS if config.get(key) is not None}
+        given = {key: value for key, value in config.items() if key.endswith("_token_id") and value is not None}
         entries |= moved_ids(given, {token_id: text for text, token_id in own[label].ids.items()}, ids)
     return entries
