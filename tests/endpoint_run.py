@@ -8,6 +8,7 @@ Prints figures as JSON. The endpoint is a process of its own, so it goes on repl
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import signal
@@ -40,8 +41,14 @@ def questions(path: Path, num_items: int) -> None:
     artifact.write_jsonl(path, rows)
 
 
+def resident(pid: int) -> float:
+    """Resident memory in MB."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
 class Client:
-    """One start of the evaluation, with its resident memory over time."""
+    """One start of the evaluation, with the resident memory of both of its processes over time."""
 
     def __init__(self, folder: Path, url: str, per_minute: float, concurrency: int) -> None:
         command = [sys.executable, "-m", "sagecraft", "eval", "local:m", "--task", str(folder / "task.jsonl")]
@@ -49,19 +56,16 @@ class Client:
         command += ["--providers", str(folder / "providers.yaml"), "--concurrency", str(concurrency)]
         command += ["--requests-per-minute", str(per_minute), "--timeout-seconds", "10", "--max-usd", "100"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        self.megabytes: list[tuple[float, float]] = []
+        self.megabytes: list[tuple[float, float, float]] = []
         self._watch = threading.Thread(target=self._sample, daemon=True)
         self._watch.start()
 
     def _sample(self) -> None:
-        status = Path(f"/proc/{self.process.pid}/status")
+        pid = self.process.pid
         while self.process.poll() is None:
-            try:
-                found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text())
-            except OSError:
-                return
-            if found:
-                self.megabytes.append((time.monotonic(), int(found[1]) / 1024))
+            with contextlib.suppress(OSError, IndexError):
+                asking = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+                self.megabytes.append((time.monotonic(), resident(pid), resident(asking)))
             time.sleep(0.2)
 
     def end(self, number: signal.Signals | None = None) -> tuple[int, str]:
@@ -123,7 +127,8 @@ def figures(folder: Path, log: dict[str, Any], last: Client, codes: list[int], s
     spent = results["spending"]
     times = log["times"]
     busiest = max(sum(1 for other in times[n : n + 500] if other < start + 1) for n, start in enumerate(times))
-    asking = [size for at, size in last.megabytes if last.megabytes[0][0] + 2 < at < times[-1]]
+    asking = [sizes for at, *sizes in last.megabytes if last.megabytes[0][0] + 2 < at < times[-1]]
+    eighths = [asking[len(asking) * n // 8] for n in range(8)] if asking else []
     return {
         "items": len(rows),
         "different_items": len({row["id"] for row in rows}),
@@ -141,8 +146,8 @@ def figures(folder: Path, log: dict[str, Any], last: Client, codes: list[int], s
         "most_at_once": log["most_at_once"],
         "usd": results["cost_usd"],
         "usd_at_most": spent["usd_at_most"],
-        "megabytes_while_asking": [round(asking[len(asking) * n // 8], 1) for n in range(8)] if asking else [],
-        "megabytes_peak": round(max(size for _, size in last.megabytes), 1),
+        "megabytes_of_the_run_while_asking": [round(sizes[0], 1) for sizes in eighths],
+        "megabytes_of_the_asking_process": [round(sizes[1], 1) for sizes in eighths],
         "seconds": round(seconds, 1),
         "seconds_as_told": results["seconds"],
     }
