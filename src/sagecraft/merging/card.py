@@ -19,7 +19,7 @@ from sagecraft.errors import UserError
 from sagecraft.merging.config import MergekitConfig
 from sagecraft.merging.geometry import Options
 from sagecraft.merging.job import Job
-from sagecraft.merging.plan import _DEFAULTS
+from sagecraft.merging.plan import DEFAULTS
 from sagecraft.models.fetch import find
 from sagecraft.reporting.markdown import HUB_NAME, escape, fenced, front_matter, license_entries, table
 
@@ -39,7 +39,7 @@ def full_configuration(config: MergekitConfig, job: Job) -> dict[str, Any]:
             value.pop(key, None)
     entries = [entry.parameters for stretch in config.stretches for entry in stretch.contributing(job.row)]
     given: dict[str, Any] = value.get("parameters", {})
-    defaults = {**_DEFAULTS, "normalize": job.row.normalize, "rescale": job.row.rescale}
+    defaults = {**DEFAULTS, "normalize": job.row.normalize, "rescale": job.row.rescale}
     if job.row.sparsify is None:
         defaults["epsilon"] = Options().epsilon
     for name in job.row.parameters:

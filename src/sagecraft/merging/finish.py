@@ -12,6 +12,7 @@ from sagecraft.errors import MachineError, UserError
 from sagecraft.merging import card
 from sagecraft.merging.config import MergekitConfig
 from sagecraft.merging.job import Job
+from sagecraft.merging.layout import describe_layers
 from sagecraft.merging.plan import MergePlan
 from sagecraft.merging.summary import TensorSummary, totals
 from sagecraft.reporting import merge_page
@@ -102,6 +103,8 @@ def show_plan(job: Job, plan: MergePlan) -> None:
         f"  {job.method} ({job.row.url}) of {', '.join(source.label for source in job.models)}"
         + (f" on {job.base.label}" if job.base else "")
     )
+    if job.sliced:
+        console.say(f"  layers {describe_layers(job)}")
     plan.vocabulary.show(job)
     for note in plan.notes:
         console.warn(note)

@@ -152,6 +152,17 @@ def compare_layers(job: Job, configs: Mapping[str, Mapping[str, Any]], faults: l
             )
 
 
+def describe_layers(job: Job) -> str:
+    """Which layers of the result come from which of the models, for a person."""
+    said, place = [], 0
+    for part in job.parts:
+        count = _length(part)
+        sources = ", ".join(f"{source.model}{list(source.layers or ())}" for source in part.sources)
+        said.append(f"{f'{place} to {place + count - 1}' if count else 'none'} from {sources}")
+        place += count
+    return "; ".join(said)
+
+
 def _numbers(source: Source) -> range:
     return range(*source.layers) if source.layers is not None else range(0)
 

@@ -26,7 +26,7 @@ FLOATS: dict[str, Dtype] = {"F32": "float32", "BF16": "bfloat16", "F16": "float1
 COPIED = ("I64", "I32", "U8", "BOOL")
 CODES = {name: code for code, name in FLOATS.items()}
 #: Of the parameters of one tensor that may be left out.
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "density": 1.0,
     "gamma": 0.01,
     "scale": 1.0,
@@ -281,7 +281,7 @@ class _Values:
         self.job = job
         self.placed = placed
         self.faults = faults
-        self.defaults = {**_DEFAULTS, "normalize": job.row.normalize, "rescale": job.row.rescale}
+        self.defaults = {**DEFAULTS, "normalize": job.row.normalize, "rescale": job.row.rescale}
 
     def of(self, name: str, source: Source | None = None) -> Any:
         """The value at the closest level that has one for this tensor, else the default.

@@ -270,13 +270,15 @@ def test_layers_of_one_model_merged_with_one_another(constants: Path, tmp_path: 
     assert plan.tensors[0].models == ("layer[0:3]", "layer[3:6]")
 
 
-def test_a_stack_runs(deep: Path, tmp_path: Path) -> None:
+def test_a_stack_runs(deep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Through the whole stage, with masks, a base, tied embeddings and the check beside transformers."""
     for name in ("base", "a", "b"):
         (tmp_path / name).symlink_to(deep / name)
     path = tmp_path / "merge.yml"
     path.write_text(yaml.safe_dump(dare((0, 3), (1, 4), out_dtype="bfloat16")))
     stats = merge_from_yaml(path, tmp_path / "out").stats
+    said = " ".join(capsys.readouterr().err.split())
+    assert "layers 0 to 2 from base[0, 3], a[0, 3], b[0, 3]; 3 to 5 from base[1, 4], a[1, 4], b[1, 4]" in said
     model = load_model(tmp_path / "out").model
     assert model.config.num_layers == 6
     assert "lm_head.weight" not in load_file(tmp_path / "out" / "model.safetensors")
