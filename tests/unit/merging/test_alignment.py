@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from pico import other_vocabulary, pico_model
 from sagecraft import artifact
 from sagecraft.errors import MachineError, UserError
 from sagecraft.merging import alignment
-from sagecraft.merging.merge import MergeConfig, merge_from_yaml, run
+from sagecraft.merging.alignment import align
+from sagecraft.merging.config import MergekitConfig
+from sagecraft.merging.job import make_job
+from sagecraft.merging.merge import merge_from_yaml
+from sagecraft.merging.plan import make_plan
+from sagecraft.merging.stream import write_merged
 from sagecraft.models.adapter import write_adapter
 from sagecraft.models.load import load_model
 from sagecraft.models.tokenizer import Tokenizer
@@ -41,12 +47,26 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def merged(models: Path, out: Path, *names: str, **value: Any) -> Path:
-    entries = [{"model": name, "parameters": {"weight": 0.7 - 0.4 * n}} for n, name in enumerate(names)]
-    given = {"merge_method": "linear", "models": entries, "out_dtype": "float32", **value}
+    given = {"merge_method": "linear", "models": entries(*names), "out_dtype": "float32", **value}
     config = models / f"{out.name}.yml"
     config.write_text(yaml.safe_dump(given), encoding="utf-8")
     merge_from_yaml(config, out)
     return out
+
+
+def written(folders: Mapping[str, Path], out: Path, **value: Any) -> Path:
+    """Only the weights and the tokenizer of a merge; models are told by their labels."""
+    config = MergekitConfig.model_validate({"out_dtype": "float32", **value})
+    job = make_job(config, folders)
+    plan = make_plan(job, 1000, 1)
+    (out / "scratch").mkdir(parents=True)
+    write_merged(job, align(plan, out / "scratch"), out, lambda _: None, num_threads=1)
+    plan.vocabulary.write(job, out, None)
+    return out
+
+
+def entries(*names: str, **parameters: Any) -> list[dict[str, Any]]:
+    return [{"model": name, "parameters": {"weight": 0.7 - 0.4 * n, **parameters}} for n, name in enumerate(names)]
 
 
 def ids_of(folder: Path) -> dict[str, int]:
@@ -94,15 +114,15 @@ def test_shuffled_models_merge_to_the_bytes_of_ordered_ones(
     models: Path, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Masks and elections belong to places of the result: with the base's vocabulary a model's own order makes no difference."""
-    roles = [{"model": "sft", "weight": 0.6, "density": 0.5}, {"model": "cpt", "weight": 0.5, "density": 0.4}]
-    config = MergeConfig.model_validate({"method": method, "models": roles, "tokenizer": "base", "seed": 5})
-    folders = {"sft": models / "a0", "cpt": models / "b0"}
-    ordered = run(config, {"base": models / "base", **folders}, tmp_path / "ordered")
-    shuffled = {role: other_vocabulary(folder, tmp_path / role, 7) for role, folder in folders.items()}
+    common = {"merge_method": method, "base_model": "base", "models": entries("x", "y", density=0.5)}
+    folders = {"x": models / "a0", "y": models / "b0"}
+    ordered = written({"base": models / "base", **folders}, tmp_path / "ordered", **common, tokenizer_source="base")
+    shuffled = {label: other_vocabulary(folder, tmp_path / label, 7) for label, folder in folders.items()}
     monkeypatch.setattr(alignment, "_CHUNK_BYTES", 1000)
-    found = run(config, {"base": models / "base", **shuffled}, tmp_path / "shuffled")
-    assert found.files["model.safetensors"] == ordered.files["model.safetensors"]
-    assert found.files["tokenizer.json"] == ordered.files["tokenizer.json"]
+    found = written({"base": models / "base", **shuffled}, tmp_path / "found", **common, tokenizer_source="base")
+    for name in ("model.safetensors", "tokenizer.json"):
+        assert (found / name).read_bytes() == (ordered / name).read_bytes()
+    assert any((found / "scratch").iterdir())
 
 
 def test_rows_that_a_model_lacks(models: Path, tmp_path: Path) -> None:
@@ -115,9 +135,9 @@ def test_rows_that_a_model_lacks(models: Path, tmp_path: Path) -> None:
         "<|null|>": {"source": {"kind": "zero"}},
     }
     settings = {"source": "union", "tokens": tokens, "pad_to_multiple_of": 64}
-    out = merged(
-        models, tmp_path / "out", "a", "b", merge_method="task_arithmetic", base_model="base", tokenizer=settings
-    )
+    folders = {name: models / name for name in ("base", "a", "b")}
+    common = {"merge_method": "task_arithmetic", "base_model": "base", "models": entries("a", "b")}
+    out = written(folders, tmp_path / "out", **common, tokenizer=settings)
     weights = load_file(out / "model.safetensors")
     for name in (EMBEDDING, HEAD):
         assert weights[name].shape == (384, 32)
@@ -139,12 +159,23 @@ def test_rows_that_a_model_lacks(models: Path, tmp_path: Path) -> None:
 
 
 def test_a_token_of_several_models_is_averaged_where_it_lacks(models: Path, tmp_path: Path) -> None:
-    out = merged(models, tmp_path / "out", "a", "b", merge_method="task_arithmetic", base_model="base",
-                 tokenizer={"source": "union"})  # fmt: skip
+    folders = {name: models / name for name in ("base", "a", "b")}
+    common = {"merge_method": "task_arithmetic", "base_model": "base", "models": entries("a", "b")}
+    out = written(folders, tmp_path / "out", **common, tokenizer_source="union")
     a, b = (row(models / name, EMBEDDING, "<|both|>") for name in "ab")
     base = (a + b) / 2
     wanted = base + 0.7 * (a - base) + 0.3 * (b - base)
     assert torch.allclose(row(out, EMBEDDING, "<|both|>"), wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_slices_bring_the_rows_of_all_their_models(models: Path, tmp_path: Path) -> None:
+    """Embeddings come with the first slice and heads with the last; tokens that neither's model has come from the others."""
+    slices = [{"sources": [{"model": name, "layer_range": layers}]} for name, layers in (("a", [0, 2]), ("b", [1, 2]))]
+    folders = {name: models / name for name in ("a", "b")}
+    out = written(folders, tmp_path / "out", merge_method="passthrough", slices=slices, tokenizer={"source": "union"})
+    for token, first, last in (("e", "a", "b"), ("<|x|>", "a", "a"), ("<|z|>", "b", "b"), ("<|both|>", "a", "b")):
+        assert torch.equal(row(out, EMBEDDING, token), row(models / first, EMBEDDING, token))
+        assert torch.equal(row(out, HEAD, token), row(models / last, HEAD, token))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -152,8 +183,9 @@ def test_padding_of_the_tokenizers_model_stays(tmp_path: Path, dtype: str) -> No
     """Rows behind the tokens are those of the model whose tokenizer it is; other models' are left out."""
     for name, count in (("base", 330), ("tuned", 340)):
         pico_model(tmp_path / name, len(name), dtype, vocab_size=count, tie_word_embeddings=True)
-    out = merged(tmp_path, tmp_path / "out", "tuned", merge_method="task_arithmetic", base_model="base",
-                 tokenizer={"source": "base"}, out_dtype=dtype)  # fmt: skip
+    common = {"merge_method": "task_arithmetic", "base_model": "base", "models": entries("tuned"), "out_dtype": dtype}
+    folders = {name: tmp_path / name for name in ("base", "tuned")}
+    out = written(folders, tmp_path / "out", **common, tokenizer_source="base")
     found, base = (load_file(folder / "model.safetensors")[EMBEDDING] for folder in (out, tmp_path / "base"))
     assert found.shape == base.shape
     assert torch.equal(found[320:], base[320:])
@@ -180,14 +212,14 @@ merge.merge_from_yaml(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("where", ["rows", "tensors"])
-def test_a_killed_merge_ends_with_the_same_bytes(models: Path, tmp_path: Path, where: str) -> None:
+def test_a_killed_merge_ends_with_the_same_bytes(models: Path, tmp_path: Path) -> None:
     common = {"merge_method": "dare_ties", "base_model": "base", "tokenizer": {"source": "union"}}
-    straight = artifact.load(merged(models, tmp_path / f"straight-{where}", "a", "b", **common))
-    config, out = models / f"straight-{where}.yml", tmp_path / "out"
-    command = [sys.executable, "-c", KILLED, str(config), str(out), where]
-    assert subprocess.run(command, check=False, capture_output=True).returncode == -9
-    assert not out.exists()
+    straight = artifact.load(merged(models, tmp_path / "straight", "a", "b", **common))
+    config, out = models / "straight.yml", tmp_path / "out"
+    for where in ("rows", "tensors"):  # the second goes on where the first was killed
+        command = [sys.executable, "-c", KILLED, str(config), str(out), where]
+        assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+        assert not out.exists()
     assert merge_from_yaml(config, out) == straight
     assert [path.name for path in out.iterdir() if path.name.endswith(".bin")] == []
 
