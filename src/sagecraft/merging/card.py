@@ -96,8 +96,13 @@ def _front_facts(path: Path) -> dict[str, str]:
 
 def agreed_license(models: Mapping[str, Mapping[str, str]]) -> str:
     """The licence of all models; empty if it is not the same, or not known of one."""
-    found = {facts.get("license", "") for facts in models.values()}
-    return found.pop() if len(found) == 1 else ""
+    found = [facts.get("license", "") for facts in models.values()]
+    return found[0] if len({name.lower() for name in found}) == 1 else ""
+
+
+def repositories(models: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Where on the hub the models are, as far as that is known."""
+    return sorted({facts["repository"] for facts in models.values() if facts.get("repository")})
 
 
 def title_of(stats: Mapping[str, Any]) -> str:
@@ -117,8 +122,7 @@ def write_card(stats: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """
     front: dict[str, Any] = license_entries(agreed_license(stats["models"]))
     front |= {"library_name": "transformers", "pipeline_tag": "text-generation"}
-    bases = sorted({facts["repository"] for facts in stats["models"].values() if facts.get("repository")})
-    if bases:
+    if bases := repositories(stats["models"]):
         front |= {"base_model": bases, "base_model_relation": "merge"}
     front["tags"] = ["merge", "sagecraft", str(stats["method"])]
     blocks = [

@@ -10,8 +10,9 @@ from typing import Any
 from sagecraft import __version__
 from sagecraft.chat.thinking import SWITCH
 from sagecraft.errors import UserError
+from sagecraft.merging import card as merge_card
 from sagecraft.models.fetch import find
-from sagecraft.publishing.lineage import History, Step, scalars
+from sagecraft.publishing.lineage import OUTSIDE, History, Step, scalars, shown_inputs
 from sagecraft.reporting.markdown import HUB_NAME, escape, front_matter, license_entries, table
 
 #: Beginnings of licences that ask for no more than a mention.
@@ -87,8 +88,11 @@ def _trained(history: History) -> list[Step]:
 def _front(base: Base, history: History, exported: Exported | None) -> dict[str, Any]:
     front: dict[str, Any] = {**license_entries(base.license)}
     front |= {"library_name": "transformers", "pipeline_tag": "text-generation"}
-    if base.repository:
-        front["base_model"] = base.repository
+    merged = history.last("merge")
+    models = merged.manifest.stats.get("models", {}) if merged is not None else {}
+    bases = merge_card.repositories(models) or ([base.repository] if base.repository else [])
+    if bases:
+        front["base_model"] = bases if len(bases) > 1 else bases[0]
         if steps := _trained(history):
             front["base_model_relation"] = "merge" if steps[-1].manifest.stage == "merge" else "finetune"
     front["tags"] = ["sagecraft", *(["gguf"] if exported else [])]
@@ -120,7 +124,7 @@ def _making(history: History) -> list[str]:
         (
             step.name,
             step.manifest.kind,
-            ", ".join(f"{name}: {origin}" for name, origin in step.inputs.items()) or "—",
+            ", ".join(_origin(name, *found) for name, found in shown_inputs(step).items()) or "—",
             step.manifest.digest[:12],
         )
         for step in history.steps
@@ -131,9 +135,18 @@ def _making(history: History) -> list[str]:
         table(("Step", "Holds", "Made from", "Digest"), rows),
     ]
     for step in _trained(history):
+        if "configuration" in step.manifest.stats:
+            told = merge_card.sections(step.manifest.stats, step.manifest.inputs, shorten=True)
+            blocks += [f"### {escape(step.name)}", *(f"##{line}" if line.startswith("## ") else line for line in told)]
+            continue
         facts = {**scalars(step.manifest.config), **scalars(step.manifest.stats)}
         blocks += [f"### {escape(step.name)}", table(("Setting or figure", "Value"), list(facts.items()))]
     return blocks
+
+
+def _origin(name: str, origin: str, digest: str) -> str:
+    """An input of a step; one from elsewhere is known by its digest alone."""
+    return f"{name}: {origin}" if origin != OUTSIDE else f"{name}: from outside ({digest[:12]})"
 
 
 def _data(history: History) -> list[str]:

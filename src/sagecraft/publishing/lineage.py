@@ -15,11 +15,12 @@ from typing import Any
 from sagecraft import artifact, console
 from sagecraft.artifact import MANIFEST, Manifest
 from sagecraft.errors import UserError
+from sagecraft.merging.card import short_names
 from sagecraft.publishing.measured import Results, read_results
 
 #: Texts that are passed on: names of methods and types, no paths and no sentences.
 _SAFE_TEXT = re.compile(r"[\w.+-]{1,40}")
-_OUTSIDE = "outside"
+OUTSIDE = "outside"
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ def read_history(model: Path) -> History:
     steps: dict[str, Step] = {}
 
     def visit(name: str, path: Path, manifest: Manifest) -> None:
-        inputs = {key: known.get(digest, _OUTSIDE) for key, digest in sorted(manifest.inputs.items())}
+        inputs = {key: known.get(digest, OUTSIDE) for key, digest in sorted(manifest.inputs.items())}
         step = Step(name, path, manifest, inputs)
         for origin in inputs.values():
-            if origin != _OUTSIDE and origin not in visited:
+            if origin != OUTSIDE and origin not in visited:
                 visited.add(origin)
                 visit(origin, *around[origin])
         steps[name] = step
@@ -78,6 +79,12 @@ def read_history(model: Path) -> History:
     visited = {model.resolve().name}
     visit(model.resolve().name, model, own)
     return History(list(steps.values()), _results(steps, around))
+
+
+def shown_inputs(step: Step) -> dict[str, tuple[str, str]]:
+    """Name of each input → the step it came from, or `outside`, and its digest; a merge's models by the ends of their paths."""
+    names = short_names(list(step.inputs))
+    return {names[name]: (origin, step.manifest.inputs[name]) for name, origin in step.inputs.items()}
 
 
 def _siblings(model: Path) -> dict[str, tuple[Path, Manifest]]:
@@ -116,7 +123,7 @@ def _results(steps: Mapping[str, Step], around: Mapping[str, tuple[Path, Manifes
     models = {step.manifest.digest: name for name, step in steps.items() if step.manifest.kind == "model"}
     for step in steps.values():
         digest = step.manifest.inputs.get("model")
-        if digest is not None and step.inputs["model"] == _OUTSIDE:
+        if digest is not None and step.inputs["model"] == OUTSIDE:
             models.setdefault(digest, "base")
     found = {}
     for path, manifest in around.values():
@@ -132,6 +139,8 @@ def scalars(value: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int 
     flat: dict[str, bool | int | float | str] = {}
     for key, inner in value.items():
         name = f"{prefix}{key}"
+        if not _SAFE_TEXT.fullmatch(str(key)):  # models of a merge go by their paths
+            continue
         if isinstance(inner, Mapping):
             flat |= scalars(inner, f"{name}.")
         elif isinstance(inner, bool | int | float) or (isinstance(inner, str) and _SAFE_TEXT.fullmatch(inner)):
@@ -149,7 +158,7 @@ def as_json(history: History) -> list[dict[str, Any]]:
             "fingerprint": step.manifest.fingerprint,
             "digest": step.manifest.digest,
             "inputs": {
-                name: {"step": origin, "digest": step.manifest.inputs[name]} for name, origin in step.inputs.items()
+                name: {"step": origin, "digest": digest} for name, (origin, digest) in shown_inputs(step).items()
             },
             "config": scalars(step.manifest.config),
             "stats": scalars(step.manifest.stats),

@@ -266,7 +266,7 @@ def _table(page: Page, facts: MergeFacts) -> None:
     columns = ["tensor", "elements", *(facts.models[model] for model in shown), "result", "opposite signs (%)"]
     columns += [f"cosine of {_pair_name(facts, pair)}" for pair in pairs]
     rows, groups = [], []
-    for row in facts.tensors[:_MAX_ROWS]:
+    for row in sorted(facts.tensors, key=lambda row: (-1 if row.layer is None else row.layer, row.name))[:_MAX_ROWS]:
         own = [_rms(_norms([row], model)) for model in shown]
         rows.append(
             [row.name, row.num_elements, *own, _rms(_norms([row], None)), round(100 * row.conflicts, 1)]
