@@ -415,6 +415,37 @@ def test_a_hostile_text(case: str, tmp_path: Path) -> None:
     assert len(lines) <= 101
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        (None, [], "expected a JSON object"),
+        ("peft_type", "A" * 10_000, "is not supported; only LORA is"),
+        ("r", True, "r: True is no positive number"),
+        ("lora_alpha", 10**400, "lora_alpha: 1000000000"),
+        ("lora_alpha", float("nan"), "lora_alpha: nan is no positive number"),
+        ("alpha_pattern", {"q_proj": 10**400}, "expected a mapping of names to positive numbers"),
+        ("alpha_pattern", {"(a+)+$": 1}, "is a regular expression"),
+        ("rank_pattern", [1], "expected a mapping"),
+        ("bias", ["a"] * 100_000, "is not supported"),
+        ("\x1b]0;title\x07", 1, "is not supported"),
+    ],
+)
+def test_a_hostile_adapter(key: str | None, value: object, says: str, models: Path, tmp_path: Path) -> None:
+    from sagecraft.models.adapter import write_adapter
+
+    pair = (torch.ones(2, 32), torch.ones(32, 2))
+    write_adapter(tmp_path / "lora", {"model.layers.0.self_attn.q_proj.weight": pair}, {"r": 2, "lora_alpha": 4})
+    path = tmp_path / "lora/adapter_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(value if key is None else config | {key: value}))
+    shutil.copytree(models / "b", tmp_path / "b")
+    found = configuration(models, tmp_path / "b")
+    found["models"][1]["model"] += f"+{tmp_path / 'lora'}"
+    (line,) = refusal(tmp_path, found)
+    assert says in line
+    assert str(path) in line
+
+
 def test_nan_and_infinity_name_tensor_and_model(models: Path, victim: Path, tmp_path: Path) -> None:
     for bad in ("nan", "inf", "-inf"):
         weights = load_file(models / "b" / WEIGHTS)
@@ -503,6 +534,7 @@ def test_an_input_that_changes_while_it_is_merged(
         return merge(self, row, place)
 
     monkeypatch.setattr(stream.Merger, "merge", changing)
+    monkeypatch.setattr(finish, "check", lambda folder, plan: None)
     path = tmp_path / "merge.yml"
     path.write_text(json.dumps(configuration(models, victim)))
     with pytest.raises(MachineError, match="victim: changed while merge read it; run the same command again"):
@@ -595,7 +627,7 @@ def check_mutants(models: Path, folder: Path, numbers: range) -> None:
 def test_some_mutants(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the check of the result, which takes longest."""
     monkeypatch.setattr(finish, "check", lambda folder, plan: None)
-    check_mutants(models, tmp_path, range(60))
+    check_mutants(models, tmp_path, range(25))
 
 
 @pytest.mark.soak

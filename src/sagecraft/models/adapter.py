@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagecraft.artifact import read_json, write_json
 from sagecraft.errors import UserError
-from sagecraft.models.tensors import TensorRecord, list_tensors, read_header
+from sagecraft.models.tensors import TensorRecord, list_tensors, read_header, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +57,8 @@ _BEGINNINGS = (True, False, "gaussian", "eva", "orthogonal", "mica")
 #: A pattern that is a name, which peft takes for the end of a module's; `.` stands for itself.
 _NAME = re.compile(r"\^?[\w.\-]+")
 _MAX_LISTED = 20
+#: More than any rank or alpha; numbers beyond it would not fit into a float.
+_MOST = 1e9
 #: Elements of a weight that are changed at once: a block of a merge, so that a block takes two tiles at most.
 _TILE = 1 << 14
 
@@ -173,30 +175,34 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(folder, _pairs(folder / WEIGHTS, read_header(folder / WEIGHTS), config))
 
 
+def _is_size(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < _MOST  # type: ignore[operator]
+
+
 def _config_faults(config: Mapping[str, Any]) -> Iterator[str]:
     if str(config.get("peft_type")).upper() != "LORA":
-        yield f"peft_type: {config.get('peft_type')!r} is not supported; only LORA is"
+        yield f"peft_type: {shown(config.get('peft_type'))} is not supported; only LORA is"
         return
     for key in ("r", "lora_alpha"):
         value = config.get(key, 8)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-            yield f"{key}: {value!r} is no positive number"
+        if not _is_size(value):
+            yield f"{key}: {shown(value)} is no positive number"
     for key in ("rank_pattern", "alpha_pattern"):
         value = config.get(key) or {}
-        if not isinstance(value, dict) or not all(isinstance(number, int | float) for number in value.values()):
-            yield f"{key}: expected a mapping of names to numbers"
+        if not isinstance(value, dict) or not all(map(_is_size, value.values())):
+            yield f"{key}: expected a mapping of names to positive numbers"
             continue
         for pattern in value:
             if key == "alpha_pattern" and not _NAME.fullmatch(pattern):
-                yield f"alpha_pattern: {pattern!r} is a regular expression; only names of modules are supported"
+                yield f"alpha_pattern: {shown(pattern)} is a regular expression; only names of modules are supported"
     if config.get("init_lora_weights", True) not in _BEGINNINGS:
         yield (
-            f"init_lora_weights: {config['init_lora_weights']!r} changes the base model, and this adapter belongs to the "
+            f"init_lora_weights: {shown(config['init_lora_weights'])} changes the base model, and this adapter belongs to the "
             "changed one; convert it to plain LoRA with peft (path_initial_model_for_weight_conversion)"
         )
     for key, value in config.items():
         if key not in (*_READ, *_HARMLESS) and value not in (None, False, "none", "", [], {}):
-            yield f"{key}: {value!r} is not supported; only plain LoRA pairs are"
+            yield f"{shown(key)[1:-1]}: {shown(value)} is not supported; only plain LoRA pairs are"
 
 
 def _pairs(

@@ -104,9 +104,10 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def shown(name: str) -> str:
-    """A stranger's name for a message: quoted, on one line, and not longer than a line should be."""
-    return repr(name) if len(name) <= _SHOWN else f"{name[:_SHOWN]!r}…"
+def shown(value: object) -> str:
+    """What a stranger wrote, for a message: quoted, on one line, and not longer than a line should be."""
+    text = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
+    return text if len(text) <= _SHOWN + 2 else f"{text[:_SHOWN]}…"
 
 
 def _record(path: Path, name: str, entry: Any, first: int) -> TensorRecord:
