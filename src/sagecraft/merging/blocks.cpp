@@ -98,6 +98,8 @@ inline Floats smaller(Floats x, Floats y) { return (Floats)_mm512_min_ps((__m512
 inline Floats larger(Floats x, Floats y) { return (Floats)_mm512_max_ps((__m512)x, (__m512)y); }
 inline Floats fused(Floats x, Floats y, Floats z) { return (Floats)_mm512_fmadd_ps((__m512)x, (__m512)y, (__m512)z); }
 inline uint32_t as_bits(Lanes of) { return of; }
+inline Floats get(const bf16* from) { return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from)), 16); }
+inline Halves lower_halves(Words x) { return (Halves)_mm512_cvtepi32_epi16((__m512i)x); }
 #else
 using Lanes = Ints;
 inline Lanes less(Floats x, Floats y) { return x < y; }
@@ -118,14 +120,17 @@ inline uint32_t as_bits(Lanes of) {
     for (int64_t lane = 0; lane < kLanes; ++lane) bits |= (of[lane] & 1u) << lane;
     return bits;
 }
+inline Floats get(const bf16* from) { return load_wide(from); }
+inline Halves lower_halves(Words x) { return __builtin_convertvector(x, Halves); }
 #endif
+inline Floats get(const float* from) { return load<Floats>(from); }
 
 inline Floats all(float x) { return x - Floats{}; }
 inline Floats size_of(Floats x) { return reinterpret<Floats>(reinterpret<Ints>(x) & kMagnitude); }
 inline Words larger(Words x, Words y) { return x > y ? x : y; }
 
 inline int64_t width_of(int64_t type) { return type == kF32 ? 4 : 2; }
-inline int64_t pairs_of(int64_t n) { return n * (n + 1) / 2; }
+constexpr int64_t pairs_of(int64_t n) { return n * (n + 1) / 2; }
 
 inline Words mix(Words x) {
     x ^= x >> 16;
@@ -178,7 +183,7 @@ inline void put(Floats x, int64_t type, void* to, Words& top) {
     if (type == kBf16) {
         const Words bits = reinterpret<Words>(x), rounded = bits + 0x7FFFu + ((bits >> 16) & 1u);
         top = larger(top, rounded & kExponent);
-        store(to, __builtin_convertvector(rounded >> 16, Halves));
+        store(to, lower_halves(rounded >> 16));
     } else if (type == kF32) {
         top = larger(top, reinterpret<Words>(x) & kExponent);
         store(to, x);
@@ -256,12 +261,7 @@ class Reader {
         return 0;
     }
     Floats get(int64_t s, int64_t i) const {
-        const auto* from = reinterpret_cast<const T*>(at_.get()[s]) + i;
-        if constexpr (std::is_same_v<T, float>) {
-            return load<Floats>(from);
-        } else {
-            return load_wide(from);
-        }
+        return ::get(reinterpret_cast<const T*>(at_.get()[s]) + i);
     }
     // Model m less the origin.
     Floats delta(const Deltas& deltas, int64_t m, int64_t i) const {
@@ -406,6 +406,22 @@ inline Floats combine(const Recipe& r, int64_t n, Floats* kept, Floats base) {
     return base + sum * r.lambda;
 }
 
+// Place of the pair (a, b), a <= b, in the order (0,0) (0,1) … (1,1) ….
+constexpr int64_t pair(int64_t n, int64_t a, int64_t b) { return a * n - a * (a - 1) / 2 + b - a; }
+
+// What is at hand of 16 elements: in registers if the number of models is known, else in scratch memory.
+template <int N>
+struct Models {
+    explicit Models(int64_t) {}
+    Floats kept[N], seen[N], sums[pairs_of(N)];
+};
+template <>
+struct Models<0> {
+    explicit Models(int64_t n) : memory(2 * n + pairs_of(n)), kept(memory.get()), seen(kept + n), sums(seen + n) {}
+    Scratch<Floats> memory;
+    Floats *kept, *seen, *sums;
+};
+
 // Merges chunk after chunk into a piece, and writes that.
 template <typename T, int N>
 struct Merge {
@@ -414,49 +430,45 @@ struct Merge {
     const Recipe& recipe;
     const Reader<T>& reader;
     double* totals;
-    const int64_t n = deltas.num_models;
-    Scratch<Keep> keeps{n};
-    Scratch<Floats> spare{2 * n + pairs_of(n)};
+    Scratch<Keep> keeps{deltas.num_models};
     Scratch<char> narrowed{kPiece * width_of(recipe.type) + kLanes * 4};
     Words top{};
 
     void chunk(int64_t number, int64_t at, int64_t count) {
-        Floats own[N > 0 ? 2 * N + pairs_of(N) : 1] = {};
-        Floats *const kept = N > 0 ? own : spare.get(), *const seen = kept + n, *const sums = seen + n;
-        for (int64_t p = 0; p < pairs_of(n); ++p) sums[p] = Floats{};
+        const int64_t n = N > 0 ? N : deltas.num_models, width = width_of(recipe.type);
+        const Keep* keep = keeps.get();
         for (int64_t m = 0; m < n; ++m) keeps.get()[m] = Keep(deltas, m, input.first + at);
+        Models<N> models(n);
+        each<pairs_of(N)>(pairs_of(n), [&](auto p) INLINE { models.sums[p] = Floats{}; });
         Floats squares{};
+        Words largest = top;
         int64_t conflicts = 0;
-        const int64_t width = width_of(recipe.type);
         char* to = narrowed.get() + at % kPiece * width;
         for (int64_t i = 0; i < count; i += kLanes, to += kLanes * width) {
             const Floats origin = reader.get(recipe.reference, i);
             each<N>(n, [&](auto m) INLINE {
                 const Floats x = reader.get(deltas.sources[m], i);
-                seen[m] = x - origin;  // the summary's deltas are those from the reference, the method's may be whole values
-                kept[m] = keeps.get()[m].thin(deltas.origin < 0 ? x : seen[m], lanes_from(i));
+                models.seen[m] = x - origin;  // the summary's deltas are those from the reference, the method's may be whole values
+                models.kept[m] = keep[m].thin(deltas.origin < 0 ? x : models.seen[m], lanes_from(i));
             });
-            const Floats merged = combine<N>(recipe, n, kept, recipe.base < 0 ? Floats{} : reader.get(recipe.base, i));
-            put(merged, recipe.type, to, top);
+            const Floats base = recipe.base < 0 ? Floats{} : reader.get(recipe.base, i);
+            const Floats merged = combine<N>(recipe, n, models.kept, base);
+            put(merged, recipe.type, to, largest);
             squares += (merged - origin) * (merged - origin);
-            conflicts += measure(seen, sums);
+            Floats lowest = models.seen[0], highest = models.seen[0];
+            each<N>(n, [&](auto a) INLINE {
+                lowest = smaller(models.seen[a], lowest), highest = larger(models.seen[a], highest);
+                each<N>(n, [&](auto b) INLINE {
+                    if (b >= a) models.sums[pair(n, a, b)] += models.seen[a] * models.seen[b];
+                });
+            });
+            conflicts += __builtin_popcount(as_bits(less(less(lowest, Floats{}), Floats{}, highest)));
         }
+        top = largest;
         double* result = totals + number * (pairs_of(n) + 2);
-        for (int64_t p = 0; p < pairs_of(n); ++p) *result++ = total(sums[p]);
+        each<pairs_of(N)>(pairs_of(n), [&](auto p) INLINE { *result++ = total(models.sums[p]); });
         *result++ = static_cast<double>(conflicts);
         *result++ = total(squares);
-    }
-    // Adds the products of all pairs, in the order (0,0) (0,1) … (1,1) …; how many elements two models moved in opposite directions.
-    int64_t measure(const Floats* seen, Floats* sums) const INLINE {
-        Floats lowest = seen[0], highest = seen[0];
-        int64_t p = 0;
-        each<N>(n, [&](auto a) INLINE {
-            lowest = smaller(seen[a], lowest), highest = larger(seen[a], highest);
-            each<N>(n, [&](auto b) INLINE {
-                if (b >= a) sums[p++] += seen[a] * seen[b];
-            });
-        });
-        return __builtin_popcount(as_bits(less(less(lowest, Floats{}), Floats{}, highest)));
     }
     int64_t finish(int64_t begin, int64_t count) const {
         for (int64_t lane = 0; lane < kLanes; ++lane) {
@@ -490,23 +502,21 @@ int64_t merge_block(const Input* input, const Deltas* deltas, const Recipe* reci
 
 // Inner products of all pairs of deltas: `totals` is [chunks][pairs].
 int64_t gram_block(const Input* input, const Deltas* deltas, double* totals) {
-    const int64_t n = deltas->num_models, pairs = pairs_of(n);
-    const Scratch<Floats> spare(n + pairs);
     return each_delta(*input, *deltas, [&](auto& reader, auto known, int64_t chunk, int64_t, int64_t count) {
         constexpr int N = known;
-        Floats own[N > 0 ? N + pairs_of(N) : 1];
-        Floats *const d = N > 0 ? own : spare.get(), *const sums = d + n;
-        for (int64_t p = 0; p < pairs; ++p) sums[p] = Floats{};
+        const int64_t n = N > 0 ? N : deltas->num_models;
+        Models<N> models(n);
+        each<pairs_of(N)>(pairs_of(n), [&](auto p) INLINE { models.sums[p] = Floats{}; });
         for (int64_t i = 0; i < count; i += kLanes) {
-            each<N>(n, [&](auto m) INLINE { d[m] = reader.delta(*deltas, m, i); });
-            int64_t p = 0;
+            each<N>(n, [&](auto m) INLINE { models.seen[m] = reader.delta(*deltas, m, i); });
             each<N>(n, [&](auto a) INLINE {
                 each<N>(n, [&](auto b) INLINE {
-                    if (b >= a) sums[p++] += d[a] * d[b];
+                    if (b >= a) models.sums[pair(n, a, b)] += models.seen[a] * models.seen[b];
                 });
             });
         }
-        for (int64_t p = 0; p < pairs; ++p) totals[chunk * pairs + p] = total(sums[p]);
+        double* result = totals + chunk * pairs_of(n);
+        each<pairs_of(N)>(pairs_of(n), [&](auto p) INLINE { *result++ = total(models.sums[p]); });
     });
 }
 
