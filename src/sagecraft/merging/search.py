@@ -9,7 +9,6 @@ search was killed or is widened.
 from __future__ import annotations
 
 import gc
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -327,9 +326,9 @@ class Work:
             shutil.copytree(folder, target, ignore=_TIMES, dirs_exist_ok=True)
             self.build.timed.add(f"evaluations/{folder.name}/results.json")
         if self.config.keep:
-            shutil.copytree(
-                self.build.scratch("models"), self.build.path / "models", ignore=_TIMES, copy_function=os.link
-            )
+            models = self.build.scratch("models").rename(self.build.path / "models")
+            for timing in models.glob(f"*/{artifact.TIMING}"):
+                timing.unlink()
         artifact.write_json(self.build.path / "search.json", found)
         artifact.write_text(self.build.path / "report.html", render(found))
         confirmed = found["confirm"]["models"][0]

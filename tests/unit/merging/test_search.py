@@ -151,6 +151,21 @@ def test_noise_is_told_from_differences() -> None:
     assert apart["max"] - apart["min"] > apart["chance_range"]
 
 
+def test_equals_are_seldom_called_different_and_their_best_leads_as_foretold() -> None:
+    found = []
+    for trial in range(80):
+        generator = random.Random(trial)
+        chances = [generator.random() for _ in range(100)]
+        rows = [[int(generator.random() < chance) for chance in chances] for _ in range(5)]
+        found.append(spread([scored(str(number), row) for number, row in enumerate(rows)]))
+    assert sum(row["p_value"] < 0.05 for row in found) <= 10  # 4 on average, more than 10 once in 700
+    leads = [
+        sum(values) / len(found)
+        for values in zip(*((r["chance_lead"], r["max"] - r["mean"]) for r in found), strict=True)
+    ]
+    assert leads[0] == pytest.approx(leads[1], rel=0.15)
+
+
 def test_of_two_candidates_the_test_is_mcnemars() -> None:
     a, b = drawn(1, 0.5), drawn(2, 0.62)
     only_a, only_b = (
