@@ -254,6 +254,9 @@ def _stretch_faults(name: str, method: Method, stretch: Stretch) -> Iterator[str
     listed = [(entry.model, getattr(entry, "layer_range", None)) for entry in stretch.entries]
     for model in sorted({model for model, layers in listed if listed.count((model, layers)) > 1}):
         yield f"{where}: {model} is listed more than once; give it one entry with the sum of the weights"
+    ranges = {layers for _, layers in listed}
+    if base is not None and base not in (model for model, _ in listed) and len(ranges) > 1:
+        yield f"{where}: the sources have different layers, and those of the base {base} are not said; list it with its own"
     contributing = stretch.contributing(method)
     fewest, most = method.num_models
     if len(contributing) < fewest or (most is not None and len(contributing) > most):

@@ -203,6 +203,24 @@ def test_faults_of_slices(tmp_path: Path, change: list[Any], says: str) -> None:
     assert says in fault(tmp_path, {**PASS, "slices": change})
 
 
+def test_the_base_of_a_slice_need_not_be_listed(tmp_path: Path) -> None:
+    def ties(*ranges: list[int]) -> dict[str, Any]:
+        sources = [{"model": m, "layer_range": r} for m, r in zip("abc", ranges, strict=False)]
+        parameters = {"weight": 1, "density": 0.5}
+        return {
+            "merge_method": "ties",
+            "base_model": "base",
+            "slices": [{"sources": sources}],
+            "parameters": parameters,
+        }
+
+    config = read(tmp_path, ties([1, 3], [1, 3]))
+    (part,) = make_job(config, dict.fromkeys(config.model_names, tmp_path)).parts
+    assert part.base is not None
+    assert (part.base.label, part.base.layers, len(part.models)) == ("base", (1, 3), 2)
+    assert "those of the base base are not said; list it with its own" in fault(tmp_path, ties([1, 3], [2, 4]))
+
+
 def test_the_long_form_of_one_module(tmp_path: Path) -> None:
     modules = {"default": {"slices": PASS["slices"]}}
     assert read(tmp_path, {"merge_method": "passthrough", "modules": modules}) == read(tmp_path, PASS)
