@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pico import pico_model
-from sagecraft.artifact import _work as work_of
 from sagecraft.merging import native
 from sagecraft.merging.blocks import Plain
 from sagecraft.merging.config import MergekitConfig
 from sagecraft.merging.job import make_job
 from sagecraft.merging.journal import Journal
-from sagecraft.merging.merge import merge_from_yaml
 from sagecraft.merging.methods import METHODS as TABLE
 from sagecraft.merging.plan import make_plan
-from sagecraft.merging.stream import Merger, write_merged
+from sagecraft.merging.stream import write_merged
 from sagecraft.merging.summary import TensorSummary
 from sagecraft.models.save import save_model
 from sagecraft.models.tensors import list_tensors
@@ -176,49 +171,6 @@ def test_dare_keeps_the_expected_delta(models: Path, tmp_path: Path) -> None:
     moved = error[(a - base) != 0]
     assert abs(float(moved.std()) / expected - 1) < 0.1
     assert abs(float(moved.mean())) < 4 * expected / moved.numel() ** 0.5
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from sagecraft.merging import merge, stream
-
-straight, count = stream.Merger.merge, 0
-
-def counted(self, row, place):
-    global count
-    count += 1
-    if count == 9:
-        while len(Path(sys.argv[2]).read_bytes().splitlines()) < 8:
-            pass  # the journal's thread is behind
-        os.kill(os.getpid(), signal.SIGKILL)
-    return straight(self, row, place)
-
-stream.Merger.merge = counted
-merge.merge_from_yaml(Path(sys.argv[1]), Path(sys.argv[3]))
-"""
-
-
-def test_a_killed_merge_goes_on_with_the_next_tensor(
-    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tmp_path / "merge.yml"
-    entries = [{"model": str(models / n), "parameters": {"weight": 0.5, "density": 0.4}} for n in "ab"]
-    value = {"merge_method": "dare_ties", "base_model": str(models / "base"), "models": entries}
-    config.write_text(json.dumps(value), encoding="utf-8")
-    straight = merge_from_yaml(config, tmp_path / "straight")
-    journal = work_of(tmp_path / "out") / "scratch" / "journal" / "tensors.jsonl"
-    command = [sys.executable, "-c", KILLED, str(config), str(journal), str(tmp_path / "out")]
-    assert subprocess.run(command, capture_output=True, timeout=120, check=False).returncode == -9
-    assert not (tmp_path / "out").exists()
-    assert len(journal.read_bytes().splitlines()) == 8
-    made = []
-    merge = Merger.merge
-    monkeypatch.setattr(Merger, "merge", lambda self, row, place: (made.append(row.name), merge(self, row, place))[1])
-    resumed = merge_from_yaml(config, tmp_path / "out")
-    assert len(made) == len(list_tensors(models / "a")) - 8
-    assert resumed == straight
-    assert not work_of(tmp_path / "out").exists()
 
 
 def test_a_journal_without_its_files_is_forgotten(models: Path, tmp_path: Path) -> None:
