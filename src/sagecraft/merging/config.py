@@ -196,8 +196,8 @@ def find_method(name: str) -> Method:
     """The row of a method; ValueError with the nearest name if there is none."""
     if name in METHODS:
         return METHODS[name]
-    known = ", ".join(METHODS)
-    raise ValueError(f"merge_method {name!r} is unknown; {_nearest(name, METHODS)} (available: {known})")
+    near, known = _nearest(name.lower().replace("-", "_"), METHODS), ", ".join(METHODS)
+    raise ValueError(f"merge_method {name!r} is unknown; {near}" + ("" if known in near else f" (available: {known})"))
 
 
 def _nearest(name: str, valid: Iterable[str]) -> str:
