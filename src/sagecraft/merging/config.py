@@ -77,6 +77,15 @@ class Slice(BaseModel):
     parameters: Annotated[GlobalParameters, _EMPTY] = GlobalParameters()
 
 
+class Module(BaseModel):
+    """What mergekit's long form says of a model's only module."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    models: tuple[ModelEntry, ...] = Field((), max_length=_MOST)
+    slices: tuple[Slice, ...] = Field((), max_length=_MOST)
+    parameters: Annotated[GlobalParameters, _EMPTY] = GlobalParameters()
+
+
 @dataclass(frozen=True)
 class Stretch:
     """What a slice and a list of whole models have in common.
@@ -110,6 +119,7 @@ class MergekitConfig(BaseModel):
         models: folders with their parameters; the base may stand among them, without parameters. `folder+adapter` is
             a folder with a LoRA adapter of peft added.
         slices: stretches of layers instead, which are stacked in their order.
+        modules: `default`, in which models or slices stand instead: mergekit's form for models of several modules.
         base_model: what deltas are taken from; SLERP's starting point.
         parameters: for all models.
         dtype: mergekit's type of computation. Here everything is computed in float32; it is the output's type if
@@ -126,6 +136,7 @@ class MergekitConfig(BaseModel):
     merge_method: str
     models: tuple[ModelEntry, ...] = Field((), max_length=_MOST)
     slices: tuple[Slice, ...] = Field((), max_length=_MOST)
+    modules: dict[str, Module] = Field(default_factory=dict)
     base_model: ModelName | None = None
     parameters: Annotated[GlobalParameters, _EMPTY] = GlobalParameters()
     dtype: Dtype | None = None
@@ -143,16 +154,19 @@ class MergekitConfig(BaseModel):
     @property
     def stretches(self) -> tuple[Stretch, ...]:
         """What is merged, in whichever form it was written."""
-        if not self.slices:
-            return (Stretch("models", self.models, self.base_model, (self.parameters,)),)
+        module = self.modules.get(_MODULE)
+        inside, own = (f"modules.{_MODULE}.", module) if module is not None else ("", self)
+        levels = (self.parameters,) if module is None else (module.parameters, self.parameters)
+        if not own.slices:
+            return (Stretch(f"{inside}models", own.models, self.base_model, levels),)
         return tuple(
             Stretch(
-                f"slices[{number}].sources",
+                f"{inside}slices[{number}].sources",
                 part.sources,
                 part.base_model if part.base_model is not None else self.base_model,
-                (part.parameters, self.parameters),
+                (part.parameters, *levels),
             )
-            for number, part in enumerate(self.slices)
+            for number, part in enumerate(own.slices)
         )
 
     @property
@@ -163,25 +177,6 @@ class MergekitConfig(BaseModel):
             found += [stretch.base_model] if stretch.base_model is not None else []
             found += [entry.model for entry in stretch.entries]
         return tuple(dict.fromkeys(found))
-
-    @model_validator(mode="before")
-    @classmethod
-    def _module(cls, value: Any) -> Any:
-        """`modules: {default: {slices or models}}` is the long form of the same."""
-        if not isinstance(value, Mapping) or "modules" not in value:
-            return value
-        modules = value["modules"]
-        if not isinstance(modules, Mapping) or list(modules) != [_MODULE] or not isinstance(modules[_MODULE], Mapping):
-            raise ValueError(
-                f"modules: only one module, named {_MODULE!r}, with `models` or `slices` is merged; a model of several "
-                "modules (one that sees or hears) is not"
-            )
-        twice = [key for key in ("models", "slices") if key in value]
-        unknown = [key for key in modules[_MODULE] if key not in ("models", "slices")]
-        if twice or unknown:
-            key, why = (twice[0], "stands beside modules") if twice else (unknown[0], "is unknown here")
-            raise ValueError(f"modules.{_MODULE}: {key!r} {why}; write models or slices inside it")
-        return {key: part for key, part in value.items() if key != "modules"} | dict(modules[_MODULE])
 
     @model_validator(mode="after")
     def _check(self) -> MergekitConfig:
@@ -208,18 +203,25 @@ def _nearest(name: str, valid: Iterable[str]) -> str:
 
 def _faults(config: MergekitConfig, method: Method) -> Iterator[str]:
     """Everything that is wrong with a configuration whose keys and types are right."""
-    if bool(config.models) == bool(config.slices):
-        yield "models: give either models (whole) or slices (of layers), not " + (
-            "both" if config.models else "neither"
-        )
+    if config.modules and list(config.modules) != [_MODULE]:
+        named = ", ".join(config.modules)
+        yield f"modules: {named}: only one module, {_MODULE}, is merged; models of several (that see or hear) are not"
+        return
+    module = config.modules.get(_MODULE, Module())
+    ways = [bool(way) for way in (config.models, config.slices, module.models, module.slices)]
+    if sum(ways) != 1:
+        yield "models: give either models (whole) or slices (of layers), not " + ("both" if any(ways) else "neither")
         return
     if config.tokenizer is not None and config.tokenizer_source is not None:
         yield "tokenizer: tokenizer_source says the same; keep one of them"
     if config.vocabulary is not None and config.vocabulary.source == "base" and config.base_model is None:
         yield "tokenizer source: base, but there is no base_model; name a model or write union"
-    yield from parameter_faults("parameters", config.parameters, config.merge_method, method.parameters)
-    for number, part in enumerate(config.slices):
-        where = f"slices[{number}]"
+    inside = f"modules.{_MODULE}." if config.modules else ""
+    levels = {"parameters": config.parameters, f"modules.{_MODULE}.parameters": module.parameters}
+    for where, level in levels.items():
+        yield from parameter_faults(where, level, config.merge_method, method.parameters)
+    for number, part in enumerate(config.slices or module.slices):
+        where = f"{inside}slices[{number}]"
         yield from parameter_faults(f"{where}.parameters", part.parameters, config.merge_method, method.parameters)
         yield from _range_faults(where, part)
     missing = [stretch for stretch in config.stretches if stretch.base_model is None and method.base == "needed"]
@@ -301,7 +303,11 @@ def parse_merge_config(value: Mapping[str, Any], path: Path) -> MergekitConfig:
 
 
 #: What pydantic says in Python's words.
-_TYPES = {"model_type": "expected a mapping of keys", "tuple_type": "expected a list", "dict_type": "expected a mapping"}
+_TYPES = {
+    "model_type": "expected a mapping of keys",
+    "tuple_type": "expected a list",
+    "dict_type": "expected a mapping",
+}
 
 
 def _explain(error: ValidationError) -> list[str]:
@@ -342,6 +348,8 @@ def _unknown(key: str, parents: Sequence[int | str]) -> str:
         return f"unknown key; {_nearest(key, SliceSource.model_fields)}"
     if "models" in parents:
         return f"unknown key; {_nearest(key, ModelEntry.model_fields)}"
+    if "modules" in parents and "slices" not in parents:
+        return f"unknown key; {_nearest(key, Module.model_fields)}"
     if "slices" in parents:
         if key in MergekitConfig.model_fields and key != "models":
             return "is not a key of a slice; it holds for the whole merge and stands at the top"

@@ -157,6 +157,7 @@ def make_plan(job: Job, block_elements: int, num_threads: int) -> MergePlan:
     tensors = _plan_tensors(job, placed, records, vocabulary, faults) if not faults else ()
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
+    notes += _compare_dtypes(job, tensors)
     notes += [f"{token} differs: {listing(texts)}" for token, texts in vocabulary.special.items()]
     notes += vocabulary.notes
     return MergePlan(
@@ -268,6 +269,21 @@ def _compare_tensors(
         yield f"{len(examples)} tensors differ in shape, such as {examples[0]}; nothing is cut or skipped"
     for (label, dtype), names in dtypes.items():
         yield f"{label}: {_counted(names)} of type {dtype}; only {', '.join(FLOATS)} are merged"
+
+
+def _compare_dtypes(job: Job, tensors: Sequence[TensorPlan]) -> Iterator[str]:
+    """Says which model is stored in which type, if that differs: a delta is as coarse as the coarser of the two."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in tensors:
+        for label, record in row.records.items():
+            found[label].add(FLOATS[record.dtype])
+    groups: dict[str, list[str]] = defaultdict(list)
+    for label, dtypes in found.items():
+        groups[" and ".join(sorted(dtypes))].append(label)
+    if len(groups) > 1:
+        shown = "; ".join(f"{dtypes} in {', '.join(labels)}" for dtypes, labels in groups.items())
+        own = job.out_dtype or f"the types of {job.reference.label}"
+        yield f"weights are stored as {shown}; the result has {own}"
 
 
 def _counted(names: Sequence[str]) -> str:

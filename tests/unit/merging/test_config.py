@@ -80,8 +80,13 @@ def test_mergekits_form_is_read(tmp_path: Path) -> None:
         ({"parameters": {"normalize": "perhaps"}}, "parameters.normalize: expected true or false, a list"),
         ({"parameters": {"normalize": [{"filter": 3, "value": True}]}}, "filter 3 is no part of a tensor's name"),
         ({"parameters": {"lambda": [1, [2]]}}, "parameters.lambda: expected a number, a list of numbers"),
-        ({"modules": {"text": {}}}, "modules: only one module, named 'default'"),
-        ({"modules": {"default": {"slices": [SLICE]}}}, "modules.default: 'models' stands beside modules"),
+        ({"modules": {"text": {}, "vision": {}}}, "modules: text, vision: only one module, default, is merged"),
+        (
+            {"modules": {"default": {"slices": [SLICE]}}},
+            "models: give either models (whole) or slices (of layers), not both",
+        ),
+        ({"modules": {"default": {"silces": []}}}, "modules.default.silces: unknown key; did you mean 'slices'?"),
+        ({"modules": {"default": {"parameters": {"t": 1}}}}, "modules.default.parameters.t: ties does not read it"),
         (
             {"models": [{"model": "a", "parameters": {"weight": 1, "density": [{"value": [0.5, 1.5]}]}}]},
             "models[0].parameters.density: ",
@@ -223,7 +228,9 @@ def test_the_base_of_a_slice_need_not_be_listed(tmp_path: Path) -> None:
 
 def test_the_long_form_of_one_module(tmp_path: Path) -> None:
     modules = {"default": {"slices": PASS["slices"]}}
-    assert read(tmp_path, {"merge_method": "passthrough", "modules": modules}) == read(tmp_path, PASS)
+    assert read(tmp_path, {"merge_method": "passthrough", "modules": modules}).stretches[0].entries == (
+        read(tmp_path, PASS).stretches[0].entries
+    )
 
 
 def test_models_that_are_no_folders(tmp_path: Path) -> None:

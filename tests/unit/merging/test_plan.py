@@ -49,7 +49,8 @@ def test_a_sound_plan(family: Path) -> None:
     assert found.num_output_bytes == path.stat().st_size - header(path)
     assert (found.vocabulary.action, found.vocabulary.num_rows) == ("same", 320)
     assert found.config["dtype"] == "bfloat16"
-    assert found.notes == ()
+    assert found.notes == ("weights are stored as float32 in a; bfloat16 in b-16; the result has bfloat16",)
+    assert plan(family / "a", family / "b").notes == ()
 
 
 def header(path: Path) -> int:

@@ -117,6 +117,15 @@ OBSERVED: dict[str, tuple[dict[str, Any], list[float], list[float]]] = {
         [0.1, 0.1, 0.1, 0.2, 0.2, 0.3, 0.3],
         [0.1, 0.3, 0.3],
     ),
+    "a module's parameters come before the merge's": (
+        {
+            "merge_method": "linear",
+            "modules": {"default": {"slices": [{"sources": [source("one", 0, 2)]}], "parameters": {"weight": 0.3}}},
+            "parameters": {"normalize": False, "weight": 0.4},
+        },
+        [0.3, 0.3],
+        [0.3, 0.3, 0.3],
+    ),
     "filters name a model's own layers": (
         linear(
             [source("one", 0, 2), source("zero", 4, 6)],
