@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -25,10 +26,10 @@ from pydantic import BaseModel, ConfigDict
 
 from sagecraft import console
 from sagecraft.errors import MachineError, SagecraftError, StoppedError, UserError
-from sagecraft.inference.limits import LimitsConfig
+from sagecraft.inference.limits import DROP, STOP, LimitsConfig
 from sagecraft.inference.replies import Failed
 
-_STOP, _DROP = b"s", b"d"
+_WARN_SECONDS = 10.0
 _FAULTS = {fault.exit_code: fault for fault in (MachineError, UserError, StoppedError)}
 
 
@@ -60,7 +61,7 @@ def carry_out(errand: Errand, tell: Callable[[dict[str, Any]], object], orders: 
 
     Args:
         errand: what is asked.
-        tell: is told of each item that has ended, and of the money spent so far.
+        tell: is told of each item that has ended, of the money spent so far, and now and then of faults.
         orders: as `Asker.run` has it.
 
     Returns:
@@ -79,10 +80,24 @@ def carry_out(errand: Errand, tell: Callable[[dict[str, Any]], object], orders: 
 
     with closing(Store(errand.store, endpoint.identity, errand.purpose)) as kept:
         account = kept.account()
-        asker = Asker(endpoint, kept, errand.limits, account.kept + account.wasted)
+        warn = _now_and_then(lambda fault: tell({"warn": fault}))
+        asker = Asker(endpoint, kept, errand.limits, account.kept + account.wasted, warn)
         jobs = (partial(one, body=body) for body in errand.requests)
         answers = asker.run(jobs, lambda: tell({"done": 1, "usd": asker.budget.spent_usd}), orders)
     return {number: answer.why for number, answer in enumerate(answers) if isinstance(answer, Failed)}
+
+
+def _now_and_then(say: Callable[[str], object]) -> Callable[[str], None]:
+    """Says the first thing, and then one every ten seconds: faults come by the hundred."""
+    last = -_WARN_SECONDS
+
+    def maybe(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _WARN_SECONDS:
+            last = time.monotonic()
+            say(text)
+
+    return maybe
 
 
 def send(errand: Errand, done: Callable[[float], object]) -> dict[int, str]:
@@ -119,6 +134,8 @@ def send(errand: Errand, done: Callable[[float], object]) -> dict[int, str]:
                 last = json.loads(line)
                 if "done" in last:
                     done(last["usd"])
+                elif "warn" in last:
+                    console.say(f"  {errand.model}: {last['warn']}")
     finally:
         os.close(order)
     if interrupted:
@@ -142,13 +159,13 @@ def _interruptible(order: int) -> Iterator[list[int]]:
         return
 
     def pass_on(number: int, _: object) -> None:
+        came.append(number)  # first of all: another may come while this one is dealt with
         with contextlib.suppress(OSError):
-            os.write(order, _DROP if came else _STOP)
-        if not came:
+            os.write(order, STOP if len(came) == 1 else DROP)
+        if len(came) == 1:
             console.say(
                 "  stopping; requests under way are paid for, so their replies are waited for (Ctrl-C: drop them)"
             )
-        came.append(number)
 
     before = signal.signal(signal.SIGINT, pass_on)
     try:

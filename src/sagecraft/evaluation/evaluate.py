@@ -246,6 +246,8 @@ def _subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator[Sub
         from sagecraft.inference.endpoint import Endpoint
 
         endpoint = Endpoint(config.endpoint, config.base_url, inputs.get("providers"))
+        endpoint.preset.asked(config.thinking)  # whether the model has this state, before anything is made
+        endpoint.preset.check_limit(config.limits.max_usd)
         asked = score.Mode(remote.request, None, generate.grade_generate)
         yield Subject(endpoint.name, endpoint.identity, endpoint, {"generate": asked}, None)
         return
@@ -332,7 +334,7 @@ def _costs(
     else:
         cost = endpoint_cost(tokens, preset.price)
     spent = remote.spending(kept.account(), preset.price)
-    console.say(f"  {subject.name}: {remote.told(spent)}; replies are kept in {kept.path}")
+    console.say(f"  {subject.name}: {remote.told(spent)}; replies are kept in {kept.path.parent}")
     return {
         "cost_usd": cost,
         "usd_per_100k_tokens": usd_per_100k_tokens(cost, tokens),

@@ -178,5 +178,5 @@ def told(spent: Mapping[str, Any]) -> str:
         parts.append(f"{spent['num_replies_without_count']:,} replies without a count of tokens (taken at their most)")
     if spent["num_maybe_paid_and_lost"]:
         parts.append(f"{spent['num_maybe_paid_and_lost']:,} requests may have been paid and lost")
-    money = "at an unknown price" if isinstance(usd, str) else f"at most {usd:.4f} USD"
-    return f"{', '.join(parts)}, {money}"
+    parts += ["price not known"] if isinstance(usd, str) else [f"at most {usd:.4f} USD"]
+    return ", ".join(parts)

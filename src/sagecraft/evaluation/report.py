@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagecraft.evaluation import statistics_page
+from sagecraft.evaluation.remote import told
 from sagecraft.evaluation.statistics_page import headline, interval, percent
 from sagecraft.reporting import plots
 from sagecraft.reporting.page import Page
@@ -120,7 +121,14 @@ def _mode(page: Page, mode: Mapping[str, Any], chance: float) -> None:
     facts.append("Picks: " + ", ".join(f"{letter} {count}" for letter, count in mode["picks"].items()) + ".")
     if mode["tokens"] != "unknown":
         tokens = mode["tokens"]
-        facts.append(f"Tokens: {tokens['in']:,} read, {tokens['thought']:,} thought, {tokens['out']:,} answered.")
+        cached = f" ({tokens['cached']:,} of them from a cache)" if tokens["cached"] else ""
+        facts.append(
+            f"Tokens: {tokens['in']:,} read{cached}, {tokens['thought']:,} thought, {tokens['out']:,} answered."
+        )
+    if mode.get("usd_per_100k_tokens"):
+        facts.append(f"0.1 million tokens cost {mode['usd_per_100k_tokens']:.4f} USD as they were mixed here.")
+    if "spending" in mode:
+        facts.append(f"Spent with all that failed: {told(mode['spending'])}.")
     page.paragraph(" ".join(facts))
     if mode.get("calibration"):
         statistics_page.calibration(page, mode["calibration"])

@@ -17,13 +17,11 @@ from typing import Any, Protocol, TypeVar
 from sagecraft.errors import MachineError, SagecraftError, StoppedError, UserError
 from sagecraft.inference.backoff import backoff_seconds
 from sagecraft.inference.endpoint import Endpoint, FaultError
-from sagecraft.inference.limits import LimitsConfig
+from sagecraft.inference.limits import DROP, LimitsConfig
 from sagecraft.inference.pace import Budget, Pace
 from sagecraft.inference.prices import Bill
 from sagecraft.inference.replies import Failed, Reply, reply_request
 
-#: The order to drop what is under way.
-DROP = b"d"
 _MAX_WAIT_SECONDS = 120.0
 #: Items that fail one after the other, none succeeding, before the endpoint is taken to be down.
 _MAX_FAILURES_IN_A_ROW = 5
@@ -61,10 +59,12 @@ class Asker:
 
     Attributes:
         endpoint: what is asked.
-        num_retries: requests sent again in this process.
+        budget: the money.
     """
 
-    def __init__(self, endpoint: Endpoint, book: Book, limits: LimitsConfig, spent: Bill) -> None:
+    def __init__(
+        self, endpoint: Endpoint, book: Book, limits: LimitsConfig, spent: Bill, warn: Callable[[str], object]
+    ) -> None:
         """Prepares; nothing is sent yet.
 
         Args:
@@ -72,11 +72,13 @@ class Asker:
             book: where replies are found and kept.
             limits: pace, patience and money.
             spent: what interrupted starts of this run spent.
+            warn: is told why a request is sent again.
 
         Raises:
             UserError: a cost limit without a price.
         """
-        self.endpoint, self._book, self._limits = endpoint, book, limits
+        endpoint.preset.check_limit(limits.max_usd)
+        self.endpoint, self._book, self._limits, self._warn = endpoint, book, limits, warn
         self.budget = Budget(limits.max_usd, endpoint.preset.price, spent)
         self._pace = Pace(limits, time.monotonic, self._nap)
         self._under_way: dict[str, asyncio.Event] = {}
@@ -84,7 +86,6 @@ class Asker:
         self._stopped_by: BaseException | None = None
         self._last = 0.0
         self._num_good = self._num_bad = 0
-        self.num_retries = 0
 
     def run(
         self,
@@ -206,11 +207,12 @@ class Asker:
             if not fault.passing or last:
                 self._failed(fault)
                 raise FailedError(f"{fault} (attempt {attempt} of {self._limits.max_attempts})" if last else str(fault))
-            self.num_retries += 1
+            wait = min(backoff_seconds(attempt, key) if fault.wait is None else fault.wait, _MAX_WAIT_SECONDS)
+            self._warn(f"{fault}; trying again in {wait:.0f} s")
             if fault.wait is not None:
-                self._pace.pause(min(fault.wait, _MAX_WAIT_SECONDS))
+                self._pace.pause(wait)
             else:
-                await self._nap(min(backoff_seconds(attempt, key), _MAX_WAIT_SECONDS))
+                await self._nap(wait)
         raise AssertionError("the loop returns or raises")
 
     async def _once(self, key: str, body: Mapping[str, Any]) -> FaultError | bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+#: Orders to whoever asks: send nothing more; and drop what is under way as well.
+STOP, DROP = b"s", b"d"
+
 
 class LimitsConfig(BaseModel):
     """How an endpoint is asked; nothing here changes what it is asked, so results do not depend on it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sagecraft.errors import UserError
 from sagecraft.inference.limits import LimitsConfig
 from sagecraft.inference.prices import Bill, Price
 
@@ -87,15 +86,8 @@ class Budget:
             limit_usd: never passed; None for no limit.
             price: of the model; a limit needs one.
             spent: what interrupted starts of the run spent.
-
-        Raises:
-            UserError: there is a limit and no price.
         """
-        if limit_usd is not None and price is None:
-            raise UserError(
-                "max_usd: the price of this model is not known, so a cost limit cannot be kept; put its price, with source "
-                "and date, into a file of providers (--providers), or leave max_usd out"
-            )
+        assert limit_usd is None or price is not None, "Preset.check_limit comes first"
         self._limit, self._price = limit_usd, price
         self.spent_usd = 0.0 if price is None else price.usd(spent)
         self._reserved = 0.0

@@ -127,6 +127,18 @@ class Preset(BaseModel):
             raise UserError(f"thinking: {self.name} {why}; use thinking {other}")
         return found
 
+    def check_limit(self, max_usd: float | None) -> None:
+        """A cost limit needs a price.
+
+        Raises:
+            UserError: there is a limit and no price.
+        """
+        if max_usd is not None and self.price is None:
+            raise UserError(
+                f"max_usd: the price of {self.name} is not known, so a cost limit cannot be kept; put its price, with source "
+                "and date, into a file of providers (--providers), or leave max_usd out"
+            )
+
     def can(self, thinking: Switch) -> bool:
         """Whether the switch is known to have this state."""
         return self.model.thinking is not None and getattr(self.model.thinking, thinking) is not None

@@ -136,7 +136,7 @@ def case(tmp_path: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch) ->
     """Asks in this process, which spares a start of Python; what the process apart is for is tested with it below."""
     monkeypatch.setattr("sagecraft.inference.asker.backoff_seconds", lambda attempt, key: 0.01)
     inline = partial(courier.carry_out, orders=None)
-    monkeypatch.setattr(courier, "send", lambda errand, done: inline(errand, lambda news: done(news["usd"])))
+    monkeypatch.setattr(courier, "send", lambda errand, done: inline(errand, lambda news: done(news.get("usd", 0.0))))
     return Case(tmp_path, server)
 
 
@@ -243,7 +243,7 @@ def test_the_cost_limit_is_never_passed(case: Case) -> None:
 
 
 def test_a_cost_limit_without_a_price_refuses_to_start(case: Case) -> None:
-    with pytest.raises(UserError, match="max_usd: the price of this model is not known"):
+    with pytest.raises(UserError, match="max_usd: the price of local:m is not known"):
         case.run(priced=False, max_usd=1.0)
     assert not case.server.requests
     results = case.run(priced=False)

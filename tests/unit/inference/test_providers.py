@@ -137,3 +137,10 @@ def test_half_a_price_is_none(tmp_path: Path) -> None:
     file = tmp_path / "providers.yaml"
     file.write_text('models: {"openai:o3": {price: {in: 1}}}')
     assert preset("openai:o3", file).price is None
+
+
+def test_a_limit_needs_a_price() -> None:
+    preset("openai:o3").check_limit(1.0)
+    preset("deepseek:deepseek-chat").check_limit(None)
+    with pytest.raises(UserError, match="max_usd: the price of deepseek:deepseek-chat is not known"):
+        preset("deepseek:deepseek-chat").check_limit(1.0)
