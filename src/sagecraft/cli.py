@@ -329,7 +329,7 @@ def merge(
             )
         from sagecraft.merging.merge import merge_from_yaml
 
-        _finish(merge_from_yaml(config, out), out, json)
+        _finish(merge_from_yaml(config, out), out, json, told=True)
         return
     from sagecraft.merging import search
 
@@ -478,20 +478,20 @@ def _switch(value: str) -> Any:
     return value
 
 
-def _finish(manifest: Any, out: Path, json: bool) -> None:
-    """Says what was made and where, and why anything was left out."""
+def _finish(manifest: Any, out: Path, json: bool, told: bool = False) -> None:
+    """Says what was made and where, and why anything was left out; `told`: the stage has said its figures itself."""
     from sagecraft.show import said
 
     if json:
         console.emit({"out": str(out), "kind": manifest.kind, "stats": manifest.stats})
         return
-    for key, value in manifest.stats.items():
+    for key, value in ({} if told else manifest.stats).items():
         if isinstance(value, str | int | float | bool):
             console.say(f"  {key}: {value}")
         elif key in ("dropped", "dropped_by_reason") and value:
             console.say(f"    {said(value)}")
-    page = out / "report.html"
-    console.say(f"{manifest.kind} in {out}{f', report in {page}' if page.is_file() else ''}", style="bold")
+    page = next((out / name for name in ("report.html", "merge.html") if (out / name).is_file()), None)
+    console.say(f"{manifest.kind} in {out}{f', report in {page}' if page else ''}", style="bold")
 
 
 if __name__ == "__main__":

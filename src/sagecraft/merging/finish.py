@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,8 +12,9 @@ from sagecraft.artifact import Build, write_json, write_text
 from sagecraft.errors import MachineError, UserError
 from sagecraft.merging import card
 from sagecraft.merging.config import MergekitConfig
-from sagecraft.merging.job import Job
+from sagecraft.merging.job import Job, Part
 from sagecraft.merging.layout import describe_layers
+from sagecraft.merging.parameters import ModelParameters
 from sagecraft.merging.plan import MergePlan
 from sagecraft.merging.summary import TensorSummary, totals
 from sagecraft.reporting import merge_page
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 #: What the merged model continues, to see that it runs; any plain text does.
 _PROBE = "The answer to the question is"
 _PROBE_TOKENS = 12
+#: Models of a merge that are listed on the terminal.
+_MAX_LINES = 24
 #: What its passes read of the weights: a second of two cores. Larger models say fewer tokens, the largest one.
 _READ_BYTES = 6_000_000_000
 
@@ -95,14 +99,23 @@ def _describe(
         configuration=text,
     )
     write_text(build.path / "merge.html", merge_page.render(facts))
+    own = ", ".join(
+        f"{names_of} {build.stats['delta_norms'].get(label, 0.0):.4g}" for label, names_of in facts.models.items()
+    )
+    console.say(
+        f"  norms of the changes from {facts.reference}: {own}; of the result {build.stats['merged_delta_norm']:.4g}; "
+        f"{100 * build.stats['sign_conflict_share']:.1f} % of the elements moved in opposite directions"
+    )
 
 
 def show_plan(job: Job, plan: MergePlan) -> None:
     """Says what will be merged, before any weight is read."""
-    console.say(
-        f"  {job.method} ({job.row.url}) of {', '.join(source.label for source in job.models)}"
-        + (f" on {job.base.label}" if job.base else "")
-    )
+    console.say(f"  {job.method} ({job.row.url})")
+    lines = [line for part in job.parts for line in _part_lines(part)]
+    for line in lines[:_MAX_LINES]:
+        console.say(f"    {line}")
+    if len(lines) > _MAX_LINES:
+        console.say(f"    and {len(lines) - _MAX_LINES} more lines of this kind")
     if job.sliced:
         console.say(f"  layers {describe_layers(job)}")
     plan.vocabulary.show(job)
@@ -112,6 +125,23 @@ def show_plan(job: Job, plan: MergePlan) -> None:
         f"  {len(plan.tensors):,} tensors, reads {plan.num_input_bytes / 1e9:.2f} GB, writes "
         f"{plan.num_output_bytes / 1e9:.2f} GB, about {plan.peak_bytes / 1e6:,.0f} MB of memory"
     )
+
+
+def _part_lines(part: Part) -> list[str]:
+    """A line a model, with what is set of it, and what is set of all."""
+    rows = [(source, "base" if source == part.base else "model") for source in part.sources]
+    lines = [
+        f"{role:<5} {source.label}{f' layers {source.layers[0]} to {source.layers[1] - 1}' if source.layers else ''}"
+        f"{_settings(source.parameters)}"
+        for source, role in rows
+    ]
+    shared = "".join(_settings(level) for level in part.levels)
+    return [*lines, f"all  {shared}"] if shared else lines
+
+
+def _settings(parameters: ModelParameters) -> str:
+    given = parameters.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    return "".join(f"  {name} {json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
 
 
 def chat_template_text(job: Job) -> str | None:

@@ -7,6 +7,7 @@ YAML names folders. Both become a `Job`; it is planned from headers alone, strea
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,8 +76,7 @@ class MergeConfig(BaseModel):
         if taken is not None:
             why = "is what the recipe itself makes" if taken in ROLES else "is no name of letters, digits, - and _"
             raise ValueError(f"roles: {taken!r} {why}; choose another")
-        used = [*self.wanted(), self.tokenizer]
-        spare = [name for name in self.roles if name not in used]
+        spare = [name for name in self.roles if name not in self.wanted()]
         if spare:
             raise ValueError(
                 f"roles: {spare[0]!r} is named, but no model of the merge; list it in models or leave it out"
@@ -85,8 +85,9 @@ class MergeConfig(BaseModel):
         return self
 
     def wanted(self) -> list[str]:
-        """The models it needs, by role."""
-        return list(dict.fromkeys([*([self.base] if self.base else []), *(entry.model for entry in self.models)]))
+        """The models it needs, by role; the last may be one whose tokenizer alone is taken."""
+        named = [self.base, *(entry.model for entry in self.models), self.tokenizer]
+        return list(dict.fromkeys(name for name in named if name))
 
     def as_mergekit(self) -> MergekitConfig:
         """The same merge in mergekit's form, with roles for folders."""
@@ -154,7 +155,9 @@ def merge_from_yaml(config_path: Path, out: Path) -> Manifest:
     prepared = prepare(read_merge_config(config_path), config_path)
     if any(level.int8_mask for part in prepared.job.parts for level in part.levels):
         console.say("  int8_mask: masks are made block by block and never held, so it changes nothing here")
-    return merge_prepared(prepared, out)
+    manifest = merge_prepared(prepared, out)
+    console.say(f"  to talk to it: sagecraft chat {shlex.quote(str(out))}")
+    return manifest
 
 
 def merge_prepared(prepared: Prepared, out: Path) -> Manifest:
