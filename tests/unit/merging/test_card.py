@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 
 from sagecraft import artifact
 from sagecraft.merging import card
+from sagecraft.merging.config import MergekitConfig, read_merge_config
+from sagecraft.merging.job import make_job
 from sagecraft.merging.merge import MergeConfig, merge_from_yaml, run
 from sagecraft.models.adapter import write_adapter
 from sagecraft.publishing.publish import PublishConfig
@@ -186,3 +188,16 @@ def test_the_folders_name_is_no_part_of_it(models: Path) -> None:
     value = {"merge_method": "slerp", "base_model": "a", "models": [{"model": "b"}], "parameters": {"t": 0.5}}
     first = merge(models, models / "one", **value)
     assert merge(models, models / "two", **value) == first
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "golden" / "merges").glob("*.yml")), ids=lambda p: p.stem
+)
+def test_every_form_can_be_written_out(path: Path) -> None:
+    """What is written is read as the same merge, and has nothing more to fill in."""
+    config = read_merge_config(path)
+    folders = {name: Path(name) for name in config.model_names}
+    full = card.full_configuration(config, make_job(config, folders))
+    again = MergekitConfig.model_validate(yaml.safe_load(card.as_yaml(full)))
+    assert card.full_configuration(again, make_job(again, folders)) == full
+    assert (again.models, again.slices, again.vocabulary) == (config.models, config.slices, config.vocabulary)

@@ -104,6 +104,51 @@ def test_too_large_for_memory_goes_layer_by_layer(
     assert all(parameter.is_meta for parameter in model.layers.parameters()), "layers must be dropped after a pass"
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_one_pass_a_layer_at_a_time_gives_what_the_whole_model_gives(name: str, folders: Callable[[str], Path]) -> None:
+    opening = [5, 17, 9]
+    found, next_token = parity.check_by_layer(folders(name), opening)
+    assert found.relative < 1e-4
+    assert found.num_positions == 64
+    assert found.farthest == 511
+    model = load_model(folders(name)).model
+    with torch.inference_mode():
+        assert next_token == int(model.logits(model(torch.tensor([opening])))[0, -1].argmax())
+    streamed = streaming.stream_model(folders(name), torch.float32)
+    cache = streamed.new_cache()
+    with torch.inference_mode():
+        whole = model.logits(model(torch.tensor([opening])))[0, -1]
+        streamed(torch.tensor([opening[:2]]), cache=cache)
+        last = streamed.logits(streamed(torch.tensor([opening[2:]]), cache=cache))[0, -1]
+    torch.testing.assert_close(last, whole, rtol=1e-4, atol=1e-5)
+    assert all(parameter.is_meta for parameter in streamed.parameters()), "nothing is kept"
+
+
+def test_a_fault_shows_in_few_tokens_too(folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    right = parity.stream_model
+
+    def wrong(folder: Path, dtype: torch.dtype) -> Decoder:
+        model = right(folder, dtype)
+        model.config = model.config.model_copy(update={"rope_theta": model.config.rope_theta * 1.05})
+        return model
+
+    monkeypatch.setattr(parity, "stream_model", wrong)
+    with pytest.raises(MachineError, match="nothing was kept"):
+        parity.check_by_layer(folders("llama"), [1, 2])
+
+
+def test_weights_that_are_no_numbers_are_found_in_any_part(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    import shutil
+
+    for name in ("model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight", "lm_head.weight"):
+        made = shutil.copytree(folders("llama"), tmp_path / name)
+        tensors = load_file(made / "model.safetensors")
+        tensors[name][:] = float("inf")
+        save_file(tensors, made / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(UserError, match=f"{name} holds values that are not finite"):
+            parity.check_by_layer(made, [1])
+
+
 Fault = Callable[[Decoder], None]
 
 
