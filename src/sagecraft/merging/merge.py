@@ -66,7 +66,7 @@ class MergeConfig(BaseModel):
     base: str | None = "base"
     models: tuple[RoleModel, ...] = Field(min_length=1)
     parameters: GlobalParameters = GlobalParameters()
-    roles: dict[str, str] = Field(default_factory=dict)
+    roles: dict[str, str] = Field(default_factory=dict, exclude=True)  # what they hold is in the digests of the inputs
     tokenizer: str | None = None
     out_dtype: Dtype | None = "bfloat16"
 

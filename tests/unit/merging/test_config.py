@@ -13,6 +13,7 @@ from sagecraft.merging.job import make_job
 from sagecraft.merging.layout import depths
 from sagecraft.merging.merge import MergeConfig, merge_from_yaml
 from sagecraft.merging.parameters import value_at
+from sagecraft.settings import dump
 
 SLICE = {"sources": [{"model": "a", "layer_range": [0, 2]}, {"model": "base", "layer_range": [0, 2]}]}
 TIES = {
@@ -259,8 +260,9 @@ def test_a_recipes_section() -> None:
     inner = config.as_mergekit()
     assert (inner.merge_method, inner.parameters.lambda_, inner.tokenizer_source) == ("dare_ties", 1.2, "sft")
     assert [entry.parameters.weight for entry in inner.models] == [0.7, 1]
-    assert MergeConfig.model_validate(config.model_dump()) == config
-    assert MergeConfig.model_validate(config.model_dump(mode="json", by_alias=True)) == config
+    assert MergeConfig.model_validate(dump(config)) == config
+    moved = config.model_copy(update={"roles": {"chat": "elsewhere"}})
+    assert moved.model_dump() == config.model_dump()  # the fingerprint is that of what is merged
     slerp = MergeConfig.model_validate({"method": "slerp", "models": [{"model": "sft"}], "parameters": {"t": 0.3}})
     assert slerp.as_mergekit().parameters.t == 0.3
     crumbs = {"method": "breadcrumbs", "models": [{"model": "sft", "gamma": [0, 0.1]}]}

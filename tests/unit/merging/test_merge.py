@@ -57,6 +57,24 @@ def test_a_recipes_merge(family: Path, tmp_path: Path) -> None:
     assert other.files["model.safetensors"] != manifest.files["model.safetensors"]
 
 
+def test_a_recipes_merge_with_a_model_of_its_own(family: Path, tmp_path: Path) -> None:
+    """The same weights as mergekit's form gives them, gradients and all."""
+    models: list[dict[str, Any]] = [{"model": "sft", "weight": [0.2, 0.8]}, {"model": "chat", "gamma": 0.05}]
+    parameters = {"density": 0.7, "lambda": [{"filter": "mlp", "value": 0.5}, {"value": 1}]}
+    value = {"method": "breadcrumbs", "models": models, "roles": {"chat": "x"}, "parameters": parameters}
+    inputs = {"base": family / "base", "sft": family / "a", "chat": family / "b"}
+    run(MergeConfig.model_validate(value), inputs, tmp_path / "recipe")
+    for name, folder in inputs.items():
+        (tmp_path / name).symlink_to(folder)
+    rows = [
+        {"model": "sft", "parameters": {"weight": [0.2, 0.8]}},
+        {"model": "chat", "parameters": {"weight": 1, "gamma": 0.05}},
+    ]
+    same = {"merge_method": "breadcrumbs", "base_model": "base", "models": rows, "parameters": parameters}
+    from_yaml(tmp_path, tmp_path / "yaml", **same, out_dtype="bfloat16")
+    assert (tmp_path / "recipe/model.safetensors").read_bytes() == (tmp_path / "yaml/model.safetensors").read_bytes()
+
+
 def test_a_role_that_is_not_there(family: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no model for role 'cpt'; there are base, sft"):
         run(MergeConfig.model_validate({"models": MODELS}), {"base": family, "sft": family}, tmp_path / "out")
@@ -155,7 +173,7 @@ def test_tokenizer_and_chat_template(tmp_path: Path, copy: Copy) -> None:
     from_yaml(tmp_path, tmp_path / "chatml", **merge, chat_template="chatml")
     assert "<|im_start|>" in str(Tokenizer.from_folder(tmp_path / "chatml").chat_template)
     for more, says in (
-        ({"tokenizer_source": "four"}, "'four' is not one of base, union, one, two, three"),
+        ({"tokenizer_source": "four"}, "model 'four' is no folder here"),
         ({"tokenizer_source": "base"}, "there is no base_model"),
         ({"chat_template": "chatlm"}, "'chatlm' is not auto, chatml"),
     ):

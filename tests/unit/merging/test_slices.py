@@ -294,6 +294,21 @@ def test_a_stack_runs(deep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert sorted(stats["delta_norms"]) == ["a", "b"]
 
 
+def test_repeated_layers_that_write_nothing_change_nothing(deep: Path, tmp_path: Path) -> None:
+    """Depth up-scaling: a stack with its repeated layers' outputs scaled to zero says what the model itself says."""
+    silent = [{"filter": "o_proj", "value": 0}, {"filter": "down_proj", "value": 0}, {"value": 1}]
+    value = passthrough(source("a", 0, 3), source("a", 1, 3, scale=silent), source("a", 3, 4))
+    shutil.copytree(deep / "a", tmp_path / "out")
+    merged(deep, tmp_path / "weights", value)
+    shutil.copy(tmp_path / "weights" / "model.safetensors", tmp_path / "out")
+    (tmp_path / "out" / "config.json").write_text(json.dumps(planned(deep, value)[0].config))
+    ids = torch.arange(20)[None]
+    with torch.inference_mode():
+        models = [load_model(folder, "float32").model for folder in (tmp_path / "out", deep / "a")]
+        found, wanted = (model.logits(model(ids)) for model in models)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+
+
 def test_an_adapter_follows_its_layer(constants: Path, tmp_path: Path) -> None:
     name = "model.layers.3.self_attn.q_proj.weight"
     write_adapter(tmp_path / "adapter", {name: (torch.ones(1, 32), torch.ones(32, 1))}, {"r": 1, "lora_alpha": 1})
