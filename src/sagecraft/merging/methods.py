@@ -54,14 +54,29 @@ class Numbers:
 def linear(base: Array | None, tensors: Sequence[Array], numbers: Numbers) -> Array:  # noqa: ARG001
     """Weighted sum Σ wᵢ·xᵢ, divided by Σ wᵢ if `normalize` (model soups, arXiv:2203.05482); the base takes no part.
 
-    Each step is a fused multiply-add (one rounding), made in float64 so that it is the same on every machine. It
-    matters for bfloat16 checkpoints: averages on their coarse grid often lie half-way between two values.
+    Each step is a fused multiply-add. It matters for bfloat16 checkpoints: averages on their coarse grid often lie
+    half-way between two values.
     """
     total = tensors[0] * numbers.weights[0]
     for tensor, weight in zip(tensors[1:], numbers.weights[1:], strict=True):
-        exact = total.astype("float64") + tensor.astype("float64") * float(tensor.dtype.type(weight))
-        total = exact.astype("float32")
+        total = fused(tensor, float(tensor.dtype.type(weight)), total)
     return total / numbers.divisor if numbers.normalize else total
+
+
+def fused(tensor: Array, factor: float, total: Array) -> Array:
+    """Adds tensor · factor to `total` with one rounding, as processors with such an instruction do it, on every machine.
+
+    The product is exact in float64, the sum is not; rounded a second time it would come out wrong where the first rounding
+    met the middle between two float32. So what the sum lost, which is known exactly, is put into its last bit: it is rounded
+    to odd, and from there to float32 without harm (Boldo and Melquiond, 10.1109/TC.2007.70819).
+    """
+    product, start = tensor.astype("float64") * factor, total.astype("float64")
+    exact = start + product
+    back = exact - start
+    lost = (start - (exact - back)) + (product - back)
+    bits = exact.view("int64")
+    bits += ((lost != 0) & (bits % 2 == 0)) * (1 - 2 * ((lost > 0) != (exact > 0)))
+    return exact.astype("float32")
 
 
 def combine(base: Array | None, tensors: Sequence[Array], numbers: Numbers) -> Array:  # noqa: ARG001
