@@ -1,4 +1,4 @@
-// One pass over a block of a tensor of all models: read, thin out, combine, round, write, and the sums of the summary.
+// One pass over a block of a tensor of all models: read, thin out, combine, round, and the sums of the summary.
 //
 // Every function here has a plain twin in blocks.py that gives the same bytes: each operation is rounded by itself (built with
 // -ffp-contract=off), in the same order, and sums have the order that `chunk_totals` describes. A block is a part of a tensor that
@@ -6,7 +6,7 @@
 // a time in registers: what a step leaves for the next never goes through memory. Threads are the caller's: the functions keep no state.
 //
 // Results: 0; 1 + s if source s holds a value that is not finite; 1001 + s if its file ends too early; -1 if a merged value is too
-// large for its type; -1000 - errno if writing fails, -5000 - errno if reading does.
+// large for its type; -1000 - errno if reading fails.
 
 #include <unistd.h>
 
@@ -55,11 +55,13 @@ struct Deltas {
     const int64_t *lower_ends, *upper_ends;
 };
 
-// How they are put together. `divisor` is that of the sum (1: none), `weights` are those of an election's mean.
+// How they are put together. `divisor` is that of the sum (1: none), `weights` are those of an election's mean. The result goes to
+// `out`, which has room for a multiple of 16 elements.
 struct Recipe {
-    int64_t way, base, reference, normalize, positive, type, handle, start;
+    int64_t way, base, reference, normalize, positive, type;
     float divisor, lambda, t;
     const float *factors, *weights;
+    char* out;
 };
 
 // Groups of `size` neighbours (a multiple of 16, at most 1,024), each from its place in the block on.
@@ -238,7 +240,7 @@ class Reader {
             while (left > 0) {
                 const ssize_t got = pread(static_cast<int>(input_.handles[s]), to, left, at);
                 if (got < 0 && errno == EINTR) continue;
-                if (got < 0) return -5000 - errno;
+                if (got < 0) return -1000 - errno;
                 if (got == 0) return 1001 + s;
                 to += got, at += got, left -= got;
             }
@@ -289,7 +291,7 @@ int64_t each_chunk(const Input& input, Reader<T>& reader, Work& work) {
             if (const int64_t fault = reader.go_to(at, count)) return fault;
             work.chunk((piece + at) / kChunk, piece + at, count);
         }
-        if (const int64_t fault = work.finish(piece, size)) return fault;
+        if (const int64_t fault = work.finish()) return fault;
     }
     return 0;
 }
@@ -299,7 +301,7 @@ template <typename Function>
 struct Quiet {
     Function function;
     void chunk(int64_t number, int64_t at, int64_t count) { function(number, at, count); }
-    int64_t finish(int64_t, int64_t) { return 0; }
+    int64_t finish() { return 0; }
 };
 
 // Calls `run` with a reader for the types of the sources and, as a constant, the number of models; 0 if there are many.
@@ -321,7 +323,7 @@ int64_t dispatch(const Input& input, int64_t num_models, Run run) try {
         default: return by_type(std::integral_constant<int, 0>{});
     }
 } catch (const std::bad_alloc&) {
-    return -5000 - ENOMEM;
+    return -1000 - ENOMEM;
 }
 
 // The same for what looks at deltas only: `work(reader, count, chunk number, first element in the block, number of elements)`.
@@ -422,7 +424,7 @@ struct Models<0> {
     Floats *kept, *seen, *sums;
 };
 
-// Merges chunk after chunk into a piece, and writes that.
+// Merges chunk after chunk.
 template <typename T, int N>
 struct Merge {
     const Input& input;
@@ -431,7 +433,6 @@ struct Merge {
     const Reader<T>& reader;
     double* totals;
     Scratch<Keep> keeps{deltas.num_models};
-    Scratch<char> narrowed{kPiece * width_of(recipe.type) + kLanes * 4};
     Words top{};
 
     void chunk(int64_t number, int64_t at, int64_t count) {
@@ -443,7 +444,7 @@ struct Merge {
         Floats squares{};
         Words largest = top;
         int64_t conflicts = 0;
-        char* to = narrowed.get() + at % kPiece * width;
+        char* to = recipe.out + at * width;
         for (int64_t i = 0; i < count; i += kLanes, to += kLanes * width) {
             const Floats origin = reader.get(recipe.reference, i);
             each<N>(n, [&](auto m) INLINE {
@@ -470,18 +471,9 @@ struct Merge {
         *result++ = static_cast<double>(conflicts);
         *result++ = total(squares);
     }
-    int64_t finish(int64_t begin, int64_t count) const {
+    int64_t finish() const {
         for (int64_t lane = 0; lane < kLanes; ++lane) {
             if (top[lane] == kExponent) return -1;
-        }
-        const int64_t width = width_of(recipe.type);
-        const char* from = narrowed.get();
-        int64_t at = recipe.start + begin * width, left = count * width;
-        while (left > 0) {
-            const ssize_t put = pwrite(static_cast<int>(recipe.handle), from, left, at);
-            if (put < 0 && errno == EINTR) continue;
-            if (put < 0) return -1000 - errno;
-            from += put, at += put, left -= put;
         }
         return 0;
     }

@@ -47,20 +47,6 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where a merged tensor goes: type, open file, first byte."""
-
-    dtype: str
-    handle: int
-    start: int
-
-    @property
-    def width(self) -> int:
-        """Bytes of an element."""
-        return np.dtype(_EXPONENTS[self.dtype][0]).itemsize
-
-
-@dataclass(frozen=True)
 class Group:
     """One tensor of all models.
 
@@ -94,9 +80,9 @@ class Engine(Protocol):
     """The two ways. A block is (first element, number of elements); totals are [chunks, figures]."""
 
     def merge(
-        self, group: Group, view: View, method: Method, numbers: Numbers, target: Target, block: tuple[int, int]
-    ) -> Totals:
-        """Writes the merged block; totals of products of the deltas, conflicts of sign, squares of the merged delta."""
+        self, group: Group, view: View, method: Method, numbers: Numbers, dtype: str, block: tuple[int, int]
+    ) -> tuple[NDArray[Any], Totals]:
+        """The merged block as it is stored; totals of products of the deltas, conflicts of sign, squares of the merged delta."""
 
     def gram(self, group: Group, view: View, block: tuple[int, int]) -> Totals:
         """Totals of the products of all pairs, in the order (0,0) (0,1) … (1,1) …."""
@@ -230,8 +216,8 @@ class Plain:
         return [read[source] - read[view.origin] for source in view.sources]
 
     def merge(
-        self, group: Group, view: View, method: Method, numbers: Numbers, target: Target, block: tuple[int, int]
-    ) -> Totals:
+        self, group: Group, view: View, method: Method, numbers: Numbers, dtype: str, block: tuple[int, int]
+    ) -> tuple[NDArray[Any], Totals]:
         """See `Engine`."""
         whole = self.values(group, View(tuple(range(len(group.stored))), None), block)
         kept = [
@@ -241,17 +227,13 @@ class Plain:
         base = None if group.base is None else whole[group.base]
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below, and is an error
             merged = method.function(base, kept, numbers)
-            return self.store(group, whole, merged, target, block[0])
+            return self.round(group, whole, merged, dtype)
 
-    def store(self, group: Group, whole: Sequence[Floats], merged: Floats, target: Target, first: int) -> Totals:
-        """Rounds, writes and measures a merged block."""
-        stored = from_float(merged, target.dtype)
-        if not is_finite(stored, target.dtype):
-            raise too_large(group.name, target.dtype)
-        data, at = stored.data.cast("B"), target.start + first * target.width
-        while len(data):
-            num_written = os.pwrite(target.handle, data, at)
-            data, at = data[num_written:], at + num_written
+    def round(self, group: Group, whole: Sequence[Floats], merged: Floats, dtype: str) -> tuple[NDArray[Any], Totals]:
+        """Rounds and measures a merged block."""
+        stored = from_float(merged, dtype)
+        if not is_finite(stored, dtype):
+            raise too_large(group.name, dtype)
         reference = whole[group.reference]
         deltas = [whole[source] - reference for source in group.models]
         change = merged - reference
@@ -261,7 +243,7 @@ class Plain:
             for delta in deltas[1:]:
                 lowest, highest = np.minimum(lowest, delta), np.maximum(highest, delta)
             conflicts = ((lowest < 0) & (highest > 0)).astype(np.float32)
-        return np.stack([*_products(deltas), chunk_totals(conflicts), chunk_totals(change * change)], axis=1)
+        return stored, np.stack([*_products(deltas), chunk_totals(conflicts), chunk_totals(change * change)], axis=1)
 
     def gram(self, group: Group, view: View, block: tuple[int, int]) -> Totals:
         """See `Engine`."""

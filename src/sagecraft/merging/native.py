@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sagecraft import console
-from sagecraft.merging.blocks import CHUNK, Between, Group, Plain, Target, View, ends_early, not_finite, too_large
+from sagecraft.merging.blocks import CHUNK, Between, Group, Plain, View, ends_early, not_finite, too_large
 from sagecraft.merging.methods import Method, Numbers
 from sagecraft.models.kernels import builder
 
@@ -24,10 +24,13 @@ _SOURCES = (Path(__file__).with_name("blocks.cpp"), Path(builder.__file__).with_
 #: No multiply-add may be made of two operations: each is rounded by itself, as in numpy.
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fPIC")
 _TYPES = {"F32": 0, "BF16": 1, "F16": 2}
+_STORED = {"F32": np.float32, "BF16": np.uint16, "F16": np.float16}
+#: Elements that are worked on at a time.
+_LANES = 16
 _WAYS = {"linear": 0, "combine": 1, "add": 2, "elect": 3, "nearswap": 4}
 _MASKS = {"all": 0, "random": 1, "band": 2}
 #: Results of the functions (blocks.cpp).
-_ENDS_EARLY, _WRITING, _READING = 1001, -1000, -5000
+_ENDS_EARLY, _READING = 1001, -1000
 
 _p, _n, _f = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 
@@ -46,9 +49,9 @@ class _Deltas(ctypes.Structure):
 
 class _Recipe(ctypes.Structure):
     _fields_ = [
-        *((name, _n) for name in ("way", "base", "reference", "normalize", "positive", "type", "handle", "start")),
+        *((name, _n) for name in ("way", "base", "reference", "normalize", "positive", "type")),
         *((name, _f) for name in ("divisor", "lambda_", "t")),
-        *((name, _p) for name in ("factors", "weights")),
+        *((name, _p) for name in ("factors", "weights", "out")),
     ]
 
 
@@ -98,32 +101,32 @@ class Native:
         self.plain = Plain()
 
     def merge(
-        self, group: Group, view: View, method: Method, numbers: Numbers, target: Target, block: tuple[int, int]
-    ) -> Totals:
+        self, group: Group, view: View, method: Method, numbers: Numbers, dtype: str, block: tuple[int, int]
+    ) -> tuple[NDArray[Any], Totals]:
         """See `Engine`."""
         if _changed(group) or method.way is None:
-            return self.plain.merge(group, view, method, numbers, target, block)
+            return self.plain.merge(group, view, method, numbers, dtype, block)
         factors = _array(numbers.scales, np.float32)
         weights = _array(numbers.weights, np.float32)
+        merged = np.empty(-(-block[1] // _LANES) * _LANES, dtype=_STORED[dtype])
         recipe = _Recipe(
             _WAYS[method.way],
             -1 if group.base is None else group.base,
             group.reference,
             numbers.normalize,
             numbers.sign_ties == "positive",
-            _TYPES[target.dtype],
-            target.handle,
-            target.start + block[0] * target.width,
+            _TYPES[dtype],
             numbers.divisor,
             numbers.lambda_,
             numbers.t,
             factors.ctypes.data,
             weights.ctypes.data,
+            merged.ctypes.data,
         )
         # the summary's deltas are those of the models, which the view has behind the base if the method sees that too
         pairs = len(view.sources) * (len(view.sources) + 1) // 2
-        totals = self._call("merge", group, view, block, pairs + 2, ctypes.byref(recipe), dtype=target.dtype)
-        return _without_base(totals, group, view)
+        totals = self._call("merge", group, view, block, pairs + 2, ctypes.byref(recipe), dtype=dtype)
+        return merged[: block[1]], _without_base(totals, group, view)
 
     def gram(self, group: Group, view: View, block: tuple[int, int]) -> Totals:
         """See `Engine`."""
@@ -266,5 +269,5 @@ def _fault(code: int, group: Group, dtype: str) -> Exception:
         return ends_early(group.stored[code - _ENDS_EARLY].record, group.name)
     if code == -1:
         return too_large(group.name, dtype)
-    number = (_READING if code < _READING else _WRITING) - code
+    number = _READING - code
     return OSError(number, os.strerror(number), group.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 
 from sagecraft.errors import UserError
 from sagecraft.merging import native, sparsify
-from sagecraft.merging.blocks import Engine, Group, Plain, Stored, Target, View, chunk_totals, from_float, to_float
-from sagecraft.merging.methods import METHODS, Numbers
+from sagecraft.merging.blocks import Engine, Group, Plain, Stored, View, chunk_totals, from_float, to_float
+from sagecraft.merging.methods import METHODS, Numbers, fused
 from sagecraft.merging.sparsify import Bound, Mask
 from sagecraft.models.kernels import builder
 from sagecraft.models.tensors import TensorRecord
@@ -46,14 +47,12 @@ def group_of(folder: Path, count: int, dtypes: tuple[str, ...], scale: float = 1
     return Group("x", tuple(stored), (None,) * len(dtypes), models, 0, 0)
 
 
-def merged(engine: Engine, group: Group, masks: tuple[Mask, ...], out: Path, dtype: str) -> tuple[bytes, np.ndarray]:
+def merged(engine: Engine, group: Group, masks: tuple[Mask, ...], dtype: str) -> tuple[bytes, np.ndarray]:
     count = group.stored[0].record.num_elements
-    out.write_bytes(bytes(count * WIDTHS[dtype]))
-    target = Target(dtype, os.open(out, os.O_RDWR), 0)
     numbers = Numbers((0.5, -0.3, 0.7), (0.5, -0.3, 1.1), normalize=True, lambda_=0.9)
     view = View(group.models, group.base, masks)
-    totals = engine.merge(group, view, METHODS["ties"], numbers, target, (0, count))
-    return out.read_bytes(), totals
+    stored, totals = engine.merge(group, view, METHODS["ties"], numbers, dtype, (0, count))
+    return stored.tobytes(), totals
 
 
 @needs_compiler
@@ -68,8 +67,8 @@ def test_both_ways_on_odd_sizes_and_mixed_types(tmp_path: Path, count: int, dtyp
         Mask("band", lower=Bound(bits // 2 * 2, 1030), upper=Bound(bits + (1 << 22), 500)),
         Mask(),
     )
-    plain = merged(Plain(), group, masks, tmp_path / "plain", dtype)
-    fast = merged(native.Native(), group, masks, tmp_path / "fast", dtype)
+    plain = merged(Plain(), group, masks, dtype)
+    fast = merged(native.Native(), group, masks, dtype)
     assert plain[0] == fast[0]
     assert np.array_equal(plain[1], fast[1])
 
@@ -78,16 +77,14 @@ def test_both_ways_on_odd_sizes_and_mixed_types(tmp_path: Path, count: int, dtyp
 def test_every_float16_is_read_and_written_as_numpy_does(tmp_path: Path) -> None:
     raw = np.arange(1 << 16, dtype=np.uint16)
     raw = raw[(raw & 0x7C00) != 0x7C00]
-    path, out = tmp_path / "x", tmp_path / "out"
+    path = tmp_path / "x"
     path.write_bytes(raw.tobytes())
     record = TensorRecord(path, "F16", raw.shape, 0, raw.nbytes)
     group = Group("x", (Stored(record, os.open(path, os.O_RDONLY)),), (None,), (0,), None, 0)
     for dtype in ("F16", "F32", "BF16"):
-        out.write_bytes(bytes(len(raw) * WIDTHS[dtype]))
-        target = Target(dtype, os.open(out, os.O_RDWR), 0)
-        one = Numbers((1.0,), (1.0,))
-        native.Native().merge(group, View((0,), None, (Mask(),)), METHODS["passthrough"], one, target, (0, len(raw)))
-        assert out.read_bytes() == from_float(to_float(raw, "F16"), dtype).tobytes()
+        one, view = Numbers((1.0,), (1.0,)), View((0,), None, (Mask(),))
+        stored, _ = native.Native().merge(group, view, METHODS["passthrough"], one, dtype, (0, len(raw)))
+        assert stored.tobytes() == from_float(to_float(raw, "F16"), dtype).tobytes()
 
 
 @pytest.mark.parametrize("way", [Plain, pytest.param(native.Native, marks=needs_compiler)])
@@ -107,3 +104,39 @@ def test_totals_are_right_and_independent_of_what_follows() -> None:
     exact = [values[at : at + 1024].sum(dtype=np.float64) for at in range(0, 5000, 1024)]
     np.testing.assert_allclose(totals, exact, atol=1e-4)
     assert np.array_equal(chunk_totals(values[:2048]), totals[:2])
+
+
+def rounded_once(x: np.float32, y: float, z: np.float32) -> np.float32:
+    """x · y + z in fractions, rounded to the nearest float32, of two to the even one."""
+    exact = Fraction(float(x)) * Fraction(y) + Fraction(float(z))
+    guess = np.float32(float(exact))
+    near = [guess, np.nextafter(guess, np.float32(-np.inf)), np.nextafter(guess, np.float32(np.inf))]
+    return min(near, key=lambda value: (abs(Fraction(float(value)) - exact), int(value.view(np.uint32)) % 2))
+
+
+def test_a_fused_step_is_rounded_once(tmp_path: Path) -> None:
+    """Also where a sum in float64 lies in the middle of two float32 and the exact one beside it."""
+    rng = np.random.default_rng(0)
+    k = rng.integers(10, 20, 400)
+    x = (1 + 2.0**-k).astype(np.float32)
+    start = (1 + rng.integers(0, 100, 400) * 2.0**-23).astype(np.float32) * rng.choice([-1, 1], 400).astype(np.float32)
+    weights = [float(np.float32(sign * 2.0**-24 * (1 - 2.0**-number))) for number in range(10, 20) for sign in (1, -1)]
+    twice = 0
+    for weight in weights:
+        found = fused(x, weight, start)
+        assert np.array_equal(found, [rounded_once(*each) for each in zip(x, [weight] * 400, start, strict=True)])
+        twice += int((found != (start.astype(np.float64) + x.astype(np.float64) * weight).astype(np.float32)).sum())
+    assert twice > 100
+    if native.available():
+        for number, values in enumerate((start, x)):
+            (tmp_path / str(number)).write_bytes(values.tobytes())
+        sources = [
+            Stored(TensorRecord(tmp_path / str(n), "F32", (400,), 0, 1600), os.open(tmp_path / str(n), os.O_RDONLY))
+            for n in range(2)
+        ]
+        group = Group("x", tuple(sources), (None, None), (0, 1), None, 0)
+        for weight in weights:
+            numbers = Numbers((1.0, weight), (1.0, weight))
+            view = View((0, 1), None, (Mask(), Mask()))
+            stored, _ = native.Native().merge(group, view, METHODS["linear"], numbers, "F32", (0, 400))
+            assert stored.tobytes() == fused(x, weight, start).tobytes()
