@@ -114,6 +114,7 @@ class Alignment:
 def plan_alignment(
     settings: TokenizerSettings,
     models: Mapping[str, ModelVocabulary],
+    outside: Mapping[str, ModelVocabulary],
     tokenizer: str,
     base: str | None,
     faults: list[str],
@@ -123,6 +124,7 @@ def plan_alignment(
     Args:
         settings: what is wanted.
         models: label → its vocabulary, each model once.
+        outside: the same of a model that gives its tokenizer only.
         tokenizer: label of the model whose tokenizer is preferred.
         base: label of the model that deltas are taken from.
         faults: are added to.
@@ -130,19 +132,36 @@ def plan_alignment(
     Returns:
         None if there are faults.
     """
-    found = [fault for model in models.values() for fault in _unsound(model)]
+    known = {**models, **outside}
+    found = [fault for model in known.values() for fault in _unsound(model)]
+    limit = 2 * max(model.num_rows + len(model.ids) for model in models.values())
+    found += [
+        f"{m.folder / 'tokenizer.json'}: id {m.num_rows - 1:,} is beyond its tokens; restore the file"
+        for m in outside.values()
+        if m.num_rows > limit + len(m.ids)
+    ]
     whole, notes = tokenizer, list[str]()
     order = [tokenizer, *(label for label in models if label != tokenizer)]
     if settings.source == "union" and not found:
-        whole, found, notes = find_whole({label: models[label].folder for label in order})
-    ids, added = _united(whole, order if settings.source == "union" else [], settings, models)
+        whole, found, notes = find_whole({label: known[label].folder for label in order})
+    ids, added = _united(whole, order if settings.source == "union" else [], settings, known)
     explicit = _explicit(settings, models, found)
+    nowhere = [
+        text for text in ids if text not in settings.tokens and not any(text in one.ids for one in models.values())
+    ]
+    if nowhere:
+        found.append(
+            f"{known[whole].folder / 'tokenizer.json'}: {len(nowhere):,} tokens are in no model of the merge (such as "
+            f"{shown(nowhere[0])}); name a row for each under `tokens`, or another tokenizer"
+        )
     if found:
         faults += found
         return None
-    rows, rules = _map_rows(_Wanted(whole, base, ids, settings, explicit), models)
+    num_rows = max(max(ids.values()) + 1, known[whole].num_rows)
+    num_rows = -(-num_rows // (settings.pad_to_multiple_of or 1)) * (settings.pad_to_multiple_of or 1)
+    rows, rules = _map_rows(_Wanted(whole, base, ids, num_rows, settings, explicit), models)
     tensors = {label: model.tensors for label, model in models.items()}
-    return Alignment(whole, models[whole].folder, ids, tuple(added), rows, tensors, tuple(notes), rules)
+    return Alignment(whole, known[whole].folder, ids, tuple(added), rows, tensors, tuple(notes), rules)
 
 
 def _unsound(own: ModelVocabulary) -> list[str]:
@@ -250,13 +269,9 @@ class _Wanted:
     whole: str
     base: str | None
     ids: Mapping[str, int]
+    num_rows: int
     settings: TokenizerSettings
     explicit: Mapping[str, tuple[int, int]]
-
-    def num_rows(self, own: Mapping[str, ModelVocabulary]) -> int:
-        """Rows of the result: no fewer than `whole` has, since its padding stays."""
-        step = self.settings.pad_to_multiple_of or 1
-        return -(-max(max(self.ids.values()) + 1, own[self.whole].num_rows) // step) * step
 
 
 def _map_rows(
@@ -265,11 +280,12 @@ def _map_rows(
     """What each model brings to each row, and how often which rule decided."""
     import numpy as np
 
-    labels, num_rows = list(own), wanted.num_rows(own)
+    labels, num_rows = list(own), wanted.num_rows
     fills, averages = _fills(wanted, own)
     forced = {text for text, setting in wanted.settings.tokens.items() if setting.force}
     named = set(wanted.ids.values())
     spare = [row for row in range(num_rows) if row not in named]
+    num_kept = own[wanted.whole].num_rows if wanted.whole in own else 0
     maps, rules = {}, {}
     for index, (label, one) in enumerate(own.items()):
         model, row = np.full(num_rows, MEAN, dtype=np.int64), np.zeros(num_rows, dtype=np.int64)
@@ -281,7 +297,7 @@ def _map_rows(
                 (model[place], row[place]), rule = fills[text]
             counts[rule] += 1
         for place in spare:
-            if place < own[wanted.whole].num_rows:
+            if place < num_kept:
                 model[place], row[place] = labels.index(wanted.whole), place
                 counts[OWN if label == wanted.whole else f"without a token as in {wanted.whole}"] += 1
             else:

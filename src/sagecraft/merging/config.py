@@ -171,11 +171,13 @@ class MergekitConfig(BaseModel):
 
     @property
     def model_names(self) -> tuple[str, ...]:
-        """Every model, once each: the base first."""
+        """Every model, once each: the base first; and whose tokenizer it is, if that is another."""
         found = [self.base_model] if self.base_model is not None else []
         for stretch in self.stretches:
             found += [stretch.base_model] if stretch.base_model is not None else []
             found += [entry.model for entry in stretch.entries]
+        if self.vocabulary is not None and self.vocabulary.source not in ("base", "union"):
+            found.append(self.vocabulary.source)
         return tuple(dict.fromkeys(found))
 
     @model_validator(mode="after")

@@ -184,32 +184,39 @@ def plan_vocabulary(
     Faults are added to the list.
     """
     names: dict[Path, str] = {}  # a model of which several stretches of layers take part is one model here
-    for source in job.sources:
-        names.setdefault(source.folder, source.label)
     own: dict[str, ModelVocabulary] = {}
-    for folder, label in names.items():
+    outside: dict[str, ModelVocabulary] = {}
+    for source in (*job.sources, job.tokenizer):
+        if source.folder in names:
+            continue
+        label = names[source.folder] = source.model or source.label
         try:
-            own[label] = _with_tensors(read_vocabulary(folder), records[label])
+            found = read_vocabulary(source.folder)
+            if source.label in records:
+                own[label] = _with_tensors(found, records[source.label])
+            else:
+                outside[label] = replace(found, num_rows=max(found.ids.values()) + 1)
         except UserError as error:
             faults.append(str(error))
-    if len(own) < len(names) or job.tokenizer.folder not in names:
-        if job.tokenizer.folder not in names:
-            faults.append(f"tokenizer source: {job.tokenizer.label} takes no part in the merge; name a model that does")
+    if len(own) + len(outside) < len(names):
         return VocabularyPlan({label: len(one.ids) for label, one in own.items()}, 0)
     tokenizer, reference, settings = names[job.tokenizer.folder], own[names[job.reference.folder]], job.vocabulary
-    same = all(one.ids == reference.ids for one in own.values())
+    same = all(one.ids == reference.ids for one in (*own.values(), *outside.values()))
     one_to_one = same and all(one.num_rows == reference.num_rows for one in own.values())
     aligned = None
     if settings is None:
         faults += [] if same else _differences(names[job.reference.folder], own)
     elif not one_to_one or _changes(settings, reference):
         faults += adapter_faults(job.sources)
-        aligned = plan_alignment(settings, own, tokenizer, names[job.base.folder] if job.base else None, faults)
+        aligned = plan_alignment(
+            settings, own, outside, tokenizer, names[job.base.folder] if job.base else None, faults
+        )
     if aligned:
         aligned = replace(aligned, rows={s.label: aligned.rows[names[s.folder]] for s in job.sources})
-    ids = aligned.ids if aligned else own[tokenizer].ids
+    ids = aligned.ids if aligned else reference.ids
     num_rows = len(next(iter(aligned.rows.values())).row) if aligned else reference.num_rows
-    roles = {label: one.roles for label, one in own.items()}
+    everyone = {**own, **outside}
+    roles = {label: one.roles for label, one in everyone.items()}
     return VocabularyPlan(
         num_tokens={label: len(one.ids) for label, one in own.items()},
         num_rows=num_rows,
@@ -220,10 +227,10 @@ def plan_vocabulary(
             if len({row[role] for row in roles.values()}) > 1
         },
         table=_table(own, ids),
-        notes=_clashes(own) + (aligned.notes if aligned else ()),
-        known=frozenset(text for one in own.values() for text in one.added if _is_markup(text, one.added[text])),
+        notes=_clashes(everyone) + (aligned.notes if aligned else ()),
+        known=frozenset(text for one in everyone.values() for text in one.added if _is_markup(text, one.added[text])),
         ids=ids,
-        config=_config((names[job.reference.folder], tokenizer), configs, own, ids, num_rows if aligned else None),
+        config=_config(_bearers(job, names, configs), own, ids, num_rows if aligned else None),
         aligned=aligned,
     )
 
@@ -361,18 +368,23 @@ def _kind(kind: Sequence[bool]) -> str:
     return " ".join(named) or "ordinary"
 
 
+def _bearers(job: Job, names: Mapping[Path, str], configs: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Models from which the result has token ids, and their configurations: the last counts."""
+    sources = [job.reference, *(source for source in job.sources if source.folder == job.tokenizer.folder)]
+    return [(names[source.folder], configs[source.label]) for source in sources]
+
+
 def _config(
-    labels: Sequence[str],
-    configs: Mapping[str, Mapping[str, Any]],
+    bearers: Sequence[tuple[str, Mapping[str, Any]]],
     own: Mapping[str, ModelVocabulary],
     ids: Mapping[str, int],
     num_rows: int | None,
 ) -> dict[str, Any]:
-    """Entries of config.json; of special ids those of the last label, the model whose tokenizer it is."""
+    """Entries of config.json; special ids are those of the model whose tokenizer it is, wherever the rest comes from."""
     entries: dict[str, Any] = {} if num_rows is None else {"vocab_size": num_rows}
-    for label in labels:
-        inner = configs[label].get("text_config")
-        config = {**(inner if isinstance(inner, dict) else {}), **configs[label]}
+    for label, config in bearers:
+        inner = config.get("text_config")
+        config = {**(inner if isinstance(inner, dict) else {}), **config}
         given = {key: value for key, value in config.items() if key.endswith("_token_id") and value is not None}
         entries |= moved_ids(given, {token_id: text for text, token_id in own[label].ids.items()}, ids)
     return entries

@@ -235,3 +235,21 @@ def test_a_chat_templates_tokens_must_be_there(
     plan(family / "a", other).vocabulary.check_template("{{ '<|strange|>' }}")
     assert "writes '<|strange|>', no token of any model" in " ".join(capsys.readouterr().err.split())
     plan(family / "a", other).vocabulary.check_template(None)
+
+
+def test_a_tokenizer_of_no_merged_model(family: Path, tmp_path: Path) -> None:
+    """A model that is not merged may give its tokenizer, if the merged ones have all its tokens."""
+    outside = other_vocabulary(family / "c", tmp_path / "outside", 1)
+    config = MergekitConfig.model_validate({"merge_method": "linear", "tokenizer": {"source": "outside"},
+        "models": [{"model": name, "parameters": {"weight": 1}} for name in "ab"]})  # fmt: skip
+    folders = {"a": family / "a", "b": family / "b", "outside": outside}
+    assert config.model_names == ("a", "b", "outside")
+    found = make_plan(make_job(config, folders), 1000, 1)
+    assert found.vocabulary.ids == read_vocabulary(outside).ids
+    assert [row[0] for row in found.vocabulary.table] == ["a", "b"]
+    more = other_vocabulary(family / "c", tmp_path / "more", 1, ("<|x|>",))
+    with pytest.raises(UserError, match=r"1 tokens are in no model of the merge \(such as '<\|x\|>'\); name a row"):
+        make_plan(make_job(config, {**folders, "outside": more}), 1000, 1)
+    edit(more / "tokenizer.json", lambda value: value["model"]["vocab"].update({"e": 1 << 30}))
+    with pytest.raises(UserError, match=r"id 1,073,741,824 is beyond its tokens"):
+        make_plan(make_job(config, {**folders, "outside": more}), 1000, 1)
