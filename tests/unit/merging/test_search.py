@@ -292,6 +292,8 @@ def test_a_search_that_is_killed_goes_on_and_ends_with_the_same(
     first, second = search.search_folder(out), search.search_folder(again)
     assert artifact.load(second) == artifact.load(first)
     assert not (first / "models").exists()
+    assert searched(out, 2) == straight
+    assert quick == []  # everything was there
 
     best = straight["best"]
     expected = min(straight["candidates"], key=lambda row: (-row["accuracy"], row["perplexity"]))
