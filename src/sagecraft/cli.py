@@ -359,6 +359,7 @@ def evaluate(
     tokens_per_minute: Annotated[float | None, typer.Option(help="limit of tokens, for an endpoint")] = None,
     timeout_seconds: Annotated[float | None, typer.Option(help="longest wait for one reply of an endpoint")] = None,
     max_usd: Annotated[float | None, typer.Option(help="USD that an endpoint may cost; stops before that")] = None,
+    device_usd_per_hour: Annotated[float | None, typer.Option(help="USD an hour of your own device")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -367,8 +368,9 @@ def evaluate(
 
     limits = {"concurrency": concurrency, "requests_per_minute": requests_per_minute, "max_usd": max_usd}
     limits |= {"tokens_per_minute": tokens_per_minute, "timeout_seconds": timeout_seconds}
-    settings = {"modes": mode, "thinking": thinking, "max_items": max_items, "seed": seed, "base_url": base_url}
-    settings |= {"thought_tokens": thought_tokens, "answer_tokens": answer_tokens}
+    settings: dict[str, Any] = {"modes": mode, "thinking": thinking, "max_items": max_items, "base_url": base_url}
+    settings |= {"thought_tokens": thought_tokens, "answer_tokens": answer_tokens, "seed": seed}
+    settings |= {"device_usd_per_hour": device_usd_per_hour}
     config, inputs = stage.from_options(model, settings, limits)
     inputs |= {"task": task} | ({"providers": providers} if providers is not None else {})
     _finish(stage.run(config, inputs, out, store=store), out, json)

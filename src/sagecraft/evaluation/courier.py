@@ -83,7 +83,10 @@ def carry_out(errand: Errand, tell: Callable[[dict[str, Any]], object], orders: 
         warn = _now_and_then(lambda fault: tell({"warn": fault}))
         asker = Asker(endpoint, kept, errand.limits, account.kept + account.wasted, warn)
         jobs = (partial(one, body=body) for body in errand.requests)
-        answers = asker.run(jobs, lambda: tell({"done": 1, "usd": asker.budget.spent_usd}), orders)
+        is_priced = endpoint.preset.price is not None
+        answers = asker.run(
+            jobs, lambda: tell({"done": 1, "usd": asker.budget.spent_usd if is_priced else None}), orders
+        )
     return {number: answer.why for number, answer in enumerate(answers) if isinstance(answer, Failed)}
 
 
@@ -100,12 +103,12 @@ def _now_and_then(say: Callable[[str], object]) -> Callable[[str], None]:
     return maybe
 
 
-def send(errand: Errand, done: Callable[[float], object]) -> dict[int, str]:
+def send(errand: Errand, done: Callable[[float | None], object]) -> dict[int, str]:
     """Has a process of its own carry out an errand, and waits for it.
 
     Args:
         errand: what is asked.
-        done: is told, at each item that has ended, of the USD spent so far.
+        done: is told, at each item that has ended, of the USD spent so far (None without a price).
 
     Returns:
         Number of each item that got no answer → why.

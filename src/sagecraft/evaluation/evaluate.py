@@ -303,9 +303,10 @@ def _measured(
     if mode.measure is None:
         from sagecraft.evaluation.remote import measure_all
 
-        return measure_all(
-            subject.engine, requests, kept, config, providers, lambda usd: tick.advance(1, f"{usd:.4f} USD")
-        )
+        def ended(usd: float | None) -> None:
+            tick.advance(1, "" if usd is None else f"{usd:.4f} USD")
+
+        return measure_all(subject.engine, requests, kept, config, providers, ended)
     measure = mode.measure
 
     def one_by_one() -> Iterator[Any]:

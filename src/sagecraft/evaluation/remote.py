@@ -40,7 +40,7 @@ def measure_all(
     kept: Store,
     config: EvaluateConfig,
     providers: Path | None,
-    done: Callable[[float], object],
+    done: Callable[[float | None], object],
 ) -> Iterator[dict[str, Any] | Failed]:
     """Asks all questions, in any order; then yields what each brought, in theirs.
 
@@ -50,7 +50,7 @@ def measure_all(
         kept: where replies are found and kept.
         config: of the evaluation.
         providers: the user's file of presets and prices.
-        done: is told of each question that has ended, with the USD spent so far.
+        done: is told of each question that has ended, with the USD spent so far (None without a price).
 
     Raises:
         MachineError: none was answered.

@@ -144,3 +144,12 @@ def test_a_limit_needs_a_price() -> None:
     preset("deepseek:deepseek-chat").check_limit(None)
     with pytest.raises(UserError, match="max_usd: the price of deepseek:deepseek-chat is not known"):
         preset("deepseek:deepseek-chat").check_limit(1.0)
+
+
+def test_the_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs/endpoints.md").read_text(encoding="utf-8")
+    file = tmp_path / "providers.yaml"
+    file.write_text(page.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    monkeypatch.setenv("INSTITUTE_KEY", "x")
+    assert preset("openrouter:deepseek/deepseek-r1", file).price is not None
+    assert Endpoint("institute:m", providers=file).base_url == "https://llm.example.org/v1"
