@@ -101,6 +101,8 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
         name = str(local) if local is not None and local.suffix == ".gguf" else recipe.base.name
         _check(lambda: find(name), "base.name", faults)
         yield Step("fetch", "fetch", FetchConfig(name=name, revision=recipe.base.revision))
+    # first of all: what a server may refuse is known before a week of training
+    others = (yield from _other_models(recipe.merge, folder, faults)) if recipe.merge is not None else {}
     corpus = _ingest("ingest", "corpus.paths", recipe.corpus, folder, faults)
     if recipe.harvest is not None:
         files = {
@@ -135,7 +137,7 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
         watched = _watched(recipe, "cpt", recipe.cpt, faults)
         yield Step("cpt", "cpt", recipe.cpt, {"model": tuned, "tokens": Ref("pack", "tokens"), **watched})
         tuned = Ref("cpt", "model")
-    yield from _tuning(recipe, folder, faults, tuned, base, training, task, benchmarks)
+    yield from _tuning(recipe, folder, faults, tuned, {"base": base, **others}, training, task, benchmarks)
 
 
 def _task(recipe: Recipe, folder: Path, faults: list[str]) -> Path | None:
@@ -183,13 +185,13 @@ def _tuning(
     folder: Path,
     faults: list[str],
     start: Ref | Path,
-    base: Ref | Path,
+    given: Mapping[str, Ref | Path],
     training: Ref,
     task: Path | None,
     benchmarks: Mapping[str, Ref | Path],
 ) -> Iterator[Step]:
     """Synthesis, fine-tuning, merge, evaluation and report."""
-    models: dict[str, Ref | Path] = {"base": base}
+    models: dict[str, Ref | Path] = {"base": given["base"]}
     if recipe.cpt is not None:
         models["cpt"] = start
     if recipe.synth is not None:
@@ -206,16 +208,14 @@ def _tuning(
         yield Step("sft", "sft", recipe.sft, {"model": start, "tokens": Ref("render", "tokens"), **watched})
         models["sft"] = Ref("sft", "model")
     if recipe.merge is not None:
-        others = yield from _other_models(recipe.merge, folder, faults)
-        taken = {role: models.get(role, Ref(role, "model")) for role in recipe.merge.wanted() if role not in others}
-        yield Step("merge", "merge", recipe.merge, {**taken, **others})
+        made = {**given, **models}
+        taken = {role: made.get(role, Ref(role, "model")) for role in recipe.merge.wanted()}
+        yield Step("merge", "merge", recipe.merge, taken)
         models["merged"] = Ref("merge", "model")
     yield from _measuring(recipe, models, task, bool(benchmarks))
 
 
-def _other_models(
-    merge: MergeConfig, folder: Path, faults: list[str]
-) -> Generator[Step, None, dict[str, Ref | Path]]:
+def _other_models(merge: MergeConfig, folder: Path, faults: list[str]) -> Generator[Step, None, dict[str, Ref | Path]]:
     """Models of a merge that the recipe does not make: role → a folder, or what a step of its own fetches."""
     found: dict[str, Ref | Path] = {}
     for role in merge.wanted():

@@ -149,6 +149,7 @@ def test_a_merge_with_models_of_its_own(tmp_path: Path, pico: Path, monkeypatch:
         "chat": tmp_path / "chat",
         "hub": Ref("fetch-hub", "model"),
     }
+    assert list(by_name)[:2] == ["fetch", "fetch-hub"]
     assert by_name["fetch-hub"].config.model_dump()["name"] == "owner/name"
     for key in ("normalize", "lambda"):
         assert f"merge.{key}: unknown key; did you mean 'parameters.{key}'?" in faults(path, f"merge.{key}=1")[0]
