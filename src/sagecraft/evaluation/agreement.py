@@ -59,7 +59,7 @@ def agreement(rows_a: Sequence[Row], rows_b: Sequence[Row]) -> dict[str, Any]:
         return {"n": 0}
     same = [a["pick"] is not None and a["pick"] == b["pick"] for a, b in pairs]
     kappa, error = cohens_kappa([a["pick"] or "no a" for a, _ in pairs], [b["pick"] or "no b" for _, b in pairs])
-    reach = None if error is None else normal_quantile(0.975) * error
+    reach = normal_quantile(0.975) * error if error else None  # without an error there is no saying
     found: dict[str, Any] = {
         "n": len(pairs),
         "num_same": sum(same),

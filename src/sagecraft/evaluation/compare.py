@@ -235,7 +235,7 @@ def compare(evaluations: Sequence[Evaluation], config: CompareConfig) -> dict[st
                 seed=config.seed,
                 num_resamples=config.num_resamples,
                 power=config.power,
-                alpha=config.alpha,
+                alpha=config.alpha / len(chosen),  # where Holm's correction starts: found whatever the others show
             )
         except UserError as error:
             raise UserError(f"{a.name}, {b.name}: {error}") from error

@@ -75,9 +75,9 @@ def _explanation(results: Mapping[str, Any], alpha: float, power: float) -> str:
         )
     return (
         f"{test}. Holm's correction for {len(pairs)} tests: a difference counts where the corrected p is below {alpha:g}. "
-        f"“Visible from” is the smallest true difference that would be found with a probability of {power:g}: what is "
-        "smaller may exist and cannot be seen here. “Items needed” is how many would show a true difference of the size "
-        "seen. Intervals are not corrected for there being several."
+        f"“Visible from” is the smallest true difference that would be found, after the correction, with a probability of "
+        f"{power:g}: what is smaller may exist and cannot be seen here. “Items needed” is how many would show a true "
+        "difference of the size seen. Intervals are not corrected for there being several."
     )
 
 

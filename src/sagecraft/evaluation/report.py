@@ -97,7 +97,7 @@ def _mode(page: Page, mode: Mapping[str, Any], chance: float) -> None:
     for column in ("by_kind", "by_topic"):
         groups = mode.get(column)
         if groups and len(groups) > 1:
-            values = [(row["accuracy"], row["ci95"]) for row in groups.values()]
+            values = [(row["accuracy"], headline(row)) for row in groups.values()]
             drawn = plots.accuracy_by_group(list(groups), {"accuracy": values}, chance)
             page.figure(drawn, f"Accuracy {column.replace('_', ' ')}")
             table = [

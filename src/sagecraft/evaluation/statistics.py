@@ -162,8 +162,9 @@ def accuracy_by(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, dic
     """Scores for each value of a column of keyed rows (rows without a value are left out).
 
     Returns:
-        For each value `n`, `accuracy`, `ci95` (Wilson), `ci95_together` (the wider intervals that hold for all groups
-        at once with 95 %, by Bonferroni's correction), and `ci95_by_article` where all rows name their `article`.
+        For each value `n`, `accuracy`, `ci95` (Wilson), `ci95_by_article` where all rows name their `article`, and
+        `ci95_together`, the wider intervals (by article where named) that hold for all groups at once with 95 %, by
+        Bonferroni's correction.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -177,10 +178,11 @@ def accuracy_by(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, dic
             "n": len(group),
             "accuracy": sum(correct) / len(group),
             "ci95": list(wilson(sum(correct), len(group))),
-            "ci95_together": list(wilson(sum(correct), len(group), together)),
         }
         articles = articles_of(group)
-        by_article = None if articles is None else wilson_by_cluster(correct, articles)
-        if by_article is not None:
+        wide = None
+        if articles is not None and (by_article := wilson_by_cluster(correct, articles)) is not None:
             found[name]["ci95_by_article"] = list(by_article)
+            wide = wilson_by_cluster(correct, articles, together)
+        found[name]["ci95_together"] = list(wide or wilson(sum(correct), len(group), together))
     return found

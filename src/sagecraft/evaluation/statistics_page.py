@@ -41,11 +41,15 @@ def uncertainty(mode: Mapping[str, Any]) -> list[str]:
     found = []
     if mode.get("ci95_by_article"):
         effect = mode["design_effect"]
-        counted = f", as {mode['n'] / effect:,.0f} independent questions would be" if effect and effect > 1 else ""
+        counted = (
+            f"say as much as {mode['n'] / effect:,.0f} independent ones"
+            if effect and effect > 1
+            else "do not hang together"
+        )
         found.append(
-            f"The questions stand on {mode['num_articles']:,} articles and hang together by them{counted}: "
-            f"95 % interval {interval(mode['ci95_by_article'])}, "
-            f"against {interval(mode['ci95'])} if they did not (bootstrap over articles: {interval(mode['ci95_bootstrap'])})."
+            f"The questions stand on {mode['num_articles']:,} articles and {counted}: 95 % interval "
+            f"{interval(mode['ci95_by_article'])}, taken as independent {interval(mode['ci95'])}; bootstrap over articles "
+            f"{interval(mode['ci95_bootstrap'])}."
         )
     if mode["num_answered"] < mode["n"]:
         found.append(

@@ -213,10 +213,13 @@ def test_accuracy_by() -> None:
     assert list(found) == ["x", "y"]  # nameless rows are left out
     assert (found["x"]["n"], found["x"]["accuracy"]) == (12, pytest.approx(2 / 3))
     assert found["x"]["ci95"] == list(statistics.wilson(8, 12))
-    assert found["x"]["ci95_together"] == list(statistics.wilson(8, 12, 0.975))
     assert found["x"]["ci95_by_article"][0] < found["x"]["ci95"][0]
+    assert found["x"]["ci95_together"][0] < found["x"]["ci95_by_article"][0]
     bare = statistics.accuracy_by([{"topic": "x", "correct": True}, {"topic": "x", "correct": False}], "topic")
     assert "ci95_by_article" not in bare["x"]
+    assert bare["x"]["ci95_together"] == bare["x"]["ci95"]  # of a single group
+    two = statistics.accuracy_by([{"topic": name, "correct": n > 0} for name in "xy" for n in range(3)], "topic")
+    assert two["x"]["ci95_together"] == list(statistics.wilson(2, 3, 0.975))
 
 
 def test_nonsense_is_refused() -> None:
