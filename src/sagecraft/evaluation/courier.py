@@ -25,7 +25,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from sagecraft import console
-from sagecraft.errors import MachineError, SagecraftError, StoppedError, UserError
+from sagecraft.errors import MachineError, SagecraftError, StoppedError, UserError, from_system_error
 from sagecraft.inference.limits import DROP, STOP, LimitsConfig
 from sagecraft.inference.replies import Failed
 
@@ -132,7 +132,7 @@ def send(errand: Errand, done: Callable[[float | None], object]) -> dict[int, st
             assert process.stdin is not None
             assert process.stdout is not None
             with contextlib.suppress(BrokenPipeError), process.stdin:  # it says why it died
-                process.stdin.write(errand.model_dump_json().encode())
+                process.stdin.write(json.dumps(errand.model_dump(mode="json")).encode())  # ASCII: holds any text
             for line in process.stdout:
                 last = json.loads(line)
                 if "done" in last:
@@ -189,9 +189,14 @@ def main() -> None:
     if not text.endswith("}"):
         return  # the run died while it said what it wants
     try:
-        tell({"failures": carry_out(Errand.model_validate_json(text), tell, int(sys.argv[1]))})
+        tell({"failures": carry_out(Errand.model_validate(json.loads(text)), tell, int(sys.argv[1]))})
     except SagecraftError as fault:
         tell({"error": str(fault), "exit_code": fault.exit_code})
+    except (OSError, MemoryError) as fault:
+        known = from_system_error(fault)
+        if known is None:
+            raise
+        tell({"error": str(known), "exit_code": known.exit_code})
 
 
 if __name__ == "__main__":

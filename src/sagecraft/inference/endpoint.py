@@ -7,6 +7,7 @@ only to the preset's own address (redirects are not followed), and is struck out
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -126,7 +127,11 @@ class Endpoint:
         limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         self._client = httpx.AsyncClient(
             auth=_Bearer(self._key),
-            headers={"User-Agent": f"sagecraft/{__version__}", "Accept-Encoding": "identity"},
+            headers={
+                "User-Agent": f"sagecraft/{__version__}",
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
+            },
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),  # the whole of a request has one limit of its own
             limits=limits,
             follow_redirects=False,
@@ -179,7 +184,7 @@ class Endpoint:
         try:
             async with (
                 asyncio.timeout(timeout_seconds),
-                self._client.stream("POST", url, json=body) as response,
+                self._client.stream("POST", url, content=json.dumps(body)) as response,  # ASCII: holds any text
             ):
                 content = await self._read(response)
         except TimeoutError as error:

@@ -97,9 +97,10 @@ def parse(content: bytes) -> Reply:
     finish = _finish(choices[0].get("finish_reason"))
     if isinstance(refusal, str) and refusal:
         text, finish = text or refusal, "refusal"
+    thought = apart if isinstance(apart, str) else thought
     return Reply(
-        text=text,
-        thought=apart if isinstance(apart, str) else thought,
+        text=_whole(text),
+        thought=None if thought is None else _whole(thought),
         finish=finish,
         bill=bill,
         thought_tokens=thought_tokens,
@@ -112,7 +113,7 @@ def refusal_of(content: bytes) -> Reply | None:
         code, message = error_of(json.loads(content))
     except (ValueError, RecursionError):
         return None
-    return Reply(text=message, finish="refusal", bill=Bill()) if code in _REFUSING else None
+    return Reply(text=_whole(message), finish="refusal", bill=Bill()) if code in _REFUSING else None
 
 
 def error_of(value: Any) -> tuple[str | int | None, str]:
@@ -122,6 +123,11 @@ def error_of(value: Any) -> tuple[str | int | None, str]:
         return None, str(error)[:300]
     code: Any = error.get("code") or error.get("type")
     return code if isinstance(code, str | int) else None, str(error.get("message", ""))[:300]
+
+
+def _whole(text: str) -> str:
+    """Text that UTF-8 can hold: half of a character, which JSON can spell, becomes the sign for what cannot be shown."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _content(content: Any, bill: Bill | None) -> tuple[str, str | None]:
@@ -143,7 +149,7 @@ def _content(content: Any, bill: Bill | None) -> tuple[str, str | None]:
 def _finish(reason: Any) -> str:
     if not isinstance(reason, str):
         return "stop"
-    name = reason.lower()
+    name = _whole(reason.lower())
     return "length" if name in _LENGTH else "refusal" if name in _WITHHELD else name
 
 

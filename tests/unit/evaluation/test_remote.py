@@ -385,3 +385,21 @@ def test_keys_stand_in_no_file(case: Case, monkeypatch: pytest.MonkeyPatch) -> N
     for folder in (case.out, replies_folder(case.out)):
         for path in folder.rglob("*"):
             assert path.is_dir() or b"sk-secret" not in path.read_bytes(), path
+
+
+HOSTILE = "<script>alert(1)</script>\x00\x1b[31m\u202e" + "x" * 1_000_000
+
+
+def test_hostile_replies_do_nothing(case: Case, tmp_path: Path) -> None:
+    Case(tmp_path, case.server, num_items=1)
+    broken = b'{"choices": [{"message": {"content": "\\ud800 the answer is B", "reasoning": "\\udfff"}, "finish_reason": "\\ud800"}]}'
+    case.server.script = [Act(broken)]
+    assert case.run()["outcomes"] == {"correct": 1}
+    row = next(artifact.read_jsonl(case.out / "items.jsonl"))
+    assert (row["raw"][0], row["thought"]) == ("\ufffd", "\ufffd")
+    case.server.script = [Act(openai(f"{HOSTILE} the answer is B"))]
+    assert case.run(tmp_path / "again")["n"] == 1
+    page = (tmp_path / "again/report.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert "\x1b" not in page
+    assert len(page) < 2_000_000
