@@ -55,7 +55,7 @@ class MergeConfig(BaseModel):
         parameters: for all models.
         roles: more models than the recipe makes: name → folder (seen from the recipe), or a name of the hub that
             `sagecraft model fetch` has fetched.
-        tokenizer: role whose tokenizer and chat template the result gets; by default that of the first model, since
+        tokenizer: role whose vocabulary and chat template the result gets, or `union`; by default that of the first model, since
             the base seldom has a chat template.
         out_dtype: type of the merged weights; bfloat16 is what they are trained and served in.
     """
@@ -87,7 +87,7 @@ class MergeConfig(BaseModel):
     def wanted(self) -> list[str]:
         """The models it needs, by role; the last may be one whose tokenizer alone is taken."""
         named = [self.base, *(entry.model for entry in self.models), self.tokenizer]
-        return list(dict.fromkeys(name for name in named if name))
+        return list(dict.fromkeys(name for name in named if name not in (None, "union")))
 
     def as_mergekit(self) -> MergekitConfig:
         """The same merge in mergekit's form, with roles for folders."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -18,14 +20,16 @@ from pico import other_vocabulary, pico_model
 from sagecraft import artifact
 from sagecraft.errors import MachineError, UserError
 from sagecraft.merging import alignment
-from sagecraft.merging.alignment import align
+from sagecraft.merging.alignment import Alignment, RowMap, align
 from sagecraft.merging.config import MergekitConfig
 from sagecraft.merging.job import make_job
-from sagecraft.merging.merge import merge_from_yaml
-from sagecraft.merging.plan import make_plan
+from sagecraft.merging.merge import MergeConfig, merge_from_yaml
+from sagecraft.merging.plan import MergePlan, TensorPlan, make_plan
 from sagecraft.merging.stream import write_merged
+from sagecraft.merging.vocabulary import VocabularyPlan
 from sagecraft.models.adapter import write_adapter
 from sagecraft.models.load import load_model
+from sagecraft.models.tensors import list_tensors
 from sagecraft.models.tokenizer import Tokenizer
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -251,3 +255,48 @@ def test_an_adapter_that_changes_rows_is_refused(models: Path, tmp_path: Path) -
         merged(
             models, tmp_path / "out", "base", f"{models / 'a'}+{tmp_path / 'adapter'}", tokenizer={"source": "union"}
         )
+
+
+def test_memory_is_that_of_a_chunk_whatever_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tables, the larger one of 16 MB, with rows in any order and a mean to be taken: the same 64 KB at a time."""
+    monkeypatch.setattr(alignment, "_CHUNK_BYTES", 1 << 16)
+    peaks = []
+    for num_rows in (500, 1000, 4000):  # the first imports what it needs
+        folder = tmp_path / str(num_rows)
+        folder.mkdir()
+        weights = {EMBEDDING: torch.randn(num_rows, 1024)}
+        save_file(weights, folder / "model.safetensors")
+        order = np.random.default_rng(0).permutation(num_rows)
+        model = np.where(order % 7 == 0, alignment.MEAN, 0)
+        rows = RowMap(("m",), 0, model, order, {}, np.arange(num_rows))
+        record = list_tensors(folder)[EMBEDDING]
+        how = Alignment("m", folder, {}, (), {"m": rows}, {"m": {EMBEDDING: record}}, (), {})
+        row = TensorPlan(EMBEDDING, record.shape, "F32", {"m": record}, {}, None, ("m",), (1.0,), (1.0,))
+        vocabulary = VocabularyPlan({}, num_rows, aligned=how)
+        plan = MergePlan((row,), {}, vocabulary, (), 0, 0, 0)
+        tracemalloc.start()
+        found = align(plan, folder).tensors[0].records["m"]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        values = torch.from_numpy(np.fromfile(found.file, np.float32).reshape(record.shape))
+        taken = torch.from_numpy(np.flatnonzero(model == 0))
+        assert torch.equal(values[taken], weights[EMBEDDING][torch.from_numpy(order)[taken]])
+        assert torch.allclose(values[torch.from_numpy(model != 0)], weights[EMBEDDING].mean(0), atol=1e-6)
+    assert peaks[2] < peaks[1] + 200_000 < 1 << 20
+
+
+def test_a_recipe_may_unite_its_models(models: Path) -> None:
+    given = {
+        "method": "linear",
+        "base": None,
+        "models": [{"model": "a"}, {"model": "b"}],
+        "roles": {"a": "x", "b": "y"},
+    }
+    config = MergeConfig.model_validate({**given, "tokenizer": "union"})
+    assert config.wanted() == ["a", "b"]
+    job = make_job(config.as_mergekit(), {name: models / name for name in "ab"})
+    assert make_plan(job, 1000, 1).vocabulary.num_rows == 323
+    assert (
+        MergeConfig.model_validate({**given, "roles": {**given["roles"], "c": "z"}, "tokenizer": "c"}).wanted()[-1]
+        == "c"
+    )
