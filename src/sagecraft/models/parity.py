@@ -176,6 +176,7 @@ def check_by_layer(folder: Path, opening: Sequence[int]) -> tuple[Parity, int]:
     model = stream_model(folder, torch.float32)
     rows = short_probes(opening, Tokenizer.from_folder(folder), model)
     ours = our_logits(model, rows)
+    del model  # it holds a layer's memory
     theirs = their_logits(stream_oracle(folder, torch.float32), rows)
     parity = _judge(folder, rows, (ours, theirs), torch.float32, by_layer=True)
     return parity, int(ours[0][min(len(opening), len(ours[0])) - 1].argmax())
