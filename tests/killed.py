@@ -3,7 +3,7 @@
 python killed.py, then a JSON object a line on standard input: `{"inputs", "config", "out", "log"}` for training,
 `{"merge", "out", "log"}` (the YAML file) for a merge and, to be killed with SIGKILL, `kill_at` (the number of the file
 operation in the run's folders before which it dies), `kill_at_block` (of the merge) or `kill_after` (seconds); `signal`
-stands for another signal. A merge takes `threads`, and `plain` if it should go without its native kernel. Answers `{"code", "seconds", "events"}`, a line each: the exit code, negative for a signal, and every file operation.
+stands for another signal, `noted` waits for the journal's first line. A merge takes `threads`, and `plain` if it should go without its native kernel. Answers `{"code", "seconds", "events"}`, a line each: the exit code, negative for a signal, and every file operation.
 """
 
 from __future__ import annotations
@@ -79,6 +79,9 @@ def merge(case: dict[str, Any]) -> None:
 
     def counted(*arguments: Any) -> Any:
         if next(count) == case.get("kill_at_block"):
+            journal, deadline = Path(case["out"] + ".work/scratch/journal/tensors.jsonl"), time.monotonic() + 30
+            while "noted" in case and not journal.read_bytes() and time.monotonic() < deadline:
+                time.sleep(0.01)
             os.kill(os.getpid(), case.get("signal", signal.SIGKILL))
             time.sleep(1)  # a signal that is handled reaches the main thread
         return straight(*arguments)

@@ -83,7 +83,7 @@ def merges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Merges]:
 
 
 def test_killed_within_a_tensor_it_goes_on_with_other_threads_and_without_its_kernel(merges: Merges) -> None:
-    assert merges.start("tensor", kill_at_block=12)["code"] == -signal.SIGKILL
+    assert merges.start("tensor", kill_at_block=12, noted=True)["code"] == -signal.SIGKILL
     assert not merges.out("tensor").exists()
     noted = merges.journal("tensor")
     assert 0 < noted <= 12
@@ -102,7 +102,7 @@ def test_killed_behind_the_weights_nothing_is_merged_again(merges: Merges) -> No
 
 
 def test_stopped_by_the_keyboard_it_says_so_and_goes_on(merges: Merges) -> None:
-    code = merges.start("stopped", kill_at_block=12, signal=signal.SIGINT)["code"]
+    code = merges.start("stopped", kill_at_block=12, noted=True, signal=signal.SIGINT)["code"]
     said = merges.forks.said("stopped")
     assert code == 1
     assert "stopped; run the same command again to go on" in said
@@ -112,9 +112,10 @@ def test_stopped_by_the_keyboard_it_says_so_and_goes_on(merges: Merges) -> None:
     assert "an interrupted merge made" in merges.finish("stopped")
 
 
+@pytest.mark.soak
 def test_terminated_it_is_as_if_killed(merges: Merges) -> None:
     """There is nothing to tidy up: what is finished is noted all the while."""
-    assert merges.start("terminated", kill_at_block=12, signal=signal.SIGTERM)["code"] == -signal.SIGTERM
+    assert merges.start("terminated", kill_at_block=12, noted=True, signal=signal.SIGTERM)["code"] == -signal.SIGTERM
     assert not merges.out("terminated").exists()
     assert "an interrupted merge made" in merges.finish("terminated")
 

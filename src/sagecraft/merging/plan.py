@@ -276,7 +276,8 @@ def _compare_dtypes(job: Job, tensors: Sequence[TensorPlan]) -> Iterator[str]:
     found: dict[str, set[str]] = defaultdict(set)
     for row in tensors:
         for label, record in row.records.items():
-            found[label].add(FLOATS[record.dtype])
+            if record.dtype in FLOATS:
+                found[label].add(FLOATS[record.dtype])
     groups: dict[str, list[str]] = defaultdict(list)
     for label, dtypes in found.items():
         groups[" and ".join(sorted(dtypes))].append(label)

@@ -248,11 +248,10 @@ class Merger:
 
     def copy(self, row: TensorPlan, place: Place) -> TensorSummary:
         """Takes over what is no weight, such as a mask, if all models have the same."""
-        out = self.files.open(place.file, os.O_RDWR)
         for at in range(0, output_bytes(row), _COPIED_BYTES):
             size = min(_COPIED_BYTES, output_bytes(row) - at)
             parts = {
-                label: os.pread(self.files.open(record.file), size, record.start + at)
+                label: _read(self.files.open(record.file), size, record.start + at)
                 for label, record in row.records.items()
             }
             data = parts[row.reference]
@@ -264,7 +263,7 @@ class Merger:
                         f"{row.records[label].file}: {row.name} ({row.dtype}) is not that of {row.reference}; whole numbers "
                         "are not merged, take it out or make it the same"
                     )
-            os.pwrite(out, data, place.start + at)
+            self.write(place, at, np.frombuffer(data, dtype=np.uint8))
         return summarise(row, row.models, ())
 
     def merge_whole(self, row: TensorPlan, group: Group, place: Place) -> TensorSummary:
@@ -346,6 +345,14 @@ class Merger:
         totals = add_up(self.each(row, group, lambda block: self.engine.sizes(group, view, block)))
         whole, kept = totals.reshape(2, -1)
         return [float(a / b) if b else 1.0 for a, b in zip(whole, kept, strict=True)]
+
+
+def _read(handle: int, size: int, at: int) -> bytes:
+    """Bytes of a file from `at` on, fewer only where it ends: one read may return less than asked for."""
+    data = b""
+    while part := os.pread(handle, size - len(data), at + len(data)):
+        data += part
+    return data
 
 
 def add_up(blocks: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:
