@@ -1,17 +1,20 @@
 """Merging: sagecraft beside mergekit, on the same checkpoints, in one run.
 
-    python benchmarks/merging.py [--json FILE] [--small] [--repeats N] [--scaling] [--plot FILE.svg] [METHOD…]
+    python benchmarks/merging.py [--json FILE] [--small] [--repeats N] [--scaling] [--plot FILE] [METHOD…]
 
 A base and three fine-tunes with the shapes of a 1.1 B Llama (random weights, bf16, shards of 1 GB) are made in the cache folder and deleted
 at the end; `--small` takes 0.1 B. Both sides read and write files; every input is read once beforehand, so that caches are warm for
-both. mergekit gets the fastest of its options that concern a CPU (`OPTIONS`), tried on the 0.1 B models.
+both. mergekit gets the fastest of its options that concern a CPU (`OPTIONS`), tried at the size measured with `linear`, which
+does the least arithmetic, so that how files are read and written counts most.
 
 Three times of sagecraft: `weights` is what the peer's command does (plan, merge, tokenizer, configuration), `command` is the whole
 `sagecraft merge`, which besides hashes every input and output for the manifest and runs the result beside transformers (measured for the
-first method only), and `copy` is the limit: reading all inputs and writing the output once. Peak memory is the largest resident set of the side's processes. `ratio`
+first method only), and `copy` is the limit: reading all inputs and writing the output once. Peak memory is the largest resident set of the side's process, started by a
+small one, since what a process holds when it starts another counts as the other's. `ratio`
 is the least, over the methods, of (mergekit's time over that of `weights`) over the method's goal: 1 and more is the goal met.
 
-`--scaling` measures `weights` from 0.1 B to 3 B (a base and one fine-tune) and extrapolates to five checkpoints of 70 B.
+`--scaling` measures `weights` and `copy` from 0.1 B to 3 B (a base and one fine-tune) and extrapolates to five checkpoints of 70 B, at the
+rate measured and at that of this machine's disk, which it measures too. The models of 3 B take 17 GB of disk, those of 1.1 B 11 GB.
 """
 
 from __future__ import annotations
@@ -24,11 +27,11 @@ import statistics
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import merging_scaling as scaling
 import numpy as np
 import yaml
 from peers import cache_folder, environment
@@ -67,7 +70,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if options.plot and "scaling" in result:
-        options.plot.write_text(drawing(result["scaling"]), encoding="utf-8")
+        scaling.draw(result["scaling"], options.plot)
 
 
 def arguments() -> argparse.Namespace:
@@ -78,7 +81,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="0.1 B parameters instead of 1.1 B")
     parser.add_argument("--repeats", type=int, default=3, help="runs of sagecraft and of the copy; mergekit runs once")
     parser.add_argument("--scaling", action="store_true", help="memory and time over the size of the model")
-    parser.add_argument("--plot", type=Path, help="draw the scaling here, as SVG")
+    parser.add_argument("--plot", type=Path, help="draw the scaling here, as SVG or PNG")
     parser.add_argument("--no-peer", action="store_true", help="sagecraft and the copy only")
     return parser.parse_args()
 
@@ -89,10 +92,9 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"size": size, "cores": len(os.sched_getaffinity(0)), "methods": {}}
     python = None if options.no_peer else environment("merging", PEERS)
     best: list[str] = []
-    if python is not None:
-        make_family(folder / "0.1B", "0.1B", 3)
-        best, result["peer_options"] = choose_options(python, folder)
     make_family(folder / size, size, 3)
+    if python is not None:
+        best, result["peer_options"] = choose_options(python, folder, size)
     for method in options.methods:
         config = write_config(folder, method, folder / size)
         row: dict[str, Any] = {}
@@ -111,7 +113,7 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         print(method, json.dumps(row), file=sys.stderr, flush=True)
     shutil.rmtree(folder)
     if options.scaling:
-        result["scaling"] = scaling(folder)
+        result["scaling"] = scaling.measure(folder)
     if python is not None:
         result["ratio"] = min(row["ratio"] / GOALS[name] for name, row in result["methods"].items())
         memory = result["methods"].get("dare_ties", {}).get("memory")
@@ -244,9 +246,22 @@ def write_config(folder: Path, method: str, family: Path, num_tunes: int = 3) ->
     return path
 
 
+#: Starts a command and measures it. It is small: the largest resident set of a process counts that of its parent at the start.
+LAUNCHER = """
+import json, os, sys, time
+started = time.perf_counter()
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, usage = os.wait4(process, 0)
+seconds = time.perf_counter() - started
+print(json.dumps({"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss * 1024 / 1e6}))
+sys.exit(os.waitstatus_to_exitcode(status) and 1)
+"""
+
+
 def run_side(side: str, config: Path, out: Path, peer: list[str] | None = None) -> dict[str, float]:
     """Seconds by the clock and the largest resident set of one merge, its inputs in the page cache; the output is deleted."""
     shutil.rmtree(out, ignore_errors=True)
+    os.sync()  # what earlier runs wrote is not written during this one
     warm(config)
     if peer is not None:
         command = [str(Path(peer[0]).with_name("mergekit-yaml")), str(config), str(out), "--quiet", *peer[1:]]
@@ -254,17 +269,13 @@ def run_side(side: str, config: Path, out: Path, peer: list[str] | None = None) 
         command = [sys.executable, "-m", "sagecraft", "merge", str(config), str(out)]
     else:
         command = [sys.executable, str(Path(__file__).with_name("merging_worker.py")), side, str(config), str(out)]
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)  # of the process and those it has waited for
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{side} failed:\n{said.decode()[-2000:]}")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LAUNCHER, *command], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{side} failed:\n{done.stderr[-2000:]}")
     shutil.rmtree(out, ignore_errors=True)
-    return {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / 1e3}
+    return json.loads(done.stdout)
 
 
 def warm(config: Path) -> None:
@@ -288,10 +299,10 @@ def median(runs: list[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def choose_options(python: Path, folder: Path) -> tuple[list[str], dict[str, float]]:
-    """The peer's fastest options for DARE-TIES at 0.1 B; the first run, which also fills its caches, does not count."""
-    config = write_config(folder, "dare_ties", folder / "0.1B")
-    run_side("mergekit", config, folder / "out", [str(python)])
+def choose_options(python: Path, folder: Path, size: str) -> tuple[list[str], dict[str, float]]:
+    """The peer's fastest options for a linear merge; its modules are compiled and in the page cache."""
+    config = write_config(folder, "linear", folder / size)
+    subprocess.run([Path(python).with_name("mergekit-yaml"), "--help"], capture_output=True, check=True)
     times = {
         " ".join(row): run_side("mergekit", config, folder / "out", [str(python), *row])["seconds"] for row in OPTIONS
     }
@@ -299,48 +310,9 @@ def choose_options(python: Path, folder: Path) -> tuple[list[str], dict[str, flo
     return best, times
 
 
-def scaling(folder: Path) -> dict[str, Any]:
-    """DARE-TIES of a base and one fine-tune over the size of the model."""
-    points = []
-    for size in SIZES:
-        folder.mkdir(parents=True, exist_ok=True)
-        make_family(folder / size, size, 1)
-        config = write_config(folder, "dare_ties", folder / size, 1)
-        found = median([run_side("weights", config, folder / "out") for _ in range(3)])
-        count = sum(int(np.prod(shape)) for _, shape in shapes(size))
-        points.append({"parameters": count, "seconds": found["seconds"], "peak_mb": found["peak_mb"]})
-        print("scaling", size, json.dumps(points[-1]), file=sys.stderr, flush=True)
-        shutil.rmtree(folder)
-    slope, start = np.polyfit([p["parameters"] for p in points], [p["seconds"] for p in points], 1)
-    moved = 2 * 3  # bytes a parameter: two inputs and the output in bf16
-    rate = moved / slope
-    large = 70.6e9
-    return {
-        "points": points,
-        "seconds_per_billion": slope * 1e9,
-        "start_seconds": start,
-        "bytes_per_second": rate,
-        # five checkpoints are read and one is written: 12 bytes a parameter, at the speed measured here from the page cache …
-        "five_70b_hours": large * 12 / rate / 3600,
-        # … or at a disk's, whichever is slower
-        "five_70b_hours_at_1_gb_per_second": large * 12 / min(rate, 1e9) / 3600,
-    }
-
-
-def drawing(scaling: dict[str, Any]) -> str:
-    """Time and memory over the size, each as a share of its largest value."""
-    from sagecraft.reporting.plots import measured_curves
-
-    series = {
-        "seconds": [(p["parameters"] / 1e9, p["seconds"]) for p in scaling["points"]],
-        "peak memory, 100 MB": [(p["parameters"] / 1e9, p["peak_mb"] / 100) for p in scaling["points"]],
-    }
-    return measured_curves(series, "seconds, or 100 MB, over billions of parameters")
-
-
 def show(result: dict[str, Any]) -> None:
     """The table."""
-    print(f"{result['size']} parameters, bf16, {result['cores']} cores; mergekit's options, seconds at 0.1 B: "
+    print(f"{result['size']} parameters, bf16, {result['cores']} cores; mergekit's options, seconds of a linear merge: "
           f"{result.get('peer_options', 'not run')}")  # fmt: skip
     print(
         f"{'method':12}{'mergekit':>18}{'weights':>18}{'command':>18}{'copy':>9}{'ratio':>8}{'command':>9}{'over copy':>11}"
@@ -355,11 +327,7 @@ def show(result: dict[str, Any]) -> None:
         print(f"{name:12}" + "".join(f"{cell:>18}" for cell in cells)
               + f"{row['copy']['seconds']:7.1f} s{ratios}{row['over_copy']:11.2f}")  # fmt: skip
     if "scaling" in result:
-        found = result["scaling"]
-        for point in found["points"]:
-            print(f"{point['parameters'] / 1e9:6.2f} B: {point['seconds']:6.2f} s, {point['peak_mb']:5.0f} MB")
-        print(f"five checkpoints of 70 B: {found['five_70b_hours']:.2f} h at {found['bytes_per_second'] / 1e9:.1f} GB/s as here, "
-              f"{found['five_70b_hours_at_1_gb_per_second']:.2f} h at a disk's 1 GB/s")  # fmt: skip
+        print("\n".join(scaling.lines(result["scaling"])))
     if "ratio" in result:
         print(f"ratio {result['ratio']:.2f} of the goals: " + ", ".join(f"{k} {'met' if v else 'missed'}" for k, v in result["met"].items()))  # fmt: skip
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+#: Bytes of a read, and of a write.
+_BLOCK, _WRITE = 1 << 20, 1 << 18
 
 
 def weights(config: Path, out: Path) -> None:
@@ -30,35 +34,45 @@ def weights(config: Path, out: Path) -> None:
 
 
 def copy(config: Path, out: Path) -> None:
-    """A thread for each core: reads in blocks of 1 MiB, and writes one output's worth of them."""
+    """Blocks of 1 MiB, in order, by a thread for each core: reads all of every input, and writes the first one's bytes.
+
+    Measured beside it: copy_file_range is no faster, and writes of 2 MiB are slower where memory is in pieces.
+    """
     from sagecraft.merging.config import read_merge_config
 
     read = read_merge_config(config)
-    names = read.model_names
-    files = [file for name in names for file in sorted(Path(name).glob("*.safetensors"))]
-    first = set(Path(next(iter(names))).glob("*.safetensors"))
+    names = dict.fromkeys([*([read.base_model] if read.base_model else []), *(row.model for row in read.models)])
+    blocks = iter(_blocks([Path(name) for name in names], out))
     lock = threading.Lock()
 
     def work() -> None:
-        block = bytearray(1 << 20)
+        buffer = memoryview(bytearray(_BLOCK))
         while True:
             with lock:
-                if not files:
-                    return
-                file = files.pop(0)
-            to = (out / file.name).open("wb", buffering=0) if file in first else None
-            with file.open("rb", buffering=0) as source:
-                while count := source.readinto(block):
-                    if to:
-                        to.write(memoryview(block)[:count])
-            if to:
-                to.close()
+                block = next(blocks, None)
+            if block is None:
+                return
+            source, target, at, size = block
+            os.preadv(source, [buffer[:size]], at)
+            for start in range(0, size if target is not None else 0, _WRITE):
+                os.pwrite(target, buffer[start : min(start + _WRITE, size)], at + start)
 
     threads = [threading.Thread(target=work) for _ in range(len(os.sched_getaffinity(0)))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def _blocks(folders: list[Path], out: Path) -> Iterator[tuple[int, int | None, int, int]]:
+    """Handle to read, handle to write or None, first byte, number of bytes."""
+    for folder in folders:
+        for file in sorted(folder.glob("*.safetensors")):
+            source = os.open(file, os.O_RDONLY)
+            target = os.open(out / file.name, os.O_WRONLY | os.O_CREAT) if folder == folders[0] else None
+            size = file.stat().st_size
+            for at in range(0, size, _BLOCK):
+                yield source, target, at, min(_BLOCK, size - at)
 
 
 if __name__ == "__main__":
