@@ -92,9 +92,11 @@ class VocabularyPlan:
     def result_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The result's config.json, also where a model of several kinds of input keeps its text part apart."""
         inner = config.get("text_config")
-        nested = {"text_config": {**inner, **self.config}} if isinstance(inner, dict) and self.config else {}
-        given = {} if nested and "vocab_size" not in config else self.config
-        return {**config, **given, **nested}
+        if not isinstance(inner, dict):
+            return {**config, **self.config}
+        nested = {key: value for key, value in self.config.items() if key in inner}
+        outer = {key: value for key, value in self.config.items() if key not in nested or key in config}
+        return {**config, **outer, "text_config": {**inner, **nested}}
 
     def describe(self) -> dict[str, Any]:
         """For the result's summary."""
@@ -320,18 +322,18 @@ def _changes(settings: TokenizerSettings, reference: ModelVocabulary) -> bool:
 
 def _table(own: Mapping[str, ModelVocabulary], ids: Mapping[str, int]) -> tuple[tuple[Any, ...], ...]:
     """Rows of `COLUMNS`: shared by all models, in no other, with another id in the result, not in the result, special."""
-    counts = Counter(text for one in own.values() for text in one.ids)
-    return tuple(
-        (
-            label,
-            len(one.ids),
-            one.num_rows,
+    equal = all(one.ids == ids for one in own.values())  # the common case, which is known without counting
+    counts = Counter(text for one in own.values() for text in one.ids) if not equal else {}
+    figures = dict.fromkeys(own, (len(ids), 0, 0, 0))
+    for label, one in own.items() if not equal else ():
+        figures[label] = (
             sum(counts[text] == len(own) for text in one.ids),
             sum(counts[text] == 1 for text in one.ids) if len(own) > 1 else 0,
             sum(text in ids and ids[text] != token_id for text, token_id in one.ids.items()),
             sum(text not in ids for text in one.ids),
-            sum(bool(entry.get("special")) for entry in one.added.values()),
         )
+    return tuple(
+        (label, len(one.ids), one.num_rows, *figures[label], sum(bool(e.get("special")) for e in one.added.values()))
         for label, one in own.items()
     )
 
@@ -386,5 +388,7 @@ def _config(
         inner = config.get("text_config")
         config = {**(inner if isinstance(inner, dict) else {}), **config}
         given = {key: value for key, value in config.items() if key.endswith("_token_id") and value is not None}
-        entries |= moved_ids(given, {token_id: text for text, token_id in own[label].ids.items()}, ids)
+        if own[label].ids != ids:
+            given = moved_ids(given, {token_id: text for text, token_id in own[label].ids.items()}, ids)
+        entries |= given
     return entries
