@@ -222,6 +222,13 @@ def test_a_scale_by_filter(constants: Path, tmp_path: Path) -> None:
     )
 
 
+def test_the_head_is_merged_from_all_sources_of_the_last_slice(constants: Path, tmp_path: Path) -> None:
+    """Mergekit leaves out those beyond the number of the first slice's sources: 100 here."""
+    value = linear([source("one", 1, 4)], [source("layer", 3, 6), source("one", 2, 5)], weight=0.5)
+    found = merged(constants, tmp_path / "out", value)
+    assert rest(found) == [0.5, 100.5, 100.5]
+
+
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`base`, and `a` and `b` beside it, of four layers."""
