@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,15 @@ def test_a_tokenizer_of_no_merged_model(family: Path, tmp_path: Path) -> None:
     edit(more / "tokenizer.json", lambda value: value["model"]["vocab"].update({"e": 1 << 30}))
     with pytest.raises(UserError, match=r"id 1,073,741,824 is beyond its tokens"):
         make_plan(make_job(config, {**folders, "outside": more}), 1000, 1)
+
+
+def test_ids_of_a_configuration_in_parts_stay_in_their_part(family: Path, tmp_path: Path) -> None:
+    other = other_vocabulary(family / "b", tmp_path / "other", 1, ("<|x|>",))
+    entries = {"eos_token_id": 5, "image_token_id": 6, "vocab_size": 321}
+    vocabulary = replace(plan(family / "a", other).vocabulary, config=entries)
+    config = {"image_token_id": 1, "vocab_size": 1, "text_config": {"eos_token_id": 2, "vocab_size": 1}}
+    assert vocabulary.result_config(config) == {
+        "image_token_id": 6,
+        "vocab_size": 321,
+        "text_config": {"eos_token_id": 5, "vocab_size": 321},
+    }
