@@ -52,7 +52,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
     total, smaller = only_a + only_b, min(only_a, only_b)
     if only_a == only_b:
         return 1.0
-    tail = sum(math.comb(total, k) for k in range(smaller + 1))
+    tail, _ = _patterns(total, smaller)
     return min(1.0, 2 * tail / (1 << total))  # integers divide exactly rounded, whatever their size
 
 
@@ -63,11 +63,19 @@ def mcnemar_mid_p(only_a: int, only_b: int) -> float:
     Lydersen and Laake, BMC Med. Res. Methodol. 13, 91, 2013). Reported beside the exact one; nothing is decided by it.
     """
     total, smaller = only_a + only_b, min(only_a, only_b)
-    observed = math.comb(total, smaller)
+    tail, observed = _patterns(total, smaller)
     if only_a == only_b:
         return 1 - observed / (1 << (total + 1))
-    tail = sum(math.comb(total, k) for k in range(smaller + 1))
     return (2 * tail - observed) / (1 << total)
+
+
+def _patterns(total: int, smaller: int) -> tuple[int, int]:
+    """How many of the 2^total patterns have at most, and have just, `smaller` heads; each count from the one before."""
+    last = tail = 1
+    for k in range(smaller):
+        last = last * (total - k) // (k + 1)
+        tail += last
+    return tail, last
 
 
 def mcnemar_by_cluster(differences: Sequence[int], clusters: Sequence[object]) -> float:
