@@ -546,6 +546,31 @@ def test_an_input_that_changes_while_it_is_merged(
     assert (tmp_path / "out" / WEIGHTS).read_bytes() == (tmp_path / "fresh" / WEIGHTS).read_bytes()
 
 
+def test_an_input_that_changes_between_the_plan_and_its_hash(
+    models: Path, victim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same tensors in another order: each is of the right size at the wrong place."""
+    show = finish.show_plan
+
+    def showing(*arguments: Any) -> None:
+        show(*arguments)
+        weights = load_file(victim / WEIGHTS)
+        shapes = {name: value.shape for name, value in weights.items()}
+        (first, second) = [name for name, shape in shapes.items() if "mlp.gate" in name or "mlp.up" in name][:2]
+        order = {first: second, second: first}
+        data = (victim / WEIGHTS).read_bytes()
+        for name, other in order.items():
+            data = data.replace(f'"{name}":'.encode(), f'"\0{other}":'.encode())
+        (victim / WEIGHTS).write_bytes(data.replace(b'"\0', b'"'))
+
+    monkeypatch.setattr(finish, "show_plan", showing)
+    path = tmp_path / "merge.yml"
+    path.write_text(json.dumps(configuration(models, victim)))
+    with pytest.raises(MachineError, match="changed while the merge was planned"):
+        merge_from_yaml(path, tmp_path / "out")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["merge.yml", "victim"]
+
+
 #: Pieces that readers of JSON, YAML and headers trip over.
 NASTY = (
     b"", b"\0", b"\xff", b"{", b"}", b"[", b"]", b'"', b":", b",", b"-", b"0", b"9", b"1e999", b"NaN", b"null", b"true", b"[]", b"{}", b'""',

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
-from sagecraft.errors import SagecraftError, UserError
+from sagecraft.errors import MachineError, SagecraftError, UserError
 from sagecraft.merging.config import MergekitConfig, ModelEntry, find_method, read_merge_config
 from sagecraft.merging.job import Job, make_job
 from sagecraft.merging.parameters import Dtype, GlobalParameters, ModelParameters
@@ -234,6 +234,7 @@ def _merge(job: Job, config: MergekitConfig | MergeConfig, inputs: Mapping[str, 
     with artifact.build(
         out, kind="model", stage="merge", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
+        _check_unchanged(plan)
         weights, journal = build.scratch("weights"), Journal(build.scratch("journal") / "tensors.jsonl")
         if journal.finished():
             console.say(f"  an interrupted merge made {len(journal.finished()):,} tensors; it goes on with the next")
@@ -278,6 +279,19 @@ def _check_architecture(plan: MergePlan, folder: Path) -> None:
         )
     records = {row.name: TensorRecord(folder, row.dtype, row.shape, 0, 0) for row in plan.tensors}
     check_tensors(folder, empty_model(config, torch.float32), records)
+
+
+def _check_unchanged(plan: MergePlan) -> None:
+    """Refuses files whose headers are no longer those of the plan: what is hashed now would be read by ranges of then."""
+    from sagecraft.models.tensors import read_header
+
+    planned = {
+        (record.file, row.origins[label][1]): record for row in plan.tensors for label, record in row.records.items()
+    }
+    headers = {file: read_header(file) for file in sorted({file for file, _ in planned})}
+    for (file, name), record in planned.items():
+        if headers[file].get(name) != record:
+            raise MachineError(f"{file}: changed while the merge was planned; run the same command again")
 
 
 def _link(weights: Path, folder: Path) -> None:
