@@ -232,10 +232,12 @@ def chat_server(otherwise: Callable[[dict[str, Any], int], Act] | None = None) -
 
 def faulty(share: float, seconds: float) -> Callable[[dict[str, Any], int], Act]:
     """Good replies after `seconds`, and this share of faults, drawn by body and number of the try."""
-    kinds = [kind for kind in FAULTS if kind not in ("huge", "nested")]
+    kinds = [kind for kind in FAULTS if kind not in ("huge", "nested", "silence")]
 
     def act(body: dict[str, Any], before: int) -> Act:
         digest = hashlib.sha256(json.dumps(body).encode()).hexdigest()
+        if keyed_hash("silence", digest) / 2**64 < share / 500 and not before:  # each costs a whole time-out
+            return FAULTS["silence"]
         if keyed_hash("fault", digest, before) / 2**64 < share:
             return FAULTS[kinds[keyed_hash("kind", digest, before) % len(kinds)]]
         picks = "ABCD"[keyed_hash("pick", digest) % 4]
