@@ -300,3 +300,13 @@ def test_a_recipe_may_unite_its_models(models: Path) -> None:
         MergeConfig.model_validate({**given, "roles": {**given["roles"], "c": "z"}, "tokenizer": "c"}).wanted()[-1]
         == "c"
     )
+
+
+def test_a_model_without_a_token_leaves_the_bases_row_to_the_others(models: Path, tmp_path: Path) -> None:
+    """The base `a` and `b` have the token, `a0` has not: its delta is zero, whatever the average of the others is."""
+    folders = {name: models / name for name in ("a", "b", "a0")}
+    common = {"merge_method": "task_arithmetic", "base_model": "a", "models": entries("b", "a0")}
+    out = written(folders, tmp_path / "out", **common, tokenizer_source="base")
+    a, b = (row(models / name, HEAD, "<|both|>") for name in "ab")
+    assert torch.allclose(row(out, HEAD, "<|both|>"), a + 0.7 * (b - a), rtol=1e-5, atol=1e-7)
+    assert torch.equal(row(out, HEAD, "<|x|>"), row(models / "a", HEAD, "<|x|>"))
