@@ -53,6 +53,10 @@ _MAY_BE_ABSENT = ("head_dim", "num_key_value_heads", "tie_word_embeddings", "hid
 _NOTED = ("rope_theta", "rope_scaling", "rope_parameters", "rms_norm_eps", "max_position_embeddings", "sliding_window")
 
 
+#: The native way reads so many elements at a time (blocks.cpp).
+_PIECE_ELEMENTS = 1 << 16
+
+
 @dataclass(frozen=True)
 class TensorPlan:
     """One tensor of the result.
@@ -179,16 +183,18 @@ def output_bytes(row: TensorPlan) -> int:
 def _peak_bytes(job: Job, tensors: Sequence[TensorPlan], block_elements: int, num_threads: int) -> int:
     """Memory of the merge itself.
 
-    For each thread a block of each model, its mask and hash, some ten temporaries, and, where magnitudes are counted, their
-    histograms (2^19 bins of 4 bytes). Methods of whole tensors hold one of all models, and temporaries.
+    For each thread a piece of each model, its mask and hash, some ten temporaries; three merged blocks of each of two tensors that
+    are not yet written; and, where magnitudes are counted, their histograms (2^19 bins of 4 bytes). Methods of whole tensors hold
+    one of all models, and temporaries.
     """
     whole = [row for row in tensors if job.row.is_whole(row.options)]
     held = max((row.num_elements * 4 * (3 * len(row.records) + 8) for row in whole), default=0)
     if len(whole) == len(tensors):
         return held
-    blocks = block_elements * 4 * (4 * max(len(row.records) for row in tensors) + 10)
+    pieces = min(block_elements, _PIECE_ELEMENTS) * 4 * (4 * max(len(row.records) for row in tensors) + 10)
+    waiting = 2 * 3 * block_elements * 4
     counts = (4 << 19) * len(job.models) if job.row.sparsify in ("magnitude", "band") else 0
-    return max(held, num_threads * (blocks + counts))
+    return max(held, num_threads * (pieces + waiting + counts))
 
 
 def _adapter_bytes(job: Job) -> int:
