@@ -31,7 +31,7 @@ _PROBE_TOKENS = 12
 #: Models of a merge that are listed on the terminal.
 _MAX_LINES = 24
 #: What its passes read of the weights: a second of two cores. Larger models say fewer tokens, the largest one.
-_READ_BYTES = 6_000_000_000
+_READ_BYTES = 4_000_000_000
 
 
 def finish(
