@@ -20,6 +20,7 @@ from sagecraft.artifact import _work as work_of
 from sagecraft.artifact import keyed_hash
 from sagecraft.errors import UserError
 from sagecraft.lock import locked
+from sagecraft.merging import alignment, finish
 from sagecraft.merging.journal import Journal
 from sagecraft.merging.merge import merge_from_yaml
 from sagecraft.merging.summary import TensorSummary
@@ -110,6 +111,25 @@ def test_stopped_by_the_keyboard_it_says_so_and_goes_on(merges: Merges) -> None:
     assert not merges.out("stopped").exists()
     assert merges.journal("stopped") > 0
     assert "an interrupted merge made" in merges.finish("stopped")
+
+
+def test_what_the_journal_names_is_not_there(merges: Merges, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a power cut took, or a file system without links: rows are aligned anew for its tensors, too."""
+    assert merges.start("lost", kill_at_block=12, noted=True)["code"] == -signal.SIGKILL
+    for file in (work_of(merges.out("lost")) / "scratch/weights").iterdir():
+        file.unlink()
+    aligned = []
+
+    def align(plan: Any, folder: Path, done: Any = ()) -> Any:
+        aligned.append(dict(done))
+        return plan
+
+    monkeypatch.setattr(alignment, "align", align)
+    monkeypatch.setattr(finish, "check", lambda folder, plan: None)
+    merge_from_yaml(merges.yaml, merges.out("lost"))
+    assert aligned == [{}]
+    weights = "model.safetensors"
+    assert (merges.out("lost") / weights).read_bytes() == (merges.out("straight") / weights).read_bytes()
 
 
 @pytest.mark.soak

@@ -22,7 +22,7 @@ from sagecraft.errors import MachineError, SagecraftError, UserError
 from sagecraft.merging.config import MergekitConfig, ModelEntry, find_method, read_merge_config
 from sagecraft.merging.job import Job, make_job
 from sagecraft.merging.parameters import Dtype, GlobalParameters, ModelParameters
-from sagecraft.models.tensors import shown
+from sagecraft.models.tensors import SHARD_BYTES, shown
 
 if TYPE_CHECKING:
     from sagecraft.merging.plan import MergePlan
@@ -223,7 +223,7 @@ def _merge(job: Job, config: MergekitConfig | MergeConfig, inputs: Mapping[str, 
     from sagecraft.merging.finish import chat_template_text, finish, show_plan
     from sagecraft.merging.journal import Journal
     from sagecraft.merging.plan import make_plan, output_bytes
-    from sagecraft.merging.stream import default_block, default_threads, write_merged
+    from sagecraft.merging.stream import default_block, default_threads, lay_out, write_merged
     from sagecraft.models.tokenizer import Tokenizer
 
     plan = make_plan(job, default_block(), default_threads())
@@ -236,6 +236,7 @@ def _merge(job: Job, config: MergekitConfig | MergeConfig, inputs: Mapping[str, 
     ) as build:
         _check_unchanged(plan)
         weights, journal = build.scratch("weights"), Journal(build.scratch("journal") / "tensors.jsonl")
+        lay_out(weights, plan.tensors, SHARD_BYTES, journal)  # the journal forgets what is in files that are gone
         if journal.finished():
             console.say(f"  an interrupted merge made {len(journal.finished()):,} tensors; it goes on with the next")
         try:
