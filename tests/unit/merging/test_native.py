@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -69,6 +70,21 @@ def test_both_ways_on_odd_sizes_and_mixed_types(tmp_path: Path, count: int, dtyp
     )
     plain = merged(Plain(), group, masks, dtype)
     fast = merged(native.Native(), group, masks, dtype)
+    assert plain[0] == fast[0]
+    assert np.array_equal(plain[1], fast[1])
+
+
+@needs_compiler
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names a kind of that processor")
+@pytest.mark.parametrize("dtype", ["F32", "BF16", "F16"])
+def test_a_processor_without_mask_registers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    flags = tuple("-march=x86-64" if flag == "-march=native" else flag for flag in native._FLAGS)
+    monkeypatch.setattr(native, "_FLAGS", flags)
+    monkeypatch.setattr(native, "_loaded", [])
+    assert native.available()
+    group = group_of(tmp_path, 1037, ("F16", "BF16", "F32", "F16"))
+    masks = (sparsify.random_mask(5, 0.4), Mask("band", lower=Bound(0x3F000000, 1030), upper=Bound(0x3F800000)), Mask())
+    plain, fast = (merged(engine, group, masks, dtype) for engine in (Plain(), native.Native()))
     assert plain[0] == fast[0]
     assert np.array_equal(plain[1], fast[1])
 
