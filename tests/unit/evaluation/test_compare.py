@@ -39,6 +39,45 @@ def test_only_shared_items_count_and_articles_are_drawn_whole() -> None:
     assert together.ci95[1] - together.ci95[0] > alone.ci95[1] - alone.ci95[0]
 
 
+def by_article(right: list[bool], size: int = 10) -> list[dict[str, Any]]:
+    picked = [{**row, "pick": "A" if row["correct"] else "B"} for row in rows(right)]
+    return [{**row, "article": f"a{n // size}"} for n, row in enumerate(picked)]
+
+
+def test_articles_decide_which_test_is_made() -> None:
+    worse, better = [n % 2 == 0 for n in range(100)], [n % 2 == 0 or n < 30 for n in range(100)]
+    found = paired(by_article(worse), by_article(better))
+    assert (found.test, paired(A, B).test) == ("mcnemar_by_article", "mcnemar")
+    # 15 questions gained, all on three of ten articles: 2 of 2^3 patterns of signs are as far from 0
+    assert (found.p_value, found.p_mcnemar) == (pytest.approx(0.25), pytest.approx(2 / 2**15))
+    assert found.design_effect > 2
+    assert (found.both_right, found.only_b, found.both_wrong, found.same_wrong) == (50, 15, 35, 35)
+    assert found.p_mid < found.p_mcnemar
+    alone = paired(A, B)
+    assert found.detectable is not None
+    assert alone.detectable is not None
+    assert found.detectable > alone.detectable
+    assert found.items_needed is not None
+    assert alone.items_needed is not None
+    assert found.items_needed > alone.items_needed
+    assert alone.kappa is None  # rows that tell no picks
+
+
+def test_too_few_articles_show_nothing() -> None:
+    found = paired(by_article([False] * 100, 20), by_article([True] * 100, 20))
+    assert found.p_value == pytest.approx(2 / 2**5)
+    assert found.detectable is None
+    assert paired(by_article([False] * 120, 20), by_article([True] * 120, 20)).detectable is not None
+
+
+def test_models_that_never_differ_have_an_interval() -> None:
+    found = paired(A, A)
+    assert (found.difference, found.p_value, found.ci95_bootstrap) == (0, 1, (0, 0))
+    assert found.ci95[0] < -0.02 < 0.02 < found.ci95[1]
+    assert found.items_needed is None
+    assert found.standard_error == 0
+
+
 def test_what_cannot_be_compared() -> None:
     with pytest.raises(UserError, match="no item in common"):
         paired(A, [])
@@ -83,6 +122,9 @@ def test_run(tmp_path: Path) -> None:
     page = (tmp_path / "out/report.html").read_text()
     assert "<b>tuned" not in page
     assert "base (2) is better" in page
+    visible = [pair["detectable"] for pair in results["pairs"]]
+    apart = paired(A, B, alpha=0.05 / 3).detectable
+    assert visible[0] == apart  # of three tests: what is found whatever the others show
     before = (tmp_path / "out/results.json").read_bytes()
     run(CompareConfig(num_resamples=500), inputs, tmp_path / "again")
     assert (tmp_path / "again/results.json").read_bytes() == before
