@@ -54,7 +54,7 @@ class Client:
         command = [sys.executable, "-m", "sagecraft", "eval", "local:m", "--task", str(folder / "task.jsonl")]
         command += ["--mode", "generate", "--thinking", "off", "--base-url", url, "--out", str(folder / "out")]
         command += ["--providers", str(folder / "providers.yaml"), "--concurrency", str(concurrency)]
-        command += ["--requests-per-minute", str(per_minute), "--timeout-seconds", "60", "--max-usd", "100"]
+        command += ["--requests-per-minute", str(per_minute), "--timeout-seconds", "30", "--max-usd", "100"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         self.megabytes: list[tuple[float, float, float]] = []
         self._watch = threading.Thread(target=self._sample, daemon=True)
@@ -144,7 +144,7 @@ def figures(folder: Path, log: dict[str, Any], last: Client, codes: list[int], s
         "paid_twice_at_server": sum(count - 1 for count in log["paid"].values()),
         "maybe_paid_and_lost_as_told": spent["num_maybe_paid_and_lost"],
         "failures": spent["num_failures"] + spent["num_failures_maybe_billed"],
-        "timeouts": whys["no reply within 60 s"],
+        "timeouts": whys["no reply within 30 s"],
         "requests_per_minute": per_minute(times),
         "most_requests_in_a_second": busiest,
         "most_at_once": log["most_at_once"],

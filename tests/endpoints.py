@@ -236,7 +236,7 @@ def faulty(share: float, seconds: float) -> Callable[[dict[str, Any], int], Act]
 
     def act(body: dict[str, Any], before: int) -> Act:
         digest = hashlib.sha256(json.dumps(body).encode()).hexdigest()
-        if keyed_hash("silence", digest) / 2**64 < share / 500 and not before:  # each costs a whole time-out
+        if keyed_hash("silence", digest) / 2**64 < share / 50 and not before:  # each costs a whole time-out
             return FAULTS["silence"]
         if keyed_hash("fault", digest, before) / 2**64 < share:
             return FAULTS[kinds[keyed_hash("kind", digest, before) % len(kinds)]]
