@@ -13,11 +13,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from pico import transformers_model
 from sagecraft import artifact
 from sagecraft.merging import card
 from sagecraft.merging.config import MergekitConfig, read_merge_config
 from sagecraft.merging.job import make_job
 from sagecraft.merging.merge import MergeConfig, merge_from_yaml, run
+from sagecraft.models import streaming
 from sagecraft.models.adapter import write_adapter
 from sagecraft.publishing.publish import PublishConfig
 from sagecraft.publishing.publish import run as publish
@@ -201,3 +203,18 @@ def test_every_form_can_be_written_out(path: Path) -> None:
     again = MergekitConfig.model_validate(yaml.safe_load(card.as_yaml(full)))
     assert card.full_configuration(again, make_job(again, folders)) == full
     assert (again.models, again.slices, again.vocabulary) == (config.models, config.slices, config.vocabulary)
+
+
+def test_a_family_that_only_transformers_computes_is_loaded_whole_or_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    transformers_model(tmp_path / "olmo", "olmo2")
+    value = {"merge_method": "passthrough", "models": [{"model": "olmo", "parameters": {"scale": 1.0}}]}
+    made = merge(tmp_path, tmp_path / "out", **value)
+    assert made.stats["parity_difference"] < made.stats["parity_tolerance"]
+    assert "it says" in capsys.readouterr().err
+    monkeypatch.setattr(streaming, "free_bytes", lambda: 0)
+    made = merge(tmp_path, tmp_path / "unrun", **value)
+    assert "parity_difference" not in made.stats
+    assert "not run for a test: olmo2" in capsys.readouterr().err
+    assert "was not run" in (tmp_path / "unrun" / "README.md").read_text(encoding="utf-8")
