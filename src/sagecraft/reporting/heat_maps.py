@@ -96,7 +96,9 @@ def layer_lines(series: Mapping[str, Sequence[float | None]], columns: Sequence[
         axes.set_ylabel(y_label)
         axes.set_xlabel("layer")
         axes.grid(axis="y")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, handletextpad=0.4)
+        # 60 characters a line of the legend, its lines of colour with them
+        fitting = max(1, min(3, 60 // (6 + max(len(_short(name)) for name in series))))
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=fitting, handletextpad=0.4)
         return figure
 
     return _drawing(draw)
