@@ -331,6 +331,8 @@ class Merger:
             return tuple(sparsify.random_mask(key, density) for key, density in pairs)
         kept = [sparsify.num_kept(density, row.num_elements) for density in row.densities]
         cut = [0] * len(kept)
+        if self.method.sparsify == "magnitude":  # one at least, as mergekit keeps of a small vector
+            kept = [max(number, int(density > 0)) for number, density in zip(kept, row.densities, strict=True)]
         if self.method.sparsify == "band":
             spare = [row.num_elements - number for number in kept]
             shares = [sparsify.num_kept(gamma, row.num_elements) for gamma in row.gammas]

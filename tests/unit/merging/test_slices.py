@@ -401,6 +401,16 @@ def test_a_model_with_two_stacks_is_not_sliced(deep: Path, tmp_path: Path) -> No
         planned(tmp_path, passthrough(source("a", 0, 2)))
 
 
+@pytest.mark.parametrize(("method", "kept"), [("ties", 1), ("breadcrumbs", 0), ("breadcrumbs_ties", 0)])
+@pytest.mark.parametrize("density", [0.02, 0])
+def test_the_least_that_is_kept_of_a_vector(method: str, kept: int, density: float, deep: Path, tmp_path: Path) -> None:
+    """Two per cent of 32 elements are none; TIES keeps the largest, as mergekit was seen to, unless none are wanted."""
+    models = [{"model": "a", "parameters": {"weight": 1, "density": density}}]
+    found = merged(deep, tmp_path / "out", {"merge_method": method, "base_model": "base", "models": models})
+    changed = found[LAST_NORM] != load_file(deep / "base" / "model.safetensors")[LAST_NORM]
+    assert int(changed.sum()) == (kept if density else 0)
+
+
 def test_chances_of_della_are_some(deep: Path) -> None:
     models = [{"model": "a", "parameters": {"weight": 1, "density": [0.5, 0.9]}}]
     value = {"merge_method": "della", "base_model": "base", "models": models}
