@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,22 @@ from sagecraft.models.tensors import TensorRecord
 
 needs_compiler = pytest.mark.skipif(not native.available(), reason="no C++ compiler")
 WIDTHS = {"F32": 4, "BF16": 2, "F16": 2}
+
+
+_handles: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _handles:
+        os.close(_handles.pop())
+
+
+def opened(path: Path) -> int:
+    """A handle that is closed behind the test."""
+    _handles.append(os.open(path, os.O_RDONLY))
+    return _handles[-1]
 
 
 def test_without_a_compiler_numpy_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +60,7 @@ def group_of(folder: Path, count: int, dtypes: tuple[str, ...], scale: float = 1
         values = (rng.normal(size=count) * scale).astype(np.float32)
         path.write_bytes(b"12345678" + from_float(values, dtype).tobytes())
         record = TensorRecord(path, dtype, (count,), 8, 8 + count * WIDTHS[dtype])
-        stored.append(Stored(record, os.open(path, os.O_RDONLY)))
+        stored.append(Stored(record, opened(path)))
     models = tuple(range(1, len(dtypes)))
     return Group("x", tuple(stored), (None,) * len(dtypes), models, 0, 0)
 
@@ -96,7 +113,7 @@ def test_every_float16_is_read_and_written_as_numpy_does(tmp_path: Path) -> None
     path = tmp_path / "x"
     path.write_bytes(raw.tobytes())
     record = TensorRecord(path, "F16", raw.shape, 0, raw.nbytes)
-    group = Group("x", (Stored(record, os.open(path, os.O_RDONLY)),), (None,), (0,), None, 0)
+    group = Group("x", (Stored(record, opened(path)),), (None,), (0,), None, 0)
     for dtype in ("F16", "F32", "BF16"):
         one, view = Numbers((1.0,), (1.0,)), View((0,), None, (Mask(),))
         stored, _ = native.Native().merge(group, view, METHODS["passthrough"], one, dtype, (0, len(raw)))

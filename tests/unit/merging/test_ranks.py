@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,22 @@ COUNT = 150_001
 ENGINES = [Plain]
 if native.available():
     ENGINES.append(native.Native)
+
+
+_handles: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _handles:
+        os.close(_handles.pop())
+
+
+def opened(path: Path) -> int:
+    """A handle that is closed behind the test."""
+    _handles.append(os.open(path, os.O_RDONLY))
+    return _handles[-1]
 
 
 def values_of(kind: str) -> np.ndarray:
@@ -46,7 +63,7 @@ def group_of(folder: Path, arrays: list[np.ndarray]) -> Group:
     for number, values in enumerate(arrays):
         path = folder / str(number)
         path.write_bytes(values.tobytes())
-        stored.append(Stored(TensorRecord(path, "F32", values.shape, 0, values.nbytes), os.open(path, os.O_RDONLY)))
+        stored.append(Stored(TensorRecord(path, "F32", values.shape, 0, values.nbytes), opened(path)))
     every = tuple(range(len(arrays)))
     return Group("x", tuple(stored), (None,) * len(arrays), every, None, 0)
 
