@@ -203,10 +203,14 @@ def is_finished(path: Path, fingerprint: str) -> bool:
         manifest = load(path)
     except UserError:
         return False
-    if manifest.fingerprint != fingerprint:
-        return False
+    return manifest.fingerprint == fingerprint and _changed(path, manifest) is None
+
+
+def _changed(path: Path, manifest: Manifest) -> str | None:
+    """The first file that is missing or not what the manifest says."""
     finished = (path / MANIFEST).stat().st_mtime_ns
-    return all(_is_whole(path / name, record, finished) for name, record in manifest.files.items())
+    names = (name for name, record in manifest.files.items() if not _is_whole(path / name, record, finished))
+    return next(names, None)
 
 
 def _is_whole(path: Path, record: FileRecord, finished: int) -> bool:
@@ -226,9 +230,18 @@ def input_digest(path: Path, out: Path | None = None) -> str:
     Args:
         path: the input.
         out: what is being made of it; if it lies in the input's folder it does not count.
+
+    Raises:
+        UserError: a file of an artifact is not the one that its manifest names, so that lineage would be another's.
     """
     if is_artifact(path):
-        return load(path).digest
+        manifest = load(path)
+        if changed := _changed(path, manifest):
+            raise UserError(
+                f"{path / changed}: is not what {MANIFEST} says; make the artifact again, or delete its {MANIFEST} to use "
+                "the folder as your own"
+            )
+        return manifest.digest
     files = _input_files(path, out)
     return _digest_of_files(path, files, digests.sha256_files(files))
 
@@ -369,7 +382,7 @@ def _record(path: Path, timed: bool) -> FileRecord:
     if timed:
         value = {key: part for key, part in read_json(path).items() if key != "seconds"}
         return FileRecord(sha256=digest_of(value), num_bytes=None)
-    return FileRecord(sha256=sha256_file(path), num_bytes=path.stat().st_size)
+    return FileRecord(sha256=digests.sha256_files([path])[path], num_bytes=path.stat().st_size)
 
 
 def check_place(out: Path, inputs: Mapping[str, Path]) -> None:

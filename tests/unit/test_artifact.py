@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,6 +199,20 @@ def test_an_input_that_changes_is_noticed(tmp_path: Path) -> None:
         attempt()
     assert [p.name for p in tmp_path.iterdir()] == ["in"], "nothing half made is left"
     attempt()
+
+
+def test_an_artifact_whose_files_were_changed_is_no_input(tmp_path: Path) -> None:
+    digest = make(tmp_path / "a").digest
+    assert artifact.input_digest(tmp_path / "a") == digest
+    copied = shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copyfile)  # newer than its manifest
+    assert artifact.input_digest(copied) == digest
+    (copied / "sub" / "data.txt").write_text("xxy")
+    with pytest.raises(
+        UserError, match=r"data\.txt: is not what manifest\.json says; make the artifact again, or delete"
+    ):
+        artifact.input_digest(copied)
+    (copied / artifact.MANIFEST).unlink()
+    assert artifact.input_digest(copied) != digest
 
 
 def test_an_output_inside_its_input_does_not_count(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sagecraft.merging.geometry import Options
 #: A float32 block; only operators and methods are used, so importing this module needs no numpy.
 Array = Any
 
-#: A divisor smaller than this is taken as 1 (weights that cancel out).
+#: A divisor of an election that is smaller than this is taken as 1 (weights that cancel out).
 _TINY = 1e-8
 
 
@@ -46,9 +46,8 @@ class Numbers:
 
     @property
     def divisor(self) -> float:
-        """Sum of the weights, 1 if they cancel out."""
-        total = sum(self.weights)
-        return total if abs(total) >= _TINY else 1.0
+        """Sum of the weights; the plan refuses those that cancel out where it is divided by."""
+        return sum(self.weights)
 
 
 def linear(base: Array | None, tensors: Sequence[Array], numbers: Numbers) -> Array:  # noqa: ARG001

@@ -53,6 +53,8 @@ _MAY_BE_ABSENT = ("head_dim", "num_key_value_heads", "tie_word_embeddings", "hid
 _NOTED = ("rope_theta", "rope_scaling", "rope_parameters", "rms_norm_eps", "max_position_embeddings", "sliding_window")
 
 
+#: Weights whose sum is smaller cancel out.
+_NO_SUM = 1e-8
 #: The native way reads so many elements at a time (blocks.cpp).
 _PIECE_ELEMENTS = 1 << 16
 
@@ -341,6 +343,22 @@ class _Values:
                     f"{self.placed.names[source.label]} has {density:g} ± {epsilon:g}; take a smaller epsilon",
                 )
 
+    def divisor(self) -> None:
+        """Weights that are divided by must not cancel out; an election divides by those that agree, element by element."""
+        reads = self.job.row.parameters
+        switch = "normalize_weights" if "normalize_weights" in reads else "normalize"
+        if "weight" not in reads or "sign_ties" in reads or not (switch in reads and self._switched_on(switch)):
+            return
+        if abs(math.fsum(self.each("weight"))) < _NO_SUM:
+            self.fault(
+                f"weight: the weights add up to 0, and {switch} divides by their sum;",
+                f"{self.placed.name} has {', '.join(f'{weight:g}' for weight in self.each('weight'))}; change one, or switch "
+                f"{switch} off",
+            )
+
+    def _switched_on(self, switch: str) -> bool:
+        return bool(self.of(switch) if switch == "normalize" else self.options().normalize_weights)
+
     def each(self, name: str) -> tuple[Any, ...]:
         """For each model that contributes."""
         return tuple(self.of(name, source) for source in self.placed.part.models)
@@ -369,6 +387,7 @@ def _plan_tensors(
         own = {source.label: records[source.label][place.names[source.label]] for source in part.sources}
         record = own[part.reference.label]
         values.chances()
+        values.divisor()
         rows.append(
             TensorPlan(
                 name=place.name,

@@ -188,3 +188,18 @@ def test_what_an_older_configuration_leaves_out_is_noted(key: str, family: Path,
     older = copy("b", "older")
     edit(older / "config.json", lambda config: config.pop(key))
     assert [note.split()[0] for note in plan(family / "a", older).notes] == [key]
+
+
+@pytest.mark.parametrize("settings", [{}, {"merge_method": "task_arithmetic", "base_model": "base"}])
+def test_weights_that_cancel_out_are_not_divided_by(family: Path, settings: dict[str, Any]) -> None:
+    def found(normalize: object) -> MergePlan:
+        models = [{"model": name, "parameters": {"weight": w}} for name, w in (("a", 0.5), ("b", -0.5))]
+        config = {"merge_method": "linear", "models": models, "parameters": {"normalize": normalize}, **settings}
+        folders = {name: family / name for name in ("a", "b", "base")}
+        return make_plan(make_job(MergekitConfig.model_validate(config), folders), 1000, 1)
+
+    assert found(False).tensors
+    by_filter = [{"filter": "mlp.down_proj", "value": True}, {"value": False}]
+    for normalize in (True, by_filter):
+        with pytest.raises(UserError, match=r"^weight: the weights add up to 0, and normalize divides .* 0\.5, -0\.5;"):
+            found(normalize)
