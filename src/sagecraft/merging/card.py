@@ -34,7 +34,7 @@ _UNKNOWN = "not recorded"
 def full_configuration(config: MergekitConfig, job: Job) -> dict[str, Any]:
     """The merge in mergekit's form with every default of the method written out."""
     value: dict[str, Any] = config.model_dump(mode="json", by_alias=True, exclude_none=True)
-    for key in ("models", "slices"):
+    for key in ("models", "slices", "modules"):
         if not value.get(key):
             value.pop(key, None)
     entries = [entry.parameters for stretch in config.stretches for entry in stretch.contributing(job.row)]
