@@ -114,6 +114,7 @@ def child(case: dict[str, Any], events: Path) -> None:
 
 def main() -> None:
     """Takes one case after the other."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that put the tests into the background ignores it
     for line in sys.stdin:
         case = json.loads(line)
         events = Path(case["log"] + ".events")
