@@ -114,7 +114,8 @@ def child(case: dict[str, Any], events: Path) -> None:
 
 def main() -> None:
     """Takes one case after the other."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that put the tests into the background ignores it
+    # a shell that put the tests into the background has them ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:
         case = json.loads(line)
         events = Path(case["log"] + ".events")

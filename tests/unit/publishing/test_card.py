@@ -159,7 +159,7 @@ def test_a_model_changed_behind_its_manifest_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "out/LICENSE").is_file()
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-6}))
-    with pytest.raises(UserError, match="is not what manifest.json says"):
+    with pytest.raises(UserError, match=r"is not what manifest\.json says"):
         run(PublishConfig(), {"model": model}, tmp_path / "out")
 
 
