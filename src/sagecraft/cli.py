@@ -324,9 +324,7 @@ def merge(
     """Merge checkpoints; with --seeds or --sweep, search for the best merge."""
     if seeds is None and not sweep:
         if task or text or max_items or keep or mode != ["continuation"]:
-            raise UserError(
-                "--task, --text, --mode, --max-items and --keep belong to a search: give --seeds or --sweep"
-            )
+            raise UserError("--task, --text, --mode, --max-items and --keep need a search: --seeds or --sweep")
         from sagecraft.merging.merge import merge_from_yaml
 
         _finish(merge_from_yaml(config, out), out, json, told=True)
@@ -348,6 +346,7 @@ def evaluate(
     out: Out,
     mode: Annotated[list[str], typer.Option(help="continuation, letter or generate (repeatable)")] = ["continuation"],  # noqa: B006
     thinking: Annotated[str, typer.Option(help="on, off or none (left to the model), for generate")] = "off",
+    permutations: Annotated[str, typer.Option(help="other orders of options too: none, cyclic or shuffle")] = "none",
     max_items: Annotated[int | None, typer.Option(help="a keyed sample of this many questions")] = None,
     thought_tokens: Annotated[int | None, typer.Option(help="tokens of a thought at most, for generate")] = None,
     answer_tokens: Annotated[int | None, typer.Option(help="tokens of an answer at most, for generate")] = None,
@@ -370,7 +369,7 @@ def evaluate(
     limits |= {"tokens_per_minute": tokens_per_minute, "timeout_seconds": timeout_seconds}
     settings: dict[str, Any] = {"modes": mode, "thinking": thinking, "max_items": max_items, "base_url": base_url}
     settings |= {"thought_tokens": thought_tokens, "answer_tokens": answer_tokens, "seed": seed}
-    settings |= {"device_usd_per_hour": device_usd_per_hour}
+    settings |= {"device_usd_per_hour": device_usd_per_hour, "permutations": permutations}
     config, inputs = stage.from_options(model, settings, limits)
     inputs |= {"task": task} | ({"providers": providers} if providers is not None else {})
     _finish(stage.run(config, inputs, out, store=store), out, json)

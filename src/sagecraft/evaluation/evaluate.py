@@ -56,7 +56,12 @@ class EvaluateConfig(BaseModel):
         "models have none",
     )
     max_items: int | None = Field(default=None, ge=1, description="questions at most, drawn by seed; null takes all")
-    seed: int = Field(default=0, description="key of everything drawn: items, documents, resamples")
+    permutations: Literal["none", "cyclic", "shuffle"] = Field(
+        default="none",
+        description="letter and generate modes ask again with the options in every rotation (cyclic, which cancels a "
+        "preference for a position) or in one other order drawn by seed and item (shuffle, which only shows it)",
+    )
+    seed: int = Field(default=0, description="key of everything drawn: items, documents, orders, resamples")
     dtype: Literal["float32", "bfloat16"] = Field(
         default="bfloat16", description="arithmetic of a local model; bfloat16 is what models are served in"
     )
@@ -196,6 +201,9 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
         results = _results(subject, task, modes, texts, seconds)
         build.timed.add("results.json")
         _write(build.path, results, [row for mode in modes.values() for row in mode.rows])
+        if config.permutations != "none":
+            others = (row for mode in modes.values() for row in mode.others)
+            artifact.write_jsonl(build.path / "permutations.jsonl", others)
         build.stats.update({key: results[key] for key in ("model", "mode", "n", "accuracy", "ci95", "perplexity")})
     console.say(f"  {subject.name}: {describe(results)}")
     return build.manifest
@@ -218,6 +226,10 @@ def _check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
         raise UserError("model: give either a model folder or endpoint: provider:model, not both")
     if "adapter" in inputs and "model" not in inputs:
         raise UserError("inputs.adapter: an adapter is added to a model folder; an endpoint takes none")
+    if config.permutations != "none" and set(config.modes) == {"continuation"}:
+        raise UserError(
+            "permutations: continuation shows no options, so they have no order; add mode letter or generate"
+        )
     if config.endpoint is None:
         if config.base_url is not None:
             raise UserError("base_url: only used together with endpoint")
@@ -266,9 +278,10 @@ def _subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator[Sub
 
 @dataclass(frozen=True)
 class Asked:
-    """All items in one mode: the rows, what they add up to, and how long it took."""
+    """All items in one mode: rows, rows of other orders of the options, what they add up to, and how long it took."""
 
     rows: list[dict[str, Any]]
+    others: list[dict[str, Any]]
     summary: dict[str, Any]
     seconds: float
 
@@ -276,18 +289,28 @@ class Asked:
 def _ask(
     subject: Subject, name: str, items: list[Item], config: EvaluateConfig, kept: Store, providers: Path | None
 ) -> Asked:
+    from sagecraft.evaluation import permute
+    from sagecraft.evaluation.cost import add_up
     from sagecraft.evaluation.summary import summarise
 
     mode = subject.modes[name]
     rows = []
-    with console.progress(f"{subject.name}, {name}", len(items)) as tick:
-        requests = [mode.request(subject.engine, item, config) for item in items]
+    variants = permute.variants(items, "none" if name == "continuation" else config.permutations, config.seed)
+    asked = [*items, *(variant.item for variant in variants)]
+    with console.progress(f"{subject.name}, {name}", len(asked)) as tick:
+        requests = [mode.request(subject.engine, item, config) for item in asked]
         values = _measured(subject, mode, requests, config, kept, providers, tick)
-        for item, request, value in zip(items, requests, values, strict=True):
+        for item, request, value in zip(asked, requests, values, strict=True):
             rows.append(_row(mode, name, item, request, value))
+    every, rows, others = rows, rows[: len(items)], rows[len(items) :]
     summary, tokens = summarise(name, rows, config.seed)
-    summary |= {"example_prompt": rows[0]["prompt"], **_costs(subject, config, rows, tokens, kept)}
-    return Asked(rows, summary, kept.seconds)
+    if variants:
+        summary["permutations"] = permute.summarise_orders(rows, others, variants)
+        others = [{**row, "order": variant.order} for row, variant in zip(others, variants, strict=True)]
+        tokens = add_up(row["tokens"] for row in every)
+        summary["tokens"] = "unknown" if tokens is None else tokens.as_dict()
+    summary |= {"example_prompt": rows[0]["prompt"], **_costs(subject, config, every, tokens, kept)}
+    return Asked(rows, others, summary, kept.seconds)
 
 
 def _measured(

@@ -134,6 +134,8 @@ def _mode(page: Page, mode: Mapping[str, Any], chance: float) -> None:
         statistics_page.calibration(page, mode["calibration"])
     if mode.get("position_bias"):
         statistics_page.positions(page, mode["position_bias"])
+    if "permutations" in mode:
+        page.paragraph(statistics_page.permutations(mode["permutations"]))
 
 
 def _items(page: Page, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -141,6 +141,23 @@ def positions(page: Page, bias: Mapping[str, Any]) -> None:
     page.paragraph(text)
 
 
+def permutations(found: Mapping[str, Any]) -> str:
+    """What other orders of the options say, in words."""
+    text = (
+        f"Asked {found['num_presentations']:,} times with the options in several orders, {percent(found['consistency'])} "
+        f"of {found['n']:,} questions get the same option in every order"
+    )
+    if found["num_unread"]:
+        text += f" ({found['num_unread']:,} replies could not be read, and agree with none)"
+    text += "."
+    if "accuracy" in found:
+        text += (
+            f" Mean over orders: {percent(found['accuracy'])} right (95 % {interval(found['ci95'])}); by majority of "
+            f"orders {percent(found['accuracy_majority'])}; right in every order {percent(found['share_all_right'])}."
+        )
+    return text
+
+
 def agreement(page: Page, pairs: Sequence[Mapping[str, Any]]) -> None:
     """Modes on the same items, two by two."""
     if not pairs:
