@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from sagecraft.evaluation.tasks import Item, Task
     from sagecraft.inference.prices import Unknown
 
-VERSION = 4
+VERSION = 5
 
 ModeName = Literal["continuation", "letter", "generate"]
 TEXTS = ("domain", "general")
@@ -269,7 +268,7 @@ def _subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator[Sub
     modes = {
         "continuation": score.Mode(score.continuation_request, score.measure_continuation, score.grade_continuation),
         "letter": score.Mode(score.letter_request, score.measure_letter, score.grade_letter),
-        "generate": score.Mode(generate.local_request, generate.measure_local, generate.grade_generate),
+        "generate": score.Mode(generate.local_request, generate.measure_each, generate.grade_generate),
     }
     weights = [artifact.input_digest(inputs[name]) for name in ("model", "adapter") if name in inputs]
     identity = f"{'+'.join(weights)} {config.dtype}"
@@ -330,15 +329,9 @@ def _measured(
             tick.advance(1, "" if usd is None else f"{usd:.4f} USD")
 
         return measure_all(subject.engine, requests, kept, config, providers, ended)
-    measure = mode.measure
+    from sagecraft.evaluation.batches import measure_in_batches
 
-    def one_by_one() -> Iterator[Any]:
-        for request in requests:
-            measured = partial(measure, subject.engine, request)
-            yield None if request.error is not None else kept.get(request.body, measured)
-            tick.advance()
-
-    return one_by_one()
+    return measure_in_batches(subject.engine, mode.measure, requests, kept, tick.advance)
 
 
 def _costs(

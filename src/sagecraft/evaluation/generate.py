@@ -73,6 +73,11 @@ class _Writer:
         return True
 
 
+def measure_each(engine: LocalEngine, requests: Sequence[Request], shared: int = 0) -> list[dict[str, Any]]:  # noqa: ARG001
+    """A reply to each request, one after the other."""
+    return [measure_local(engine, request) for request in requests]
+
+
 def measure_local(engine: LocalEngine, request: Request) -> dict[str, Any]:
     """Writes greedily; a thought that outruns its budget is closed and the answer still asked for."""
     writer = _Writer(engine, request)

@@ -19,7 +19,7 @@ from sagecraft.inference.finite import require_finite
 if TYPE_CHECKING:
     from sagecraft.chat.thinking import Switch
     from sagecraft.evaluation.evaluate import EvaluateConfig
-    from sagecraft.inference.local import LocalEngine
+    from sagecraft.inference.local import LocalEngine, Question
     from sagecraft.models.tokenizer import Tokenizer
 
 #: How a pick of the continuation mode is normalised; `per_char` is what is reported as `accuracy`.
@@ -40,14 +40,39 @@ class Request:
     body: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
 
+    @property
+    def question(self) -> Question | None:
+        """The ids before continuations and those of each, whose probabilities are all that is wanted; None: a reply is."""
+        if "continuations" in self.body:
+            return self.body["prefix"], self.body["continuations"]
+        if "letters" in self.body:
+            return self.body["prompt"], [[token] for ids in self.body["letters"] for token in ids]
+        return None
+
+
+#: Asks an engine several requests at once, which begin with so many tokens that are the same.
+Measure = Callable[[Any, Sequence[Request], int], Sequence[dict[str, Any]]]
+
 
 @dataclass(frozen=True)
 class Mode:
-    """One way to ask the questions of a task; `measure` is None where many are asked at once (`remote.measure_all`)."""
+    """One way to ask the questions of a task; `measure` is None where they go out as they may (`remote.measure_all`)."""
 
     request: Callable[[Any, Item, EvaluateConfig], Request]
-    measure: Callable[[Any, Request], dict[str, Any]] | None
+    measure: Measure | None
     grade: Callable[[Item, dict[str, Any]], dict[str, Any]]
+
+
+def scores(engine: LocalEngine, requests: Sequence[Request], shared: int) -> list[list[list[float]]]:
+    """Log-probabilities (natural) of each request's tokens.
+
+    Raises:
+        MachineError: they are no numbers.
+    """
+    questions = [request.question for request in requests]
+    found = engine.score([question for question in questions if question is not None], shared)
+    require_finite(engine.path, (value for rows in found for row in rows for value in row))
+    return found
 
 
 def encode_prefix(engine: LocalEngine, text: str, config: EvaluateConfig) -> tuple[str, list[int]]:
@@ -97,12 +122,19 @@ def _too_long(engine: LocalEngine, num_tokens: int) -> str | None:
     return None if num_tokens <= room else f"{num_tokens:,} tokens do not fit into the model's context of {room:,}"
 
 
-def measure_continuation(engine: LocalEngine, request: Request) -> dict[str, Any]:
+def measure_continuation(engine: LocalEngine, requests: Sequence[Request], shared: int = 0) -> list[dict[str, Any]]:
     """Sums of log-likelihoods (natural log)."""
-    scores = engine.score(request.body["prefix"], request.body["continuations"])
-    require_finite(engine.path, (value for row in scores for value in row))
-    num_in = len(request.body["prefix"]) + sum(map(len, request.body["continuations"]))
-    return {"sums": [math.fsum(row) for row in scores], "tokens": {"in": num_in, "thought": 0, "out": 0}}
+    return [
+        {
+            "sums": [math.fsum(row) for row in rows],
+            "tokens": {
+                "in": len(request.body["prefix"]) + sum(map(len, request.body["continuations"])),
+                "thought": 0,
+                "out": 0,
+            },
+        }
+        for request, rows in zip(requests, scores(engine, requests, shared), strict=True)
+    ]
 
 
 def grade_continuation(item: Item, value: dict[str, Any]) -> dict[str, Any]:
@@ -151,12 +183,14 @@ def letter_ids(tokenizer: Tokenizer, letters: str) -> list[list[int]]:
     return found
 
 
-def measure_letter(engine: LocalEngine, request: Request) -> dict[str, Any]:
+def measure_letter(engine: LocalEngine, requests: Sequence[Request], shared: int = 0) -> list[dict[str, Any]]:
     """Probability of each letter as the next token."""
-    logprobs = engine.next_logprobs(request.body["prompt"])
-    require_finite(engine.path, [logprobs.max().item()])
-    masses = [math.fsum(math.exp(logprobs[token].item()) for token in ids) for ids in request.body["letters"]]
-    return {"masses": masses, "tokens": {"in": len(request.body["prompt"]), "thought": 0, "out": 0}}
+    found = []
+    for request, rows in zip(requests, scores(engine, requests, shared), strict=True):
+        values = iter(math.exp(row[0]) for row in rows)
+        masses = [math.fsum(next(values) for _ in ids) for ids in request.body["letters"]]
+        found.append({"masses": masses, "tokens": {"in": len(request.body["prompt"]), "thought": 0, "out": 0}})
+    return found
 
 
 def grade_letter(item: Item, value: dict[str, Any]) -> dict[str, Any]:

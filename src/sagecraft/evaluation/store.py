@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,19 +184,33 @@ class Store:
             self.seconds += seconds
         return json.loads(os.pread(self._file, length, offset))["value"]
 
+    def holds(self, request: dict[str, Any]) -> bool:
+        """Whether a request was measured before."""
+        return self.key(request) in self._places
+
+    def value(self, request: dict[str, Any]) -> Any:
+        """The value of a request that was measured: through JSON and back, so that it is the same now and later."""
+        return self.find(self.key(request))
+
+    def put(self, requests: Sequence[dict[str, Any]], values: Sequence[Any], seconds: float) -> None:
+        """Writes down what was measured together; of what is there already the first stays."""
+        share = round(seconds / max(len(requests), 1), 6)
+        with self._alone():
+            self._catch_up()
+            for request, value in zip(requests, values, strict=True):
+                key = self.key(request)
+                if key not in self._places:
+                    self._append({"key": key, "seconds": share, "value": value})
+
     def get(self, request: dict[str, Any], measure: Callable[[], Any]) -> Any:
         """The value measured for a request before, or measured and written down now."""
-        key = self.key(request)
-        value = self.find(key)
-        if value is not None:
+        if self.holds(request):
             self.num_found += 1
-            return value
-        started = time.monotonic()
-        value = measure()
-        with self._alone():
-            self._append({"key": key, "seconds": round(time.monotonic() - started, 6), "value": value})
-        # Through JSON and back, so that a value is the same whether it was measured now or read.
-        return self.find(key)
+        else:
+            started = time.monotonic()
+            value = measure()
+            self.put([request], [value], time.monotonic() - started)
+        return self.value(request)
 
     def claim(self, key: str, worst: Bill) -> Claim | None:
         """Writes down that a request is about to be sent.

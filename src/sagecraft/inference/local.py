@@ -16,10 +16,17 @@ from torch import Tensor
 from sagecraft.artifact import keyed_hash
 from sagecraft.chat.template import ChatTemplate
 from sagecraft.errors import UserError
+from sagecraft.models.branches import Branches
+from sagecraft.models.decoder import Cache, Decoder
 from sagecraft.models.load import Dtype, load_model
 
 #: Tokens of one forward pass when whole sequences are scored: bounds the logits to 2,048 × vocabulary.
 _SCORE_TOKENS = 2048
+#: Places whose next token is foretold at once: bounds their logits to 256 × vocabulary.
+_HEAD_ROWS = 256
+
+#: The ids before several continuations, and the ids of these.
+Question = tuple[Sequence[int], Sequence[Sequence[int]]]
 
 
 class Sampling(BaseModel):
@@ -48,6 +55,7 @@ class LocalEngine:
         self.max_positions = loaded.model.max_positions
         self.tokenizer = loaded.tokenizer
         self.path = path
+        self._shared: tuple[list[int], Cache] | None = None
         self.name = "+".join(part.resolve().name for part in (path, adapter) if part is not None)
 
     @cached_property
@@ -89,15 +97,61 @@ class LocalEngine:
         return self.model.logits(hidden[0, -1]).log_softmax(-1)
 
     @torch.inference_mode()
-    def score(self, prefix_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Log-probabilities (natural) of each continuation's tokens after a shared prefix, which runs once."""
-        if not prefix_ids or not all(continuations):
-            raise ValueError("a prefix and continuations of at least one token are needed")
+    def score(self, questions: Sequence[Question], shared: int = 0) -> list[list[list[float]]]:
+        """Log-probabilities (natural) of the tokens of each continuation of each question.
+
+        What stands before the continuations runs once for all of them, and the vocabulary is touched only where one of
+        their tokens is foretold.
+
+        Args:
+            questions: of each, the ids before its continuations, and the ids of these; none empty.
+            shared: tokens that all questions begin with; they run once for all, and not again in the next call.
+        """
+        if not all(prefix and all(continuations) for prefix, continuations in questions):
+            raise ValueError("prefixes and continuations of at least one token are needed")
+        if not isinstance(self.model, Decoder):
+            return [self._score_one(*question) for question in questions]
+        past = self._run_shared(self.model, questions[0][0][:shared]) if shared else None
+        # the last token of a continuation is only foretold, never fed
+        fed = [
+            [*prefix[shared:], *(token for ids in continuations for token in ids[:-1])]
+            for prefix, continuations in questions
+        ]
+        layout = [
+            (len(prefix) - shared, [len(ids) - 1 for ids in continuations]) for prefix, continuations in questions
+        ]
+        hidden = self.model(torch.tensor([token for ids in fed for token in ids]), boundaries=Branches(layout, past))
+        rows, targets = _foretold(questions, shared)
+        values = iter(self._chosen(hidden, rows, targets))
+        return [[[next(values) for _ in ids] for ids in continuations] for _, continuations in questions]
+
+    def _run_shared(self, model: Decoder, ids: Sequence[int]) -> Cache:
+        """Keys and values of what questions begin with."""
+        if self._shared is None or self._shared[0] != list(ids):
+            cache = model.new_cache()
+            model(torch.tensor([list(ids)]), cache=cache)
+            self._shared = list(ids), cache
+        return self._shared[1]
+
+    def _chosen(self, hidden: Tensor, rows: list[int], targets: list[int]) -> list[float]:
+        """Log-probability of each target as the token behind its row of [N, D]."""
+        wanted, place = torch.unique(torch.tensor(rows), return_inverse=True)
+        aims = torch.tensor(targets)
+        found = torch.empty(len(targets), dtype=torch.promote_types(hidden.dtype, torch.float32))
+        for start in range(0, len(wanted), _HEAD_ROWS):
+            logits = self.model.logits(hidden[wanted[start : start + _HEAD_ROWS]])
+            here = ((place >= start) & (place < start + _HEAD_ROWS)).nonzero()[:, 0]
+            own = place[here] - start
+            found[here] = logits[own, aims[here]] - logits.logsumexp(-1)[own]
+        values: list[float] = found.tolist()
+        return values
+
+    def _score_one(self, prefix_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The same for one question, of models that only transformers computes."""
         cache = self.model.new_cache()
         prefix_hidden = self.model(torch.tensor([list(prefix_ids)]), cache=cache)
         first = self.model.logits(prefix_hidden[0, -1]).log_softmax(-1)
-        # The last token of a continuation is only predicted, never fed. Padding behind it is invisible: attention is
-        # causal.
+        # Padding behind a continuation is invisible: attention is causal.
         longest = max(len(ids) for ids in continuations) - 1
         later: Tensor | None = None
         if longest:
@@ -140,6 +194,20 @@ class LocalEngine:
             targets = flat[start + 1 : start + len(ids)]
             results.append((logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)).tolist())
         return results
+
+
+def _foretold(questions: Sequence[Question], shared: int) -> tuple[list[int], list[int]]:
+    """For each token of each continuation the row (of the tokens that are fed) that foretells it, and its id."""
+    rows, targets = list[int](), list[int]()
+    start = 0
+    for prefix, continuations in questions:
+        last = start + len(prefix) - shared - 1
+        start = last + 1
+        for ids in continuations:
+            rows += [last, *range(start, start + len(ids) - 1)]
+            targets += ids
+            start += len(ids) - 1
+    return rows, targets
 
 
 def draw(logits: Tensor, sampling: Sampling, position: int) -> int:

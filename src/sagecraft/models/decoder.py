@@ -4,7 +4,8 @@ Shape letters: N tokens of all sequences laid end to end, B batch, T tokens of a
 D width, H query heads, G key-value heads, K head size, V vocabulary.
 
 Training lays sequences end to end ([N], no padding) with their `boundaries`; attention runs sequence by sequence,
-so no document sees another, and positions start anew at each. Inference takes [B, T] and may have a cache.
+so no document sees another, and positions start anew at each. Inference takes [B, T] and may have a cache; scoring lays
+questions with their answers end to end ([N] with `branches.Branches` for boundaries).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sagecraft.models.branches import Branches
 from sagecraft.models.config import DecoderConfig
 from sagecraft.models.kernels.attention import Boundaries, attend, packed_attention, rotate
 from sagecraft.models.kernels.pointwise import add_rms_norm, gated, rms_norm
@@ -91,14 +93,17 @@ class Attention(nn.Module):
         self.k_norm = _norm(config, self.head_size) if config.query_key_norm else nn.Identity()
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], boundaries: Boundaries | None, cache: Cache | None
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], boundaries: Boundaries | Branches | None, cache: Cache | None
     ) -> Tensor:
         """Attends within each sequence: x is [N, D] with boundaries, or [B, T, D]."""
         shape = x.shape[:-1]
         queries = self.q_norm(self.q_proj(x).view(*shape, self.num_heads, self.head_size))
         keys = self.k_norm(self.k_proj(x).view(*shape, self.num_groups, self.head_size))
         values = self.v_proj(x).view(*shape, self.num_groups, self.head_size)
-        if boundaries is not None:
+        if isinstance(boundaries, Branches):
+            queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)
+            mixed = boundaries.attend(self.layer, queries, keys, values, self.scale, self.window)
+        elif boundaries is not None:
             mixed = self._packed(queries, keys, values, rotary, boundaries)
         else:
             queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)
@@ -155,7 +160,7 @@ class Block(nn.Module):
             self.post_feedforward_layernorm = _norm(config, config.hidden_size)
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], boundaries: Boundaries | None, cache: Cache | None
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], boundaries: Boundaries | Branches | None, cache: Cache | None
     ) -> Tensor:
         """[…, D] → […, D]."""
         if self.post_norms:
@@ -196,7 +201,7 @@ class Decoder(nn.Module):
     def forward(
         self,
         input_ids: Tensor,
-        boundaries: Boundaries | None = None,
+        boundaries: Boundaries | Branches | None = None,
         cache: Cache | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
@@ -204,13 +209,15 @@ class Decoder(nn.Module):
 
         Args:
             input_ids: [N] together with `boundaries`, or [B, T].
-            boundaries: 0 = b₀ < b₁ < … = N; sequence i is [bᵢ, bᵢ₊₁).
+            boundaries: 0 = b₀ < b₁ < … = N; sequence i is [bᵢ, bᵢ₊₁). Or questions with the answers that branch off them.
             cache: past keys and values; positions continue behind it (only for [B, T]).
             positions: [T], rising, instead of 0, 1, … (only for [B, T] without a cache).
         """
         if positions is not None:
             assert boundaries is None, "packed rows have positions of their own"
             assert cache is None, "a cache counts its own positions"
+        elif isinstance(boundaries, Branches):
+            positions = boundaries.positions
         elif boundaries is not None:
             # a tensor in main memory: as a list it would be a constant of a compiled layer, which each batch compiles anew
             boundaries = torch.as_tensor(boundaries, device="cpu")

@@ -32,7 +32,7 @@ def test_prompts_are_what_the_contract_says() -> None:
 
 def test_continuation_is_the_plain_log_likelihood(engine: LocalEngine) -> None:
     request = score.continuation_request(engine, ITEM, CONFIG)
-    value = score.measure_continuation(engine, request)
+    (value,) = score.measure_continuation(engine, [request])
     graded = score.grade_continuation(ITEM, value)
     for option, row in zip(ITEM.options, graded["options"], strict=True):
         prefix = engine.tokenizer.encode(request.prompt)
@@ -44,10 +44,10 @@ def test_continuation_is_the_plain_log_likelihood(engine: LocalEngine) -> None:
 
 
 def test_score_of_an_option_does_not_depend_on_the_others(engine: LocalEngine) -> None:
-    together = score.measure_continuation(engine, score.continuation_request(engine, ITEM, CONFIG))["sums"]
+    together = score.measure_continuation(engine, [score.continuation_request(engine, ITEM, CONFIG)])[0]["sums"]
     for index, option in enumerate(ITEM.options):
         pair = Item("2", ITEM.question, ("some other and much longer text about planets on ellipses", option), 0)
-        alone = score.measure_continuation(engine, score.continuation_request(engine, pair, CONFIG))["sums"][1]
+        alone = score.measure_continuation(engine, [score.continuation_request(engine, pair, CONFIG)])[0]["sums"][1]
         assert alone == pytest.approx(together[index], abs=1e-4)
 
 
@@ -64,7 +64,7 @@ def test_letters_add_up_both_forms_without_special_tokens(engine: LocalEngine) -
     specials = set(engine.tokenizer.special_tokens.values())
     assert len(request.body["letters"]) == 4
     assert not specials & {token for ids in request.body["letters"] for token in ids}
-    value = score.measure_letter(engine, request)
+    (value,) = score.measure_letter(engine, [request])
     probabilities = engine.next_logprobs(request.body["prompt"]).exp()
     expected = [sum(probabilities[token].item() for token in ids) for ids in request.body["letters"]]
     assert value["masses"] == pytest.approx(expected)
@@ -139,8 +139,8 @@ def test_a_model_that_gives_no_numbers_has_no_result(pico: Path) -> None:
     with torch.no_grad():  # what an overflow leaves behind
         broken.model.norm.weight.fill_(float("inf"))
     with pytest.raises(MachineError, match="no numbers"):
-        score.measure_continuation(broken, score.continuation_request(broken, ITEM, CONFIG))
+        score.measure_continuation(broken, [score.continuation_request(broken, ITEM, CONFIG)])
     with pytest.raises(MachineError, match="no numbers"):
-        score.measure_letter(broken, score.letter_request(broken, ITEM, CONFIG))
+        score.measure_letter(broken, [score.letter_request(broken, ITEM, CONFIG)])
     with pytest.raises(MachineError, match="no numbers"):
         perplexity(broken, [Document("d", "A star shines. " * 9)], 50, 32)

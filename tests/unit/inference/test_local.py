@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from pico import pico_model
 from sagecraft.errors import UserError
-from sagecraft.inference.local import LocalEngine, Sampling, draw
+from sagecraft.inference.local import LocalEngine, Question, Sampling, draw
+from sagecraft.models.branches import common_start
 
 
 @pytest.fixture(scope="module")
@@ -15,12 +17,71 @@ def engine(pico: Path) -> LocalEngine:
     return LocalEngine(pico, "float64")
 
 
-def test_score_with_a_shared_prefix_equals_whole_sequences(engine: LocalEngine) -> None:
-    prefix, continuations = [5, 6, 7, 8], [[9], [10, 11, 12], [13, 14], [9, 9, 9, 9]]
-    scores = engine.score(prefix, continuations)
-    whole = engine.sequence_logprobs([prefix + ids for ids in continuations])
-    for ours, expected in zip(scores, whole, strict=True):
-        assert ours == pytest.approx(expected[len(prefix) - 1 :], abs=1e-9)
+@pytest.fixture(scope="module")
+def engines(engine: LocalEngine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, LocalEngine]:
+    """One that sees everything, and one whose layers see eight tokens."""
+    changes = {"model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": 8}
+    folder = pico_model(tmp_path_factory.mktemp("window") / "model", **changes)
+    return {"pico": engine, "window": LocalEngine(folder, "float64")}
+
+
+QUESTIONS: list[Question] = [
+    ([5, 6, 7, 8], [[9], [10, 11, 12], [13, 14], [9, 9, 9, 9]]),
+    ([5, 6, 3], [[9, 1]]),
+    ([5, 6, *range(20, 60)], [[4, 5, 6, 7, 8, 9], [3]]),
+    ([5, 6, 7], [[30], [31], [32], [30]]),
+]
+
+
+def whole(engine: LocalEngine, question: Question) -> list[list[float]]:
+    """The same from whole sequences, one at a time."""
+    prefix, continuations = question
+    return [
+        engine.sequence_logprobs([[*prefix, *ids]])[0][len(prefix) - 1 :] if len(prefix) > 0 else []
+        for ids in continuations
+    ]
+
+
+@pytest.mark.parametrize("shared", [0, 2])
+@pytest.mark.parametrize("name", ["pico", "window"])
+def test_scores_of_many_questions_equal_whole_sequences(
+    name: str, shared: int, engines: dict[str, LocalEngine]
+) -> None:
+    engine = engines[name]
+    for _ in range(2):  # the second time what they begin with is there
+        for question, scores in zip(QUESTIONS, engine.score(QUESTIONS, shared), strict=True):
+            for ours, expected in zip(scores, whole(engine, question), strict=True):
+                assert ours == pytest.approx(expected, abs=1e-9)
+    for question in QUESTIONS:
+        assert engine.score([question])[0] == [
+            pytest.approx(row, abs=1e-9) for row in engine.score(QUESTIONS)[QUESTIONS.index(question)]
+        ]
+
+
+def test_questions_of_models_that_transformers_computes(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = engine.score(QUESTIONS)
+    monkeypatch.setattr("sagecraft.inference.local.Decoder", str)  # so that ours is none
+    assert engine.score(QUESTIONS) == [[pytest.approx(row, abs=1e-9) for row in rows] for rows in expected]
+
+
+def test_questions_without_tokens_are_refused(engine: LocalEngine) -> None:
+    for question in ([], [[1]]), ([1], [[2], []]):
+        with pytest.raises(ValueError, match="at least one token"):
+            engine.score([question])
+
+
+@pytest.mark.parametrize(
+    ("sequences", "expected"),
+    [
+        ([[1, 2, 3], [1, 2, 4]], 2),
+        ([[1, 2], [1, 2]], 1),
+        ([[1, 2, 3], [1, 2]], 1),
+        ([[7], [7]], 0),
+        ([[1, 2], [2, 2]], 0),
+    ],
+)
+def test_what_questions_begin_with(sequences: list[list[int]], expected: int) -> None:
+    assert common_start(sequences) == expected
 
 
 def test_sequence_logprobs_equal_one_at_a_time(engine: LocalEngine) -> None:

@@ -1,0 +1,93 @@
+"""Requests to a local model, several at once, kept as they come back.
+
+Which requests run together follows from the requests of a run alone, not from what a store holds: a batch of which something is
+missing runs whole, so that a run that was killed ends with the bytes of one that was not (a product's last digits depend on
+how many rows it has).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sagecraft.evaluation.score import Measure, Request
+    from sagecraft.evaluation.store import Store
+
+#: Tokens that run at once: enough for the products to reach their rate, few enough for what lies between two to stay in a cache.
+_BATCH_TOKENS = 2048
+#: A beginning shared by all requests is run apart from this length on: below, it costs less to run it each time.
+_MIN_SHARED = 32
+
+
+def measure_in_batches(
+    engine: Any, measure: Measure, requests: Sequence[Request], store: Store, advance: Callable[[], object]
+) -> list[Any]:
+    """What each request brought, in their order; None where it cannot be asked.
+
+    Args:
+        engine: is asked.
+        measure: asks it.
+        requests: equal ones are asked once.
+        store: what it holds is not asked again.
+        advance: is called for each request that is done.
+    """
+    shared = _shared(requests)
+    values: list[Any] = [None] * len(requests)
+    for batch in make_batches(requests, shared):
+        bodies = [requests[numbers[0]].body for numbers in batch]
+        if not all(store.holds(body) for body in bodies):
+            started = time.monotonic()
+            found = measure(engine, [requests[numbers[0]] for numbers in batch], shared)
+            store.put(bodies, found, time.monotonic() - started)
+        for numbers, body in zip(batch, bodies, strict=True):
+            for number in numbers:
+                values[number] = store.value(body)
+                advance()
+    for request in requests:
+        if request.error is not None:
+            advance()
+    return values
+
+
+def _shared(requests: Sequence[Request]) -> int:
+    """Tokens that all requests begin with, 0 if they are too few to matter."""
+    from sagecraft.models.branches import common_start
+
+    questions = [request.question for request in requests if request.error is None]
+    prefixes = [list(question[0]) for question in questions if question is not None]
+    if len(prefixes) < 2 or len(prefixes) < len(questions):
+        return 0
+    shared = common_start(prefixes)
+    return shared if shared >= _MIN_SHARED else 0
+
+
+def make_batches(requests: Sequence[Request], shared: int = 0) -> list[list[list[int]]]:
+    """Batches of requests, each as the numbers of those that equal it, long ones first: of like length, so that rows fill up.
+
+    A request that wants a reply is a batch of its own.
+    """
+    equal: dict[str, list[int]] = {}
+    for number, request in enumerate(requests):
+        if request.error is None:
+            equal.setdefault(repr(request.body), []).append(number)
+    sized = sorted(
+        ((-_size(requests[numbers[0]], shared), numbers) for numbers in equal.values()), key=lambda row: row[0]
+    )
+    batches: list[list[list[int]]] = []
+    filled = _BATCH_TOKENS
+    for negative, numbers in sized:
+        size = -negative or _BATCH_TOKENS
+        if filled + size > _BATCH_TOKENS:
+            batches.append([])
+            filled = 0
+        batches[-1].append(numbers)
+        filled += size
+    return batches
+
+
+def _size(request: Request, shared: int) -> int:
+    """Tokens that are run for it; 0 for one that wants a reply."""
+    question = request.question
+    return 0 if question is None else len(question[0]) - shared + sum(len(ids) - 1 for ids in question[1])
