@@ -1,8 +1,8 @@
 """Tasks: files of multiple-choice questions, read strictly.
 
-CSV (with a header), JSONL, JSON lists and Parquet with a column `question`, options as columns `A`, `B`, … or
+CSV and TSV (with a header), JSONL, JSON lists and Parquet with a column `question`, options as columns `A`, `B`, … or
 `choice0`, `choice1`, … or one list `choices`, and, if the set is keyed, `answer` as a letter or a 0-based index. Also
-the list form of ARC in which the options stand inside an `instruction` ("Answer1: … Answer2: …").
+the forms of public sets (`forms.py`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import Any
 
 from sagecraft import artifact
 from sagecraft.errors import UserError
+from sagecraft.evaluation import forms
 
 LETTERS = "ABCDEFGHIJ"
 MIN_OPTIONS, MAX_OPTIONS = 2, len(LETTERS)
 #: Largest file, and longest question or option in characters: a corpus given by mistake stops here.
 _MAX_FILE_BYTES = 512 << 20
 _MAX_TEXT_CHARS = 100_000
-_SUFFIXES = (".jsonl", ".csv", ".json", ".parquet")
+_SUFFIXES = (".jsonl", ".csv", ".tsv", ".json", ".parquet")
 _KNOWN = ("question", "answer", "choices", "id", "topic", "subject", "kind", "article")
 _NUMBERED_CHOICE = re.compile(r"choice_?(\d{1,2})")
 
@@ -85,6 +86,8 @@ class Task:
 def read_task(path: Path) -> Task:
     """Reads a task: a file, a benchmark folder (`items.jsonl`), or a folder with `questions.*` anywhere below it.
 
+    A folder as public sets are laid out (`test-00000-of-00001.parquet`) gives its split `test`.
+
     Raises:
         UserError: names the file, the line and the column.
     """
@@ -116,9 +119,14 @@ def _files(path: Path) -> list[Path]:
     if (path / "items.jsonl").is_file():
         return [path / "items.jsonl"]
     found = sorted(file for file in path.rglob("questions.*") if file.suffix in _SUFFIXES and file.is_file())
+    found = found or sorted(file for file in path.rglob("test-*-of-*.parquet") if file.is_file())
+    folders = sorted({file.parent.name for file in found if file.name.startswith("test-")})
+    if len(folders) > 1:
+        raise UserError(f"{path}: holds several sets ({', '.join(folders)[:200]}); name the folder of one")
     if not found:
         raise UserError(
-            f"{path}: neither items.jsonl nor any questions.jsonl, .csv or .parquet below it; name the file"
+            f"{path}: neither items.jsonl, nor questions.jsonl, .csv or .parquet, nor a split test-….parquet below it; "
+            "name the file"
         )
     return found
 
@@ -129,21 +137,26 @@ def _rows(path: Path) -> Iterator[Row]:
         raise UserError(f"{path}: {size >> 20:,} MB is too large for questions (limit 512 MB); is it the right file?")
     if path.suffix not in _SUFFIXES:
         raise UserError(f"{path}: unknown kind of file; questions are read from {', '.join(_SUFFIXES)}")
-    reader = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".json": _json_rows, ".parquet": _parquet_rows}[path.suffix]
+    readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".tsv": _csv_rows, ".json": _json_rows}
     try:
-        yield from reader(path)
+        for place, row in readers.get(path.suffix, _parquet_rows)(path):
+            yield place, forms.adapt(row, place)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(file, strict=True, delimiter="\t" if path.suffix == ".tsv" else ",")
         try:
-            header = [_column(name) for name in next(reader, [])]
+            first = next(reader, [])
+            unnamed = forms.headerless(first)
+            header = unnamed or [_column(name) for name in first]
             twice = sorted({name for name in header if header.count(name) > 1})
             if twice:
                 raise UserError(f"{path}: line 1, column {twice[0]}: stands there twice; rename one")
+            if unnamed:
+                yield f"{path}: line 1", dict(zip(header, first, strict=True))
             line = reader.line_num + 1
             for cells in reader:
                 place, line = f"{path}: line {line}", reader.line_num + 1
@@ -170,8 +183,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
         raise UserError(f"{path}: expected a JSON list of questions, found {type(value).__name__}")
     for number, row in enumerate(value, start=1):
         place = f"{path}: entry {number}"
-        found = _object(row, place)
-        yield place, _from_arc(found, place) if "instruction" in found and "question" not in found else found
+        yield place, _object(row, place)
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -209,20 +221,6 @@ def _column(name: str) -> str:
         return name.upper()
     low = name.lower()
     return low if low in _KNOWN or _NUMBERED_CHOICE.fullmatch(low) else name
-
-
-def _from_arc(row: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """Takes an ARC instruction apart; searched in order, so that an option may speak of "Answer2:" itself."""
-    text = str(row["instruction"]).partition("\n\nAnswer format:")[0]
-    question, found, rest = text.partition("\n\nAnswer1:")
-    options: list[str] = []
-    while found:
-        option, found, rest = rest.partition(f" Answer{len(options) + 2}:")
-        options.append(option)
-    key = re.fullmatch(r"answer(\d{1,2})", str(row.get("answer", "")).strip().lower())
-    if not options or key is None:
-        raise UserError(f'{place}, column instruction: no "Answer1: … Answer2: …", or no `answer` such as "answer1"')
-    return {"question": question.partition("question:")[2] or question, "choices": options, "answer": int(key[1]) - 1}
 
 
 def _items(rows: Iterable[Row], path: Path) -> list[Item]:

@@ -137,7 +137,7 @@ def test_a_folder_of_questions(tmp_path: Path) -> None:
         jsonl(tmp_path / name / "questions.jsonl", row(id=name))
     task = read_task(tmp_path)
     assert [item.id for item in task.items] == ["one", "two"]
-    with pytest.raises(UserError, match=r"neither items\.jsonl nor any questions"):
+    with pytest.raises(UserError, match=r"neither items\.jsonl, nor questions"):
         read_task(tmp_path.joinpath("empty").mkdir() or tmp_path / "empty")
 
 
