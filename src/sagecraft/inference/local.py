@@ -5,6 +5,7 @@ Tokens are the request: callers pass ids, never text, so that no engine adds a s
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -63,11 +64,8 @@ class LocalEngine:
         """The checkpoint's chat template."""
         return ChatTemplate.for_tokenizer(self.tokenizer)
 
-    @torch.inference_mode()
-    def stream(
-        self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int] | None = None
-    ) -> Iterator[int]:
-        """Yields token ids until a stop token (not yielded), `max_tokens`, or the end of the context.
+    def room_for(self, prompt_ids: Sequence[int]) -> int:
+        """Tokens that a reply to this prompt can have.
 
         Raises:
             UserError: the prompt is empty or longer than the model's context.
@@ -79,6 +77,18 @@ class LocalEngine:
             raise UserError(
                 f"the prompt has {len(prompt_ids):,} tokens, {self.name} takes {self.max_positions:,}; shorten it"
             )
+        return room
+
+    @torch.inference_mode()
+    def stream(
+        self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int] | None = None
+    ) -> Iterator[int]:
+        """Yields token ids until a stop token (not yielded), `max_tokens`, or the end of the context.
+
+        Raises:
+            UserError: the prompt is empty or longer than the model's context.
+        """
+        room = self.room_for(prompt_ids)
         stops = set(self.tokenizer.stop_ids if stop_ids is None else stop_ids)
         cache = self.model.new_cache()
         ids = torch.tensor([list(prompt_ids)])
@@ -120,7 +130,11 @@ class LocalEngine:
         layout = [
             (len(prefix) - shared, [len(ids) - 1 for ids in continuations]) for prefix, continuations in questions
         ]
-        hidden = self.model(torch.tensor([token for ids in fed for token in ids]), boundaries=Branches(layout, past))
+        # where only one token is foretold nothing branches, and packed attention is faster
+        branch = past is not None or any(any(lengths) for _, lengths in layout)
+        ends = list(itertools.accumulate(map(len, fed), initial=0))
+        boundaries = Branches(layout, past) if branch else ends
+        hidden = self.model(torch.tensor([token for ids in fed for token in ids]), boundaries=boundaries)
         rows, targets = _foretold(questions, shared)
         values = iter(self._chosen(hidden, rows, targets))
         return [[[next(values) for _ in ids] for ids in continuations] for _, continuations in questions]

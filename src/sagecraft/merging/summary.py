@@ -77,7 +77,9 @@ def summarise(row: TensorPlan, labels: Sequence[str], blocks: Iterable[NDArray[n
 def totals(tensors: Sequence[TensorSummary]) -> dict[str, Any]:
     """Figures of the whole model."""
     num_elements = sum(row.num_elements for row in tensors)
-    labels = list(dict.fromkeys(label for row in tensors for label in row.delta_norms))  # slices have models of their own
+    labels = list(
+        dict.fromkeys(label for row in tensors for label in row.delta_norms)
+    )  # slices have models of their own
     conflicts = sum(row.sign_conflict_share * row.num_elements for row in tensors)
     return {
         "num_tensors": len(tensors),
