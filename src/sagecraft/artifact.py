@@ -53,7 +53,7 @@ class Manifest(BaseModel):
         fingerprint: hash of stage, code version, configuration and inputs: what it *should* hold.
         config: the resolved configuration of the stage.
         inputs: name of each input → its digest.
-        files: relative path → size and sha256; pages (`.html`) may print times and are not listed.
+        files: relative path → size and sha256; pages (`.html`, `plots/`) may show times and are not listed.
         stats: counts and figures; every one is a pure function of the inputs.
     """
 
@@ -373,9 +373,9 @@ def build(
 
 
 def _files_of(work: Path) -> list[str]:
-    """What the manifest lists: all but the claim, the scratch folders, and pages, which may print times."""
+    """What the manifest lists: all but the claim, the scratch folders, and pages and their plots, which may show times."""
     names = sorted(file.relative_to(work).as_posix() for file in work.rglob("*") if file.is_file())
-    return [name for name in names if name != _CLAIM and not name.startswith(f"{_SCRATCH}/") and name[-5:] != ".html"]
+    return [name for name in names if name.split("/")[0] not in (_CLAIM, _SCRATCH, "plots") and name[-5:] != ".html"]
 
 
 def _record(path: Path, timed: bool) -> FileRecord:

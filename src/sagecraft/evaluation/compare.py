@@ -184,9 +184,11 @@ def run(config: CompareConfig, inputs: Mapping[str, Path], out: Path) -> Manifes
     ) as build:
         results = compare(evaluations, config)
         from sagecraft.evaluation.compare_page import render
+        from sagecraft.reporting import png
 
         artifact.write_json(build.path / "results.json", results)
         artifact.write_text(build.path / "report.html", render(results, config.alpha, config.power))
+        png.write_figures(build.path / "report.html")
         build.stats.update({"num_models": len(evaluations), "num_pairs": len(results["pairs"])})
     return build.manifest
 

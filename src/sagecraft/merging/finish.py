@@ -17,7 +17,7 @@ from sagecraft.merging.layout import describe_layers
 from sagecraft.merging.parameters import ModelParameters
 from sagecraft.merging.plan import MergePlan
 from sagecraft.merging.summary import TensorSummary, totals
-from sagecraft.reporting import merge_page
+from sagecraft.reporting import merge_page, png
 
 if TYPE_CHECKING:
     from sagecraft.merging.merge import MergeConfig
@@ -99,6 +99,7 @@ def _describe(
         configuration=text,
     )
     write_text(build.path / "merge.html", merge_page.render(facts))
+    png.write_figures(build.path / "merge.html")
     own = ", ".join(
         f"{names_of} {build.stats['delta_norms'].get(label, 0.0):.4g}" for label, names_of in facts.models.items()
     )
