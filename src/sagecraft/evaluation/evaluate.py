@@ -181,6 +181,8 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
     from sagecraft.evaluation.tasks import choose, read_task
 
     task = read_task(inputs["task"])
+    if task.items[0].target and set(config.modes) != {"generate"}:
+        raise UserError(f"{inputs['task']}: its answers are numbers, which have to be written; use mode generate alone")
     items = choose(task.items, config.max_items, config.seed)
     with artifact.build(
         out, kind="evaluation", stage="evaluate", version=VERSION, config=config, inputs=inputs, resumable=True
@@ -371,14 +373,14 @@ def _row(mode: Mode, name: str, item: Item, request: Request, value: Any) -> dic
         "topic": item.topic,
         "kind": item.kind,
         "article": item.article,
-        "key": None if item.answer is None else item.letters[item.answer],
+        "key": item.key,
         "question": item.question,
         "prompt": request.prompt,
         "digest": item.digest,
     }
     error = value.why if isinstance(value, Failed) else request.error
     if error is not None:
-        failed = {"correct": None if item.answer is None else False, "outcome": "failed", "error": error}
+        failed = {"correct": None if item.key is None else False, "outcome": "failed", "error": error}
         graded: dict[str, Any] = {"pick": None, **failed, "tokens": {"in": 0, "thought": 0, "out": 0}}
     else:
         graded = {**mode.grade(item, value), "tokens": value["tokens"]}

@@ -3,6 +3,7 @@
 - ARC on the hub: `choices` is a table of `text` and `label`, and `answerKey` a label, letters or 1-based digits.
 - ARC as its authors packed it: `question` is an object with `stem` and a list `choices` of such pairs.
 - ARC as lists of instructions: "question: … Answer1: … Answer2: …".
+- GSM8K: `answer` is a chain of steps that ends with "#### " and the number; no options.
 - MMLU as its authors packed it: CSV without a header, columns question, A, B, C, D, letter.
 
 MMLU on the hub (`question`, `subject`, `choices`, 0-based `answer`) needs nothing.
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagecraft.errors import UserError
+from sagecraft.evaluation.numeric import numbers
 
 
 def adapt(row: dict[str, Any], place: str) -> dict[str, Any]:
@@ -22,11 +24,30 @@ def adapt(row: dict[str, Any], place: str) -> dict[str, Any]:
     question = row.get("question")
     if isinstance(question, dict) and "stem" in question:
         row = {**row, "question": question["stem"], "choices": question.get("choices")}
+    answer = row.get("answer")
+    if isinstance(answer, str) and "####" in answer and not {"choices", "A", "choice0", "target"} & set(row):
+        steps, _, number = answer.rpartition("####")
+        return {**row, "answer": None, "target": number.strip(), "chain": steps.strip()}
     if "answerKey" in row:
         return _labelled(row, place)
     if "instruction" in row and question is None:
         return _from_instruction(row, place)
     return row
+
+
+def target_of(row: Mapping[str, Any], place: str) -> str:
+    """The number that a row's column `target` asks for, as it stands there; "" if there is none.
+
+    Raises:
+        UserError: it is no number, or several.
+    """
+    given = row.get("target")
+    if given is None or str(given).strip() == "":
+        return ""
+    text = str(given).strip()
+    if isinstance(given, bool) or len(text) > 60 or len(numbers(text)) != 1:
+        raise UserError(f"{place}, column target: {text[:60]!r} is not one number")
+    return text
 
 
 def headerless(cells: Sequence[str]) -> list[str] | None:

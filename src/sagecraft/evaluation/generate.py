@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sagecraft.chat.thinking import CLOSE, OPEN, split_thought
-from sagecraft.evaluation import prompts
+from sagecraft.evaluation import numeric, prompts
 from sagecraft.evaluation.extract import extract
 from sagecraft.evaluation.score import Request, outcome_of
 from sagecraft.evaluation.tasks import Item
@@ -48,6 +48,7 @@ class _Writer:
         self.part = "thought" if self.body["opened"] else "start"
         self.num_thought = 0
         self.cut = False
+        self.closed: list[int] | None = None  # the thought that was closed for it; `ids` is then the answer alone
 
     def text(self, ids: Sequence[int]) -> str:
         return self.engine.tokenizer.decode(list(ids), skip_special=False)
@@ -72,57 +73,81 @@ class _Writer:
                 self.part = "answer"
         return True
 
+    def close(self) -> list[int]:
+        """Ends the thought where it is, and returns what was written of it."""
+        self.closed = self.ids
+        self.ids, self.num_thought, self.part = [], 0, "answer"
+        return self.closed
+
+    def value(self, num_in: int) -> dict[str, Any]:
+        """What the reply was; `num_in` are the tokens of the prompt."""
+        if self.closed is None:
+            thought, answer, _ = split_thought(self.text(self.ids), self.body["opened"])
+            num_thought = self.num_thought
+        else:
+            thought, _, _ = split_thought(self.text(self.closed), self.body["opened"])
+            answer, num_thought = self.text(self.ids), len(self.closed)
+        return {
+            "thought": thought,
+            "answer": answer,
+            "closed_by_us": self.closed is not None,
+            "cut": self.cut,
+            "finish": "length" if self.cut else "stop",
+            "tokens": {"in": num_in, "thought": num_thought, "out": len(self.ids) - self.num_thought},
+        }
+
 
 def measure_each(engine: LocalEngine, requests: Sequence[Request], shared: int = 0) -> list[dict[str, Any]]:  # noqa: ARG001
-    """A reply to each request, one after the other."""
-    return [measure_local(engine, request) for request in requests]
+    """Writes greedily, several at once; a thought that outruns its budget is closed and the answer still asked for."""
+    writers = [_Writer(engine, request) for request in requests]
+    prompts: list[list[int]] = [request.body["prompt"] for request in requests]
+    _write(writers, prompts, [body["thought_tokens"] + body["answer_tokens"] for body in (w.body for w in writers)])
+    closing = engine.tokenizer.encode(f"\n{CLOSE}\n\n", parse_special=True)
+    closed = [(writer, prompt) for writer, prompt in zip(writers, prompts, strict=True) if writer.part == "thought"]
+    continued = [[*prompt, *writer.close(), *closing] for writer, prompt in closed]
+    _write([writer for writer, _ in closed], continued, [writer.body["answer_tokens"] for writer, _ in closed])
+    return [writer.value(len(prompt)) for writer, prompt in zip(writers, prompts, strict=True)]
 
 
 def measure_local(engine: LocalEngine, request: Request) -> dict[str, Any]:
-    """Writes greedily; a thought that outruns its budget is closed and the answer still asked for."""
-    writer = _Writer(engine, request)
-    prompt: list[int] = request.body["prompt"]
-    budget = request.body["thought_tokens"] + request.body["answer_tokens"]
-    _write(writer, prompt, budget)
-    closed_by_us = writer.part == "thought"
-    if closed_by_us:
-        thought, _, _ = split_thought(writer.text(writer.ids), request.body["opened"])
-        closing = engine.tokenizer.encode(f"\n{CLOSE}\n\n", parse_special=True)
-        before = writer.ids
-        writer.ids, writer.num_thought, writer.part = [], 0, "answer"
-        _write(writer, [*prompt, *before, *closing], request.body["answer_tokens"])
-        answer, num_thought = writer.text(writer.ids), len(before)
-    else:
-        thought, answer, _ = split_thought(writer.text(writer.ids), request.body["opened"])
-        num_thought = writer.num_thought
-    num_out = len(writer.ids) - writer.num_thought
-    return {
-        "thought": thought,
-        "answer": answer,
-        "closed_by_us": closed_by_us,
-        "cut": writer.cut,
-        "finish": "length" if writer.cut else "stop",
-        "tokens": {"in": len(prompt), "thought": num_thought, "out": num_out},
-    }
+    """The same for one request."""
+    return measure_each(engine, [request])[0]
 
 
-def _write(writer: _Writer, prompt: list[int], budget: int) -> None:
+def _write(writers: Sequence[_Writer], prompts: Sequence[list[int]], budgets: Sequence[int]) -> None:
     """Lets the engine write; one token beyond the budget tells a reply that ends there from one that is cut there."""
+    from sagecraft.inference.batch import write_each
     from sagecraft.inference.local import Sampling
 
-    room = writer.engine.max_positions - len(prompt)
-    if room <= 0:
-        writer.cut = True
+    asked = []
+    for writer, prompt in zip(writers, prompts, strict=True):
+        if len(prompt) < writer.engine.max_positions:
+            asked.append((writer, prompt))
+        else:
+            writer.cut = True
+    if not asked:
         return
-    start = len(writer.ids)
-    for token in writer.engine.stream(prompt, Sampling(max_tokens=budget + 1)):
-        if not writer.take(token):
-            return
-    writer.cut = writer.part != "thought" and len(writer.ids) - start >= room  # the context ended, not the reply
+    stopped = set[int]()
+
+    def take(number: int, token: int) -> bool:
+        goes_on = asked[number][0].take(token)
+        if not goes_on:
+            stopped.add(number)
+        return goes_on
+
+    write_each(asked[0][0].engine, [prompt for _, prompt in asked], Sampling(max_tokens=max(budgets) + 1), take)
+    for number, (writer, prompt) in enumerate(asked):
+        if number not in stopped:  # the context ended, not the reply
+            room = writer.engine.max_positions - len(prompt)
+            writer.cut = writer.part != "thought" and len(writer.ids) >= room
 
 
 def grade_generate(item: Item, value: dict[str, Any]) -> dict[str, Any]:
     """Reads the letter; what cannot be read is truncated, refused or unparsed, and never passed off as wrong."""
+    if item.target:
+        kept = {"thought": value["thought"], "raw": value["answer"]}
+        kept |= {"cut": value["cut"], "closed_by_us": value["closed_by_us"]}
+        return {**kept, **numeric.grade(item.target, value)}
     read = extract(value["answer"], item.options, value["cut"])
     row = {"pick": read.letter, "stage": read.stage, "thought": value["thought"], "raw": value["answer"]}
     row |= {"cut": value["cut"], "closed_by_us": value["closed_by_us"]}

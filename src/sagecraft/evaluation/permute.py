@@ -41,7 +41,7 @@ def _orders(item: Item, permutations: Permutations, seed: int) -> list[tuple[int
     given = tuple(range(len(item.options)))
     if permutations == "cyclic":
         return [given[shift:] + given[:shift] for shift in given[1:]]
-    if permutations == "none":
+    if permutations == "none" or not given:
         return []
     generator = random.Random(artifact.keyed_hash(seed, "order", item.id))  # noqa: S311
     order = list(given)

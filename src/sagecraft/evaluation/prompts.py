@@ -22,6 +22,12 @@ def letter_prompt(item: Item) -> str:
 
 def generate_prompt(item: Item) -> str:
     """Asks for a reply in JSON that a program can read."""
+    if item.target:
+        return (
+            f"Solve the following problem step by step.\n\nProblem: {item.question}\n\n"
+            f"Reply with one JSON object and nothing after it, in this form:\n"
+            f'{{"explanation": "<the steps>", "answer": <the resulting number, without its unit>}}'
+        )
     return (
         f"Answer the following multiple-choice question. Exactly one option is correct.\n\n"
         f"Question: {item.question}\n{lettered(item)}\n\n"

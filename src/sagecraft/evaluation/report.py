@@ -29,7 +29,7 @@ def money(value: float | str) -> str:
 
 def chance_of(rows: Sequence[Mapping[str, Any]]) -> float:
     """What guessing gives."""
-    return sum(1 / len(row["options"]) for row in rows) / len(rows)
+    return sum(1 / len(row["options"]) if row["options"] else 0.0 for row in rows) / len(rows)
 
 
 def render(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -114,11 +114,12 @@ def _mode(page: Page, mode: Mapping[str, Any], chance: float) -> None:
         facts.append(f"By the sum of log-likelihoods {by_sum} are right, per byte {by_byte}.")
     if "stages" in mode:
         stages = ", ".join(f"{name} {count}" for name, count in mode["stages"].items())
-        facts.append(f"Letters were read from: {stages}.")
+        facts.append(f"{'Letters' if 'picks' in mode else 'Numbers'} were read from: {stages}.")
         facts.append(
             f"{mode['num_cut']} answers were cut off, {mode['num_thoughts_closed']} thoughts had to be closed."
         )
-    facts.append("Picks: " + ", ".join(f"{letter} {count}" for letter, count in mode["picks"].items()) + ".")
+    if "picks" in mode:
+        facts.append("Picks: " + ", ".join(f"{letter} {count}" for letter, count in mode["picks"].items()) + ".")
     if mode["tokens"] != "unknown":
         tokens = mode["tokens"]
         cached = f" ({tokens['cached']:,} of them from a cache)" if tokens["cached"] else ""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sagecraft.evaluation import calibration, power, resampling, statistics
+from sagecraft.evaluation import calibration, numeric, power, resampling, statistics
 from sagecraft.evaluation.cost import Tokens, add_up
 from sagecraft.evaluation.extract import STAGES
 from sagecraft.evaluation.positions import Choice, position_bias
@@ -45,15 +45,17 @@ def summarise(mode: str, rows: Sequence[Row], seed: int) -> tuple[dict[str, Any]
         summary["power"] = _power(len(rows), num_correct / len(rows), effect)
         if mode in _SHARES:
             summary["calibration"] = _calibration(mode, rows, seed)
-    if mode != "continuation":  # it scores each option without its letter: there is no position to prefer
+    chosen = bool(rows[0]["options"])
+    if mode != "continuation" and chosen:  # it scores each option without its letter: there is no position to prefer
         summary["position_bias"] = _positions(rows, summary.get("design_effect") or 1.0)
     summary["outcomes"] = dict(sorted(Counter(row["outcome"] for row in rows).items()))
     if mode == "generate":
         found = Counter(row["stage"] for row in rows if "stage" in row)
-        summary["stages"] = {stage: found[stage] for stage in STAGES}
+        summary["stages"] = {stage: found[stage] for stage in (STAGES if chosen else numeric.STAGES)}
         summary["num_cut"] = sum(bool(row.get("cut")) for row in rows)
         summary["num_thoughts_closed"] = sum(bool(row.get("closed_by_us")) for row in rows)
-    summary["picks"] = dict(sorted(Counter(str(row["pick"]) for row in rows).items()))
+    if chosen:
+        summary["picks"] = dict(sorted(Counter(str(row["pick"]) for row in rows).items()))
     summary["tokens"] = "unknown" if tokens is None else tokens.as_dict()
     return summary, tokens
 

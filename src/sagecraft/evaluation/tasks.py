@@ -38,12 +38,13 @@ class Item:
     Attributes:
         id: unique in its task.
         question: the question.
-        options: 2 to 10 texts, in the order of their letters.
+        options: 2 to 10 texts, in the order of their letters; none where a number is asked for.
         answer: index of the right option; None if the set has no key.
         topic: for scores by topic.
         kind: for scores by kind (`withheld`, `taught`).
         article: where it comes from; questions on one article are not independent of each other.
         extra: whatever other columns the row has.
+        target: the right number, where one is asked for.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Item:
     kind: str = ""
     article: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+    target: str = ""
 
     @property
     def letters(self) -> str:
@@ -63,7 +65,12 @@ class Item:
     @property
     def digest(self) -> str:
         """Hash of what is asked: two files mean the same item only if it is equal."""
-        return artifact.digest_of([self.question, self.options, self.answer])
+        return artifact.digest_of([self.question, self.options, self.target or self.answer])
+
+    @property
+    def key(self) -> str | None:
+        """The right letter or number; None if the set has no key."""
+        return self.target or (None if self.answer is None else self.letters[self.answer])
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ def read_task(path: Path) -> Task:
     files = _files(path)
     rows = (row for file in files for row in _rows(file))
     items = _items(rows, path)
-    keyed = items[0].answer is not None
+    keyed = items[0].key is not None
     named = path.stem if path.is_file() else path.name
     name = path.resolve().parent.name if named in ("questions", "items") else named
     hashes = [artifact.sha256_file(file) for file in files]
@@ -230,10 +237,10 @@ def _items(rows: Iterable[Row], path: Path) -> list[Item]:
         item = _item(place, row, len(items) + 1)
         if item.id in places:
             raise UserError(f"{place}, column id: {item.id!r} was given at {places[item.id]}; ids must differ")
-        if items and (item.answer is None) != (items[0].answer is None):
-            state = (
-                "has none while earlier rows have" if item.answer is None else "has one while earlier rows have none"
-            )
+        if items and bool(item.target) != bool(items[0].target):
+            raise UserError(f"{place}: a number is asked for in some rows and a choice in others; split the file")
+        if items and (item.key is None) != (items[0].key is None):
+            state = "has none while earlier rows have" if item.key is None else "has one while earlier rows have none"
             raise UserError(f"{place}, column answer: {state}; give every row its key, or none")
         places[item.id] = place
         items.append(item)
@@ -244,18 +251,20 @@ def _items(rows: Iterable[Row], path: Path) -> list[Item]:
 
 def _item(place: str, row: dict[str, Any], position: int) -> Item:
     question = _text(row.get("question"), place, "question", row)
-    options, used = _options(place, row)
+    target = forms.target_of(row, place)
+    options, used = ((), {"target"}) if target else _options(place, row)
     given = row.get("id")
     rest = {name: value for name, value in row.items() if name not in _KNOWN and name not in used}
     return Item(
         id=str(given) if given not in (None, "") else f"{position:05d}",
         question=question,
         options=options,
-        answer=_answer(row.get("answer"), options, place),
+        answer=None if target else _answer(row.get("answer"), options, place),
         topic=_label(row.get("topic") or row.get("subject")),
         kind=_label(row.get("kind")),
         article=_label(row.get("article")),
         extra=rest,
+        target=target,
     )
 
 
