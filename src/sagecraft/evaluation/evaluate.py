@@ -438,10 +438,12 @@ def _results(
 
 def _write(folder: Path, results: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     from sagecraft.evaluation.report import render
+    from sagecraft.reporting import png
 
     artifact.write_jsonl(folder / "items.jsonl", rows)
     artifact.write_json(folder / "results.json", results)
     artifact.write_text(folder / "report.html", render(results, rows))
+    png.write_figures(folder / "report.html")
 
 
 def describe(results: Mapping[str, Any]) -> str:

@@ -153,7 +153,7 @@ def _items(page: Page, rows: Sequence[Mapping[str, Any]]) -> None:
         ]
         for row in rows[:_MAX_ITEMS]
     ]
-    page.table(columns, table)
+    page.table(columns, table, groups=[row["outcome"] for row in rows[:_MAX_ITEMS]])
     if len(rows) > _MAX_ITEMS:
         page.paragraph(f"The first {_MAX_ITEMS:,} of {len(rows):,}; items.jsonl holds all.")
 

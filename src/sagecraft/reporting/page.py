@@ -109,7 +109,7 @@ class Page:
             numeric=right,
             groups=list(counted.items()),
             members=[numbers[name] for name in groups] if counted else [],
-            key="rows-" + hashlib.sha256(repr((columns, counted)).encode()).hexdigest()[:8] if counted else "",
+            key="rows-" + hashlib.sha256(repr((columns, counted, cells)).encode()).hexdigest()[:8] if counted else "",
         )
 
     def figure(self, svg: str, caption: str) -> None:
