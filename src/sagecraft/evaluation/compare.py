@@ -44,6 +44,12 @@ class CompareConfig(BaseModel):
         default=10_000, ge=100, description="bootstrap resamples: 10,000 settle an interval's ends to about 0.1 points"
     )
     seed: int = Field(default=0, description="key of the resamples")
+    points_per_decade: float = Field(
+        default=3.5,
+        gt=0,
+        description="slope of the lines of equal value in the plot of accuracy against cost: percentage points that a "
+        "price ten times as high is worth",
+    )
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,9 @@ def run(config: CompareConfig, inputs: Mapping[str, Path], out: Path) -> Manifes
         from sagecraft.reporting import png
 
         artifact.write_json(build.path / "results.json", results)
-        artifact.write_text(build.path / "report.html", render(results, config.alpha, config.power))
+        artifact.write_text(
+            build.path / "report.html", render(results, config.alpha, config.power, config.points_per_decade)
+        )
         png.write_figures(build.path / "report.html")
         build.stats.update({"num_models": len(evaluations), "num_pairs": len(results["pairs"])})
     return build.manifest

@@ -7,17 +7,18 @@ from typing import Any
 
 from sagecraft.evaluation.report import money
 from sagecraft.evaluation.statistics_page import headline, interval, percent
-from sagecraft.reporting import plots
+from sagecraft.reporting import plots, score_plots
 from sagecraft.reporting.page import Page
 
 
-def render(results: Mapping[str, Any], alpha: float, power: float) -> str:
+def render(results: Mapping[str, Any], alpha: float, power: float, points_per_decade: float) -> str:
     """The page as HTML.
 
     Args:
         results: what `compare.compare` returns.
         alpha: level of the tests after correction.
         power: of the smallest detectable differences.
+        points_per_decade: slope of the lines of equal value, percentage points for a price ten times as high.
     """
     models, pairs = results["models"], results["pairs"]
     page = Page(f"{len(models)} models compared", f"mode {results['mode']}")
@@ -38,7 +39,12 @@ def render(results: Mapping[str, Any], alpha: float, power: float) -> str:
     priced = [m for m in models if isinstance(m["cost_usd"], float) and m["cost_usd"] > 0]
     if priced:
         points = [(m["name"], m["cost_usd"], m["accuracy"], headline(m)) for m in priced]
-        page.figure(plots.cost_accuracy(points), "Accuracy against the cost of this evaluation")
+        best = ", ".join(name for name, *_ in score_plots.pareto_front(points))
+        page.figure(
+            score_plots.cost_value(points, points_per_decade),
+            f"Accuracy against the cost of this evaluation. Dashed, the Pareto front ({best}): no other is as good for less. "
+            f"Grey, lines of equal value: a price ten times as high for {points_per_decade:g} points.",
+        )
     page.heading("Pairs")
     page.paragraph(_explanation(results, alpha, power))
     columns = [
