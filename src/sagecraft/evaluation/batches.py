@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Tokens that run at once: enough for the products to reach their rate, few enough for what lies between two to stay in a cache.
 _BATCH_TOKENS = 2048
+#: Replies that are asked for at once: twice the rows that are written side by side, so that one that ends early is followed by
+#: another; a run that is killed loses as many at most.
+_BATCH_REPLIES = 32
 #: A beginning shared by all requests is run apart from this length on: below, it costs less to run it each time.
 _MIN_SHARED = 32
 
@@ -66,7 +69,7 @@ def _shared(requests: Sequence[Request]) -> int:
 def make_batches(requests: Sequence[Request], shared: int = 0) -> list[list[list[int]]]:
     """Batches of requests, each as the numbers of those that equal it, long ones first: of like length, so that rows fill up.
 
-    A request that wants a reply is a batch of its own.
+    Requests that want replies are `_BATCH_REPLIES` to a batch.
     """
     equal: dict[str, list[int]] = {}
     for number, request in enumerate(requests):
@@ -78,7 +81,7 @@ def make_batches(requests: Sequence[Request], shared: int = 0) -> list[list[list
     batches: list[list[list[int]]] = []
     filled = _BATCH_TOKENS
     for negative, numbers in sized:
-        size = -negative or _BATCH_TOKENS
+        size = -negative or _BATCH_TOKENS // _BATCH_REPLIES
         if filled + size > _BATCH_TOKENS:
             batches.append([])
             filled = 0

@@ -109,11 +109,6 @@ def measure_each(engine: LocalEngine, requests: Sequence[Request], shared: int =
     return [writer.value(len(prompt)) for writer, prompt in zip(writers, prompts, strict=True)]
 
 
-def measure_local(engine: LocalEngine, request: Request) -> dict[str, Any]:
-    """The same for one request."""
-    return measure_each(engine, [request])[0]
-
-
 def _write(writers: Sequence[_Writer], prompts: Sequence[list[int]], budgets: Sequence[int]) -> None:
     """Lets the engine write; one token beyond the budget tells a reply that ends there from one that is cut there."""
     from sagecraft.inference.batch import write_each

@@ -24,6 +24,7 @@ FAULTY = Request("", error="too long")
 
 def test_each_request_once_long_ones_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "_BATCH_TOKENS", 10)
+    monkeypatch.setattr(batches, "_BATCH_REPLIES", 1)
     requests = [scored([1] * n, [2, 3]) for n in (1, 5, 3, 20, 5, 2)] + [REPLY, FAULTY, REPLY, scored([7], [8])]
     found = make_batches(requests)
     assert found == [[[3]], [[1, 4], [2]], [[5], [0], [9]], [[6, 8]]]
@@ -61,3 +62,8 @@ def test_what_all_begin_with_is_found(tmp_path: Path) -> None:
             requests.append(scored(start[:-1], [1]))
         measure_in_batches(None, recorder.measure, requests, Store(tmp_path, str(extra)), lambda: None)
         assert recorder.asked[0][1] == shared
+
+
+def test_replies_are_asked_for_together() -> None:
+    replies = [Request("", {"mode": "generate", "prompt": [number]}) for number in range(40)]
+    assert [len(batch) for batch in make_batches(replies)] == [32, 8]

@@ -20,6 +20,8 @@ ANSWER = '{"answer": "B", "explanation": "it burns"}'
 class Scripted:
     """An engine that says what it is told to, one reply a call."""
 
+    model = None  # none of ours: replies are asked for one by one
+
     def __init__(self, folder: Path, *replies: str, context: int = 4096) -> None:
         self.tokenizer = Tokenizer.from_folder(folder)
         self.template = ChatTemplate.from_folder(folder)
@@ -36,7 +38,7 @@ class Scripted:
 def ask(engine: Any, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     request = generate.local_request(engine, ITEM, EvaluateConfig(**settings))
     assert request.error is None
-    value = generate.measure_local(engine, request)
+    value = generate.measure_each(engine, [request])[0]
     return value, generate.grade_generate(ITEM, value)
 
 
@@ -103,6 +105,20 @@ def test_a_real_model_writes_the_same_twice(pico: Path) -> None:
     item = Item("1", "Hot?", ("a", "b"), 0)
     request = generate.local_request(engine, item, config)
     if request.error is None:
-        assert generate.measure_local(engine, request) == generate.measure_local(engine, request)
+        assert generate.measure_each(engine, [request]) == generate.measure_each(engine, [request])
     else:
         pytest.fail(request.error)
+
+
+@pytest.mark.parametrize("thinking", ["on", "off"])
+def test_replies_asked_for_together_are_those_asked_for_alone(pico: Path, thinking: str) -> None:
+    engine = LocalEngine(pico, "float32")
+    engine.max_positions = min(engine.max_positions, 400)
+    items = [Item(str(n), "Which is hot? " * n, ("ice", "fire"), 1) for n in range(1, 7)]
+    config = EvaluateConfig(thinking=thinking, thought_tokens=12, answer_tokens=9)  # type: ignore[arg-type]
+    requests = [generate.local_request(engine, item, config) for item in items]
+    for request in requests[::2]:  # begins inside its thought, which outruns its budget
+        request.body["opened"] = True
+    together = generate.measure_each(engine, requests)
+    assert together == [generate.measure_each(engine, [request])[0] for request in requests]
+    assert [value["closed_by_us"] for value in together[::2]] == [True] * 3
