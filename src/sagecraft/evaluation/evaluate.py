@@ -437,10 +437,14 @@ def _results(
 
 
 def _write(folder: Path, results: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    from sagecraft.evaluation.predictions import predictions_csv
     from sagecraft.evaluation.report import render
     from sagecraft.reporting import png
 
     artifact.write_jsonl(folder / "items.jsonl", rows)
+    if rows[0]["key"] is None:
+        first = [row for row in rows if row["mode"] == results["mode"]]
+        artifact.write_text(folder / "predictions.csv", predictions_csv(first))
     artifact.write_json(folder / "results.json", results)
     artifact.write_text(folder / "report.html", render(results, rows))
     png.write_figures(folder / "report.html")

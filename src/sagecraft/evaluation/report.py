@@ -71,7 +71,9 @@ def _summary(page: Page, results: Mapping[str, Any], chance: float) -> None:
     cards.append(("cost in USD", money(results["cost_usd"]), "by the prices configured"))
     page.metrics(cards)
     if not keyed:
-        page.note("This set has no key: picks are written to items.jsonl, and nothing can be said about accuracy.")
+        page.note(
+            "This set has no key: picks are written to predictions.csv for its keepers; accuracy is not known here."
+        )
     columns = ["mode", "accuracy", "95 % interval", "correct", "wrong", "truncated", "unparsed", "other", "cost (USD)"]
     table = []
     for name, mode in results["modes"].items():
