@@ -27,7 +27,7 @@ from sagecraft.models.tensors import SHARD_BYTES, shown
 if TYPE_CHECKING:
     from sagecraft.merging.plan import MergePlan
 
-VERSION = 5
+VERSION = 6
 #: Models that a recipe makes or starts from.
 ROLES = ("base", "cpt", "sft")
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")

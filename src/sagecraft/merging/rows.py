@@ -134,21 +134,34 @@ def sce(base: Matrix, tensors: Sequence[Matrix], settings: Settings) -> Matrix:
     return merged
 
 
+#: Rows whose divergence is worked out at a time: bounds what is held in float64.
+_DIVERGED_ROWS = 256
+
+
 def arcee_fusion(base: Matrix, tensors: Sequence[Matrix], settings: Settings) -> Matrix:  # noqa: ARG001
     """Takes the elements whose importance stands out: |difference| times the divergence of the rows' softmax.
 
-    "Standing out" is median + 1.5 times the distance between the quartiles, each the lower of two neighbours.
+    "Standing out" is median + 1.5 times the distance between the quartiles, each the lower of two neighbours. The
+    divergence is taken in float64: its terms cancel to one or two digits of float32.
     """
     import numpy as np
 
     delta = tensors[0] - base
-    ours, theirs = _softmax(tensors[0]), _softmax(base)
-    tiny = np.float32(1e-8)
-    divergence = (ours * (np.log(ours + tiny) - np.log(theirs + tiny))).sum(axis=1, keepdims=True)
-    importance = abs(delta) * divergence
+    blocks = range(0, len(base), _DIVERGED_ROWS)
+    divergence = [_divergence(tensors[0][n : n + _DIVERGED_ROWS], base[n : n + _DIVERGED_ROWS]) for n in blocks]
+    importance = abs(delta) * np.concatenate(divergence).astype(np.float32)
     low, middle, high = np.quantile(importance, (0.25, 0.5, 0.75), method="lower")
     mask = importance >= middle + 1.5 * (high - low)
     return base + np.where(mask, delta, np.float32(0))
+
+
+def _divergence(left: Matrix, right: Matrix) -> Matrix:
+    """Kullback and Leibler's, of the softmax of each row: [rows, 1] in float64; 1e-8 keeps logarithms finite."""
+    import numpy as np
+
+    ours, theirs = _softmax(left.astype(np.float64)), _softmax(right.astype(np.float64))
+    result: Matrix = (ours * np.log((ours + 1e-8) / (theirs + 1e-8))).sum(axis=1, keepdims=True)
+    return result
 
 
 def _softmax(matrix: Matrix) -> Matrix:
