@@ -55,6 +55,7 @@ def contents(folder: Path) -> tuple[bytes, dict[str, object]]:
 
 def test_interrupted_anywhere(inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "_BATCH_TOKENS", 128)
+    monkeypatch.setattr(batches, "_BATCH_REPLIES", 2)  # fewer calls than between two stops, closed thoughts too
     run(CONFIG, inputs, tmp_path / "straight")
     expected = contents(tmp_path / "straight")
     calls = {"left": 0}
@@ -70,7 +71,7 @@ def test_interrupted_anywhere(inputs: dict[str, Path], tmp_path: Path, monkeypat
 
         monkeypatch.setattr(LocalEngine, name, wrapped)
 
-    for name in ("score", "stream", "sequence_logprobs"):
+    for name in ("score", "room_for", "sequence_logprobs"):
         failing(name)
     num_stops = 0
     while not (tmp_path / "resumed").exists():
