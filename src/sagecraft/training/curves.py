@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sagecraft import artifact
+from sagecraft.reporting import png
 from sagecraft.reporting.training_page import Curves, render
 
 
@@ -53,3 +54,4 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 def write_page(path: Path, label: str, num_steps: int, folder: Path, stopped: Mapping[str, Any] | None) -> None:
     """Writes the page of a run from the records in `folder`."""
     artifact.write_text(path, render(label, num_steps, read_curves(folder), stopped))
+    png.write_figures(path)
