@@ -52,7 +52,8 @@ def forks(folder: Path) -> Iterator[Forks]:
 
 def contents(folder: Path) -> dict[str, str]:
     """Hash of every file but those that hold times."""
+    timed = (".html", ".png")
     files = (
-        path for path in folder.rglob("*") if path.is_file() and path.name != "timing.json" and path.suffix != ".html"
+        path for path in folder.rglob("*") if path.is_file() and path.name != "timing.json" and path.suffix not in timed
     )
     return {path.relative_to(folder).as_posix(): artifact.sha256_file(path) for path in files}

@@ -421,7 +421,9 @@ def map_ahead(
 def _allow_files(count: int) -> None:
     """Raises the limit of open files for so many inputs: five models of 191 shards each are more than the usual 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * count + 200  # as many of the result, and what else is open
+    # the limit is one of numbers, and a file takes the lowest that is free
+    taken = max(int(path.name) for path in Path("/dev/fd").iterdir())
+    wanted = taken + 2 * count + 64  # as many of the result, and a few in passing
     if soft != resource.RLIM_INFINITY and soft < wanted:
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
