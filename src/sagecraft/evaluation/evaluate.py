@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sagecraft.evaluation.tasks import Item, Task
     from sagecraft.inference.prices import Unknown
 
-VERSION = 5
+VERSION = 6
 
 ModeName = Literal["continuation", "letter", "generate"]
 TEXTS = ("domain", "general")

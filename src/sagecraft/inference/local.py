@@ -6,6 +6,7 @@ Tokens are the request: callers pass ids, never text, so that no engine adds a s
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +24,8 @@ from sagecraft.models.load import Dtype, load_model
 
 #: Tokens of one forward pass when whole sequences are scored: bounds the logits to 2,048 × vocabulary.
 _SCORE_TOKENS = 2048
-#: Places whose next token is foretold at once: bounds their logits to 256 × vocabulary.
-_HEAD_ROWS = 256
+#: Tokens of the vocabulary whose logits are taken at once: 2,048 places make 67 MB of them, and the head's part is widened once.
+_HEAD_TOKENS = 8192
 
 #: The ids before several continuations, and the ids of these.
 Question = tuple[Sequence[int], Sequence[Sequence[int]]]
@@ -119,9 +120,10 @@ class LocalEngine:
         """
         if not all(prefix and all(continuations) for prefix, continuations in questions):
             raise ValueError("prefixes and continuations of at least one token are needed")
-        if not isinstance(self.model, Decoder):
+        model = self.model
+        if not isinstance(model, Decoder):
             return [self._score_one(*question) for question in questions]
-        past = self._run_shared(self.model, questions[0][0][:shared]) if shared else None
+        past = self._run_shared(model, questions[0][0][:shared]) if shared else None
         # the last token of a continuation is only foretold, never fed
         fed = [
             [*prefix[shared:], *(token for ids in continuations for token in ids[:-1])]
@@ -134,9 +136,9 @@ class LocalEngine:
         branch = past is not None or any(any(lengths) for _, lengths in layout)
         ends = list(itertools.accumulate(map(len, fed), initial=0))
         boundaries = Branches(layout, past) if branch else ends
-        hidden = self.model(torch.tensor([token for ids in fed for token in ids]), boundaries=boundaries)
+        hidden = model(torch.tensor([token for ids in fed for token in ids]), boundaries=boundaries)
         rows, targets = _foretold(questions, shared)
-        values = iter(self._chosen(hidden, rows, targets))
+        values = iter(self._chosen(model.lm_head.weight, hidden, rows, targets))
         return [[[next(values) for _ in ids] for ids in continuations] for _, continuations in questions]
 
     def _run_shared(self, model: Decoder, ids: Sequence[int]) -> Cache:
@@ -147,17 +149,23 @@ class LocalEngine:
             self._shared = list(ids), cache
         return self._shared[1]
 
-    def _chosen(self, hidden: Tensor, rows: list[int], targets: list[int]) -> list[float]:
-        """Log-probability of each target as the token behind its row of [N, D]."""
+    def _chosen(self, head: Tensor, hidden: Tensor, rows: list[int], targets: list[int]) -> list[float]:
+        """Log-probability of each target as the token behind its row of [N, D]; the head is [V, D].
+
+        Logits are taken in float32 at least: in bfloat16 one of 20 has steps of 0.125, and picks would turn with them.
+        """
         wanted, place = torch.unique(torch.tensor(rows), return_inverse=True)
         aims = torch.tensor(targets)
-        found = torch.empty(len(targets), dtype=torch.promote_types(hidden.dtype, torch.float32))
-        for start in range(0, len(wanted), _HEAD_ROWS):
-            logits = self.model.logits(hidden[wanted[start : start + _HEAD_ROWS]])
-            here = ((place >= start) & (place < start + _HEAD_ROWS)).nonzero()[:, 0]
-            own = place[here] - start
-            found[here] = logits[own, aims[here]] - logits.logsumexp(-1)[own]
-        values: list[float] = found.tolist()
+        dtype = torch.promote_types(hidden.dtype, torch.float32)
+        known = hidden[wanted].to(dtype)
+        total = torch.full((len(wanted),), -math.inf, dtype=dtype)
+        found = torch.empty(len(targets), dtype=dtype)
+        for start in range(0, len(head), _HEAD_TOKENS):
+            logits = known @ head[start : start + _HEAD_TOKENS].to(dtype).T
+            total = torch.logaddexp(total, logits.logsumexp(-1))
+            here = ((aims >= start) & (aims < start + _HEAD_TOKENS)).nonzero()[:, 0]
+            found[here] = logits[place[here], aims[here] - start]
+        values: list[float] = (found - total[place]).tolist()
         return values
 
     def _score_one(self, prefix_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
