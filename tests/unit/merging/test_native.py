@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from opened import opened
 from sagecraft.errors import UserError
 from sagecraft.merging import native, sparsify
 from sagecraft.merging.blocks import Engine, Group, Plain, Stored, View, chunk_totals, from_float, to_float
@@ -22,22 +22,6 @@ from sagecraft.models.tensors import TensorRecord
 
 needs_compiler = pytest.mark.skipif(not native.available(), reason="no C++ compiler")
 WIDTHS = {"F32": 4, "BF16": 2, "F16": 2}
-
-
-_handles: list[int] = []
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    while _handles:
-        os.close(_handles.pop())
-
-
-def opened(path: Path) -> int:
-    """A handle that is closed behind the test."""
-    _handles.append(os.open(path, os.O_RDONLY))
-    return _handles[-1]
 
 
 def test_without_a_compiler_numpy_does_it(monkeypatch: pytest.MonkeyPatch) -> None:

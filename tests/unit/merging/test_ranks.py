@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from opened import opened
 from sagecraft.merging import native, ranks
 from sagecraft.merging.blocks import Group, Plain, Stored, View
 from sagecraft.merging.ranks import Ranking
@@ -19,22 +18,6 @@ COUNT = 150_001
 ENGINES = [Plain]
 if native.available():
     ENGINES.append(native.Native)
-
-
-_handles: list[int] = []
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    while _handles:
-        os.close(_handles.pop())
-
-
-def opened(path: Path) -> int:
-    """A handle that is closed behind the test."""
-    _handles.append(os.open(path, os.O_RDONLY))
-    return _handles[-1]
 
 
 def values_of(kind: str) -> np.ndarray:
