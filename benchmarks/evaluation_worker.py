@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sagecraft.evaluation import score
 from sagecraft.evaluation.batches import measure_in_batches
-from sagecraft.evaluation.evaluate import EvaluateConfig
+from sagecraft.evaluation.config import EvaluateConfig
 from sagecraft.evaluation.store import Store
 from sagecraft.evaluation.tasks import read_task
 from sagecraft.inference.local import LocalEngine

@@ -24,6 +24,7 @@ from sagecraft import artifact
 from sagecraft.chat.masks import encode_prompt
 from sagecraft.chat.messages import Message
 from sagecraft.evaluation import evaluate
+from sagecraft.evaluation.config import EvaluateConfig
 from sagecraft.inference.local import LocalEngine, Sampling
 from sagecraft.merging.merge import merge_from_yaml
 
@@ -90,7 +91,7 @@ def evaluated(run: Path, model: Path, own: Path, task: Path, max_items: int, out
     for name, questions, more in (("own", own, texts), ("general", task, {})):
         folder = out / f"{model.name}-{name}"
         if not artifact.is_artifact(folder):
-            config = evaluate.EvaluateConfig(max_items=max_items, perplexity_tokens=6000)
+            config = EvaluateConfig.model_validate({"max_items": max_items, "perplexity": {"tokens": 6000}})
             evaluate.run(config, {"model": model, "task": questions, **more}, folder, store=out / "store")
         results[name] = artifact.read_json(folder / "results.json")
     return {

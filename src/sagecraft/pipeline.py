@@ -20,7 +20,7 @@ from sagecraft.corpus.harvest import local_files
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.corpus.reference import read_reference
 from sagecraft.errors import UserError
-from sagecraft.evaluation.evaluate import EvaluateConfig
+from sagecraft.evaluation.config import EvaluateConfig
 from sagecraft.evaluation.tasks import read_task
 from sagecraft.lock import locked
 from sagecraft.merging.merge import ROLES, MergeConfig
@@ -302,7 +302,7 @@ def _too_long_rows(recipe: Recipe, base: Path) -> list[str]:
     wanted = {
         "pack.sequence_length": recipe.pack and recipe.pack.sequence_length,
         "render.sequence_length": recipe.render and recipe.render.sequence_length,
-        "evaluate.perplexity_window": recipe.evaluate and recipe.evaluate.perplexity_window,
+        "evaluate.perplexity.window": recipe.evaluate and recipe.evaluate.perplexity.window,
     }
     faults: list[str] = []
     for key, num_tokens in wanted.items():

@@ -15,7 +15,7 @@ from sagecraft.corpus.harvest import HarvestConfig
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.corpus.withhold import WithholdConfig
 from sagecraft.errors import UserError
-from sagecraft.evaluation.evaluate import EvaluateConfig
+from sagecraft.evaluation.config import EvaluateConfig
 from sagecraft.merging.merge import MergeConfig
 from sagecraft.publishing.run_report import ReportConfig
 from sagecraft.settings import explained, model_of, parse_yaml, read_yaml_mapping

@@ -39,7 +39,7 @@ def recipe_arguments(base: Path, out: Path) -> list[str]:
         "--set", "mix.max_tokens=12000", "--set", "cpt.optimizer.learning_rate=0.02",
         "--set", "cpt.checkpoint_minutes=0", "--set", "sft.checkpoint_minutes=0",
         "--set", "synth.max_pairs=24",
-        "--set", "evaluate.max_items=24", "--set", "evaluate.perplexity_tokens=2048", "--set", "evaluate.perplexity_window=256",
+        "--set", "evaluate.max_items=24", "--set", "evaluate.perplexity.tokens=2048", "--set", "evaluate.perplexity.window=256",
     ]  # fmt: skip
 
 

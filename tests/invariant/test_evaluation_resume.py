@@ -16,20 +16,20 @@ import pytest
 from sagecraft import artifact
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.evaluation import batches
-from sagecraft.evaluation.evaluate import EvaluateConfig, run
+from sagecraft.evaluation.config import EvaluateConfig, PerplexityConfig, ReplyConfig
+from sagecraft.evaluation.evaluate import run
 from sagecraft.inference.local import LocalEngine
 
 CONFIG = EvaluateConfig(
     modes=("continuation", "letter", "generate"),
-    answer_tokens=6,
-    thought_tokens=6,
-    perplexity_tokens=4000,
-    perplexity_window=128,
+    reply=ReplyConfig(thought_tokens=6, answer_tokens=6),
+    perplexity=PerplexityConfig(tokens=4000, window=128),
 )
 KILLED = """
 import sys
 from pathlib import Path
-from sagecraft.evaluation.evaluate import EvaluateConfig, run
+from sagecraft.evaluation.config import EvaluateConfig
+from sagecraft.evaluation.evaluate import run
 config = EvaluateConfig.model_validate_json(sys.argv[1])
 run(config, {name: Path(path) for name, path in (pair.split("=") for pair in sys.argv[3:])}, Path(sys.argv[2]))
 """

@@ -200,7 +200,7 @@ def test_files_are_read_before_anything_starts(tmp_path: Path, monkeypatch: pyte
         return str(caught.value)
 
     assert [line.split(":")[0] for line in found().splitlines()] == [
-        "evaluate.perplexity_window", "evaluate.task", "general.chat",
+        "evaluate.perplexity.window", "evaluate.task", "general.chat",
     ]  # fmt: skip
     assert "1,024 tokens are more than the context" in found()
     changes.append("pack.sequence_length=513")

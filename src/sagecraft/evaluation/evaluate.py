@@ -7,20 +7,18 @@ local run if a rate is set.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import TYPE_CHECKING, Any
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
-from sagecraft.inference.limits import LimitsConfig
-from sagecraft.models.adapter import split_name
-from sagecraft.settings import explained
+from sagecraft.evaluation.config import EvaluateConfig
+from sagecraft.evaluation.inputs import TEXTS, check
+from sagecraft.evaluation.subject import Subject, open_subject
 
 if TYPE_CHECKING:
     from sagecraft.evaluation.cost import Tokens
@@ -29,139 +27,7 @@ if TYPE_CHECKING:
     from sagecraft.evaluation.tasks import Item, Task
     from sagecraft.inference.prices import Unknown
 
-VERSION = 6
-
-ModeName = Literal["continuation", "letter", "generate"]
-TEXTS = ("domain", "general")
-
-
-class EvaluateConfig(BaseModel):
-    """What is measured, and how."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    modes: tuple[ModeName, ...] = Field(
-        default=("continuation",),
-        min_length=1,
-        description="ways to ask, each on the same items; the first is the one on top of results.json. continuation "
-        "is the default because it needs no instruction following, so base and tuned models compare",
-    )
-    thinking: Literal["on", "off"] | None = Field(
-        default="off",
-        description="state of the switch in generate mode; null (on the command line: none) leaves it to the model",
-    )
-    chat_template: bool = Field(
-        default=False,
-        description="put continuation and letter prompts into the chat template; off, since it moves scores and base "
-        "models have none",
-    )
-    max_items: int | None = Field(default=None, ge=1, description="questions at most, drawn by seed; null takes all")
-    permutations: Literal["none", "cyclic", "shuffle"] = Field(
-        default="none",
-        description="letter and generate modes ask again with the options in every rotation (cyclic, which cancels a "
-        "preference for a position) or in one other order drawn by seed and item (shuffle, which only shows it)",
-    )
-    seed: int = Field(default=0, description="key of everything drawn: items, documents, orders, resamples")
-    dtype: Literal["float32", "bfloat16"] = Field(
-        default="bfloat16", description="arithmetic of a local model; bfloat16 is what models are served in"
-    )
-    thought_tokens: int = Field(
-        default=1024, ge=1, description="tokens a thought may take before it is closed and the answer asked for"
-    )
-    answer_tokens: int = Field(
-        default=256, ge=1, description="tokens of an answer: a JSON object with two sentences takes about 100"
-    )
-    perplexity_tokens: int = Field(
-        default=20_000, ge=1, description="scored tokens of each text: 20,000 give perplexity to about 2 %"
-    )
-    perplexity_window: int = Field(
-        default=1024, ge=2, description="tokens of a window, the first being context only; at most the model's context"
-    )
-    device_usd_per_hour: float = Field(
-        default=0.0, ge=0, description="USD an hour of the device that runs a local model; 0: it is paid for anyway"
-    )
-    endpoint: str | None = Field(
-        default=None, description="provider:model of an OpenAI-compatible endpoint, instead of the input `model`"
-    )
-    base_url: str | None = Field(
-        default=None, description="address of the endpoint, where it is a server of your own (local, vllm, ollama)"
-    )
-    limits: LimitsConfig = Field(
-        default=LimitsConfig(),
-        exclude=True,  # results do not depend on it, so a run that goes on with another pace is the same run
-        description="pace, patience and money for an endpoint",
-    )
-
-    @field_validator("thinking", mode="before")
-    @classmethod
-    def _yaml_switch(cls, value: object) -> object:
-        """YAML reads a bare `on` and `off` as booleans; the command line cannot write null."""
-        return {True: "on", False: "off"}[value] if isinstance(value, bool) else None if value == "none" else value
-
-    @field_validator("modes", mode="before")
-    @classmethod
-    def _one_mode(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("modes")
-    @classmethod
-    def _different(cls, value: tuple[ModeName, ...]) -> tuple[ModeName, ...]:
-        if len(set(value)) != len(value):
-            raise ValueError("a mode stands there twice")
-        return value
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The model under test.
-
-    Attributes:
-        name: what it is called in results.
-        identity: what the store's records are keyed by.
-        engine: a LocalEngine or an Endpoint.
-        modes: how it can be asked.
-        template_sha256: hash of its chat template; None if it is not ours to see.
-    """
-
-    name: str
-    identity: str
-    engine: Any
-    modes: Mapping[str, Mode]
-    template_sha256: str | None
-
-
-def resolve_model(model: str) -> tuple[dict[str, Path], str | None]:
-    """What a MODEL on the command line means.
-
-    Returns:
-        The inputs `model` and, of `folder+adapter`, `adapter`; or none and the `endpoint`, `provider:model`.
-
-    Raises:
-        UserError: neither.
-    """
-    path, adapter = split_name(model)
-    if path.is_dir():
-        return {"model": path} | ({"adapter": adapter} if adapter is not None else {}), None
-    if path.suffix == ".gguf":
-        raise UserError(
-            f"{model}: GGUF files are not evaluated directly; make a folder of it with `sagecraft model fetch`"
-        )
-    if ":" in model and not path.exists():
-        return {}, model
-    raise UserError(f"{model}: neither a model folder nor provider:model")
-
-
-def from_options(
-    model: str, settings: Mapping[str, Any], limits: Mapping[str, Any]
-) -> tuple[EvaluateConfig, dict[str, Path]]:
-    """Configuration and inputs of a MODEL and of options, of which those that are None keep their defaults."""
-
-    def given(options: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in options.items() if value is not None}
-
-    with explained(EvaluateConfig, "eval"):
-        inputs, endpoint = resolve_model(model)
-        values = given(settings) | given({"endpoint": endpoint}) | {"limits": given(limits)}
-        return EvaluateConfig.model_validate(values), inputs
+VERSION = 7
 
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store: Path | None = None) -> Manifest:
@@ -177,7 +43,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
         store: folder that keeps the measurements for other runs. By default local ones are kept until this run ends;
             replies of an endpoint were paid for, and stay in the folder `OUT.replies`.
     """
-    _check(config, inputs)
+    check(config, inputs)
     from sagecraft.evaluation.tasks import choose, read_task
 
     task = read_task(inputs["task"])
@@ -191,7 +57,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
 
         folder = store or (build.scratch("store") if config.endpoint is None else replies_folder(out))
         purpose = artifact.digest_of({"config": config.model_dump(mode="json"), "task": task.sha256})
-        with _subject(config, inputs) as subject:
+        with open_subject(config, inputs) as subject:
             modes: dict[str, Asked] = {}
             for name in config.modes:
                 with closing(Store(folder, subject.identity, purpose)) as kept:
@@ -213,68 +79,6 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
 def replies_folder(out: Path) -> Path:
     """Where the replies of an endpoint are kept, beside the artifact that is made from them."""
     return out.with_name(f"{out.name}.replies")
-
-
-def _check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
-    """All that can be known before anything is loaded."""
-    known = {"model", "adapter", "task", "providers", *TEXTS}
-    unknown = sorted(set(inputs) - known)
-    if unknown:
-        raise UserError(f"inputs.{unknown[0]}: evaluation takes {', '.join(sorted(known))}")
-    if "task" not in inputs:
-        raise UserError("inputs.task: missing; give a file of questions")
-    if (config.endpoint is None) == ("model" not in inputs):
-        raise UserError("model: give either a model folder or endpoint: provider:model, not both")
-    if "adapter" in inputs and "model" not in inputs:
-        raise UserError("inputs.adapter: an adapter is added to a model folder; an endpoint takes none")
-    if config.permutations != "none" and set(config.modes) == {"continuation"}:
-        raise UserError(
-            "permutations: continuation shows no options, so they have no order; add mode letter or generate"
-        )
-    if config.endpoint is None:
-        if config.base_url is not None:
-            raise UserError("base_url: only used together with endpoint")
-        if config.limits.max_usd is not None:
-            raise UserError("max_usd: only used together with endpoint; a local model is paid by the hour")
-        return
-    scored = [mode for mode in config.modes if mode != "generate"]
-    if scored:
-        raise UserError(
-            f"modes: {scored[0]} needs the probabilities of given tokens, which chat endpoints do not tell; use generate"
-        )
-    for text in TEXTS:
-        if text in inputs:
-            raise UserError(
-                f"inputs.{text}: perplexity needs the probabilities of given tokens, which {config.endpoint} "
-                "does not tell; leave it out"
-            )
-
-
-@contextmanager
-def _subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator[Subject]:
-    from sagecraft.evaluation import generate, score
-
-    if config.endpoint is not None:
-        from sagecraft.evaluation import remote
-        from sagecraft.inference.endpoint import Endpoint
-
-        endpoint = Endpoint(config.endpoint, config.base_url, inputs.get("providers"))
-        endpoint.preset.asked(config.thinking)  # whether the model has this state, before anything is made
-        endpoint.preset.check_limit(config.limits.max_usd)
-        asked = score.Mode(remote.request, None, generate.grade_generate)
-        yield Subject(endpoint.name, endpoint.identity, endpoint, {"generate": asked}, None)
-        return
-    from sagecraft.inference.local import LocalEngine
-
-    engine = LocalEngine(inputs["model"], config.dtype, inputs.get("adapter"))
-    modes = {
-        "continuation": score.Mode(score.continuation_request, score.measure_continuation, score.grade_continuation),
-        "letter": score.Mode(score.letter_request, score.measure_letter, score.grade_letter),
-        "generate": score.Mode(generate.local_request, generate.measure_each, generate.grade_generate),
-    }
-    weights = [artifact.input_digest(inputs[name]) for name in ("model", "adapter") if name in inputs]
-    identity = f"{'+'.join(weights)} {config.dtype}"
-    yield Subject(engine.name, identity, engine, modes, engine.template.sha256)
 
 
 @dataclass(frozen=True)
@@ -406,8 +210,8 @@ def _texts(
         name: perplexity(
             subject.engine,
             read_documents(inputs[name]),
-            config.perplexity_tokens,
-            config.perplexity_window,
+            config.perplexity.tokens,
+            config.perplexity.window,
             seed=config.seed,
             store=kept,
             label=f"{subject.name}, {name} text",

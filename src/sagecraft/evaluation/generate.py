@@ -12,7 +12,7 @@ from sagecraft.evaluation.score import Request, outcome_of
 from sagecraft.evaluation.tasks import Item
 
 if TYPE_CHECKING:
-    from sagecraft.evaluation.evaluate import EvaluateConfig
+    from sagecraft.evaluation.config import EvaluateConfig
     from sagecraft.inference.local import LocalEngine
 
 #: Tokens that are looked at for the closing tag: it is at most eight characters, so at most eight tokens.
@@ -31,8 +31,8 @@ def local_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Re
         "mode": "generate",
         "prompt": ids,
         "opened": shown.rstrip().endswith(OPEN),
-        "thought_tokens": config.thought_tokens,
-        "answer_tokens": config.answer_tokens,
+        "thought_tokens": config.reply.thought_tokens,
+        "answer_tokens": config.reply.answer_tokens,
     }
     room = engine.max_positions - len(ids)
     error = None if room > 0 else f"{len(ids):,} tokens do not fit into the model's context of {len(ids) + room:,}"

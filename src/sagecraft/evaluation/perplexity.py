@@ -71,7 +71,7 @@ def perplexity(
     """
     if not 2 <= window <= engine.max_positions:
         limit = engine.max_positions
-        raise UserError(f"perplexity_window: {window:,} is not within 2 to {limit:,}, the context of {engine.name}")
+        raise UserError(f"perplexity.window: {window:,} is not within 2 to {limit:,}, the context of {engine.name}")
     windows, num_documents = choose_windows(engine, documents, max_tokens, window, seed)
     if not windows:
         raise UserError(f"{label}: the documents have no text to measure; give others")

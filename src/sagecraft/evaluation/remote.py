@@ -16,7 +16,7 @@ from sagecraft.inference.replies import Failed, Reply, reply_request
 
 if TYPE_CHECKING:
     from sagecraft.chat.thinking import Switch
-    from sagecraft.evaluation.evaluate import EvaluateConfig
+    from sagecraft.evaluation.config import EvaluateConfig
     from sagecraft.evaluation.store import Account, Store
     from sagecraft.inference.endpoint import Endpoint
     from sagecraft.inference.prices import Price
@@ -28,7 +28,7 @@ _MAX_THOUGHT_CHARS = 100_000
 def request(endpoint: Endpoint, item: Item, config: EvaluateConfig) -> Request:
     """The question as chat messages, with the switch as the model knows it."""
     question = [{"role": "user", "content": prompts.generate_prompt(item)}]
-    budgets = (config.thought_tokens, config.answer_tokens)
+    budgets = (config.reply.thought_tokens, config.reply.answer_tokens)
     body = endpoint.body(question, config.thinking, *budgets)
     shown = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in body["messages"])
     return Request(shown, {"question": question, "thinking": config.thinking, "budgets": budgets, "body": body})

@@ -18,7 +18,7 @@ from sagecraft.inference.finite import require_finite
 
 if TYPE_CHECKING:
     from sagecraft.chat.thinking import Switch
-    from sagecraft.evaluation.evaluate import EvaluateConfig
+    from sagecraft.evaluation.config import EvaluateConfig
     from sagecraft.inference.local import LocalEngine, Question
     from sagecraft.models.tokenizer import Tokenizer
 

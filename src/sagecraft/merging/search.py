@@ -23,6 +23,8 @@ from sagecraft import artifact, console
 from sagecraft.artifact import Build, Manifest, keyed_hash
 from sagecraft.errors import UserError
 from sagecraft.evaluation import evaluate
+from sagecraft.evaluation.config import EvaluateConfig
+from sagecraft.evaluation.inputs import TEXTS
 from sagecraft.merging import merge
 from sagecraft.merging.candidates import Candidate, make_candidates
 from sagecraft.merging.config import read_merge_mapping
@@ -49,8 +51,8 @@ class SearchConfig(BaseModel):
     config: dict[str, Any] = Field(description="a merge configuration as YAML holds it")
     seeds: int | None = Field(default=None, description="seeds of each setting, counted up from the configuration's")
     sweep: tuple[str, ...] = Field(default=(), description="PARAMETER=FROM..TO[:POINTS] or PARAMETER=A,B,C each")
-    measure: evaluate.EvaluateConfig = Field(
-        default=evaluate.EvaluateConfig(),
+    measure: EvaluateConfig = Field(
+        default=EvaluateConfig(),
         description="how candidates are measured; the first mode's accuracy decides, of equals the perplexity",
     )
     keep: bool = Field(default=False, description="keep every candidate's model, not the best alone")
@@ -151,8 +153,8 @@ def search_from_yaml(
     given = {name: path for name, path in inputs.items() if path is not None}
     if "task" not in given:
         raise UserError("--task: is missing; a search needs keyed questions to choose by")
-    with explained(evaluate.EvaluateConfig, "merge"):
-        measure = evaluate.EvaluateConfig.model_validate({"perplexity_tokens": _TEXT_TOKENS} | dict(measured))
+    with explained(EvaluateConfig, "merge"):
+        measure = EvaluateConfig.model_validate({"perplexity": {"tokens": _TEXT_TOKENS}} | dict(measured))
     value = read_merge_mapping(config_path)
     config = SearchConfig(config=value, seeds=seeds, sweep=tuple(sweep), measure=measure, keep=keep)
     run(config, config_path, given, out)
@@ -215,7 +217,7 @@ def _check_text(folder: Path) -> None:
     next(read_documents(folder), None)
 
 
-def _halves(path: Path, config: evaluate.EvaluateConfig) -> tuple[list[Item], list[Item], str]:
+def _halves(path: Path, config: EvaluateConfig) -> tuple[list[Item], list[Item], str]:
     """Questions that choose and questions kept back, by key; those on one article are in the same half."""
     from sagecraft.evaluation.tasks import choose, read_task
 
@@ -269,7 +271,7 @@ class Work:
         self.config = config
         self._before = before / "evaluations"
         self._evaluations = build.scratch("evaluations")
-        self._text = {} if text is None else {evaluate.TEXTS[0]: text}
+        self._text = {} if text is None else {TEXTS[0]: text}
         self._used: list[Path] = []
 
     def write_halves(self, plan: Plan) -> None:
@@ -313,7 +315,7 @@ class Work:
         self._used.append(folder)
         mode, results = self.config.measure.modes[0], artifact.read_json(folder / "results.json")
         rows = [row for row in artifact.read_jsonl(folder / "items.jsonl") if row["mode"] == mode]
-        text = results["perplexity"].get(evaluate.TEXTS[0])
+        text = results["perplexity"].get(TEXTS[0])
         digest = artifact.load(folder).inputs["model"]
         return Scored(name, rows, None if text is None else text["perplexity"], digest=digest)
 

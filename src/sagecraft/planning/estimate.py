@@ -325,13 +325,11 @@ def evaluate(step: Situation) -> Result:
     items = min(items, int(step.config.get("max_items") or items))
     modes: Sequence[str] = step.config.get("modes", ("continuation",))
     texts = sum(name in step.inputs for name in ("domain", "general"))
-    read = items * _TOKENS_PER_ITEM * len(modes) + texts * int(step.config.get("perplexity_tokens", 0))
+    read = items * _TOKENS_PER_ITEM * len(modes) + texts * int(step.config.get("perplexity", {}).get("tokens", 0))
     written = 0
     if "generate" in modes:
-        thinks = step.config.get("thinking") == "on"
-        written = items * (
-            int(step.config.get("answer_tokens", 0)) + thinks * int(step.config.get("thought_tokens", 0))
-        )
+        thinks, room = step.config.get("thinking") == "on", step.config.get("reply", {})
+        written = items * (int(room.get("answer_tokens", 0)) + thinks * int(room.get("thought_tokens", 0)))
     width = 2 if step.config.get("dtype", "bfloat16") == "bfloat16" else 4
     flop = 2.0 * model.num_parameters(embedding=False) * (read + written)
     seconds = flop / machine.flop_per_second + written * width * model.num_parameters() / machine.bytes_per_second

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from sagecraft import artifact
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
-from sagecraft.evaluation.evaluate import EvaluateConfig, describe, resolve_model, run
+from sagecraft.evaluation.config import EvaluateConfig, PerplexityConfig, ReplyConfig
+from sagecraft.evaluation.evaluate import describe, run
+from sagecraft.evaluation.inputs import resolve_model
 from sagecraft.models.adapter import ChangedWeights, load_adapter, write_adapter
 from sagecraft.models.save import save_model
 
@@ -54,10 +56,8 @@ def test_all_modes_and_texts(pico: Path, task: Path, tmp_path: Path) -> None:
     config = EvaluateConfig(
         modes=("continuation", "letter", "generate"),
         dtype="float32",
-        answer_tokens=4,
-        thought_tokens=4,
-        perplexity_tokens=200,
-        perplexity_window=64,
+        reply=ReplyConfig(thought_tokens=4, answer_tokens=4),
+        perplexity=PerplexityConfig(tokens=200, window=64),
         device_usd_per_hour=3600.0,
     )
     manifest = run(config, {"model": pico, "task": task, "domain": text, "general": text}, tmp_path / "out")

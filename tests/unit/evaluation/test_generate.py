@@ -8,7 +8,7 @@ import pytest
 
 from sagecraft.chat.template import ChatTemplate
 from sagecraft.evaluation import generate
-from sagecraft.evaluation.evaluate import EvaluateConfig
+from sagecraft.evaluation.config import EvaluateConfig, ReplyConfig
 from sagecraft.evaluation.tasks import Item
 from sagecraft.inference.local import LocalEngine, Sampling
 from sagecraft.models.tokenizer import Tokenizer
@@ -65,7 +65,7 @@ def test_a_thought_is_kept_apart_and_not_searched(pico: Path) -> None:
 
 def test_a_thought_that_outruns_its_budget_is_closed_and_the_answer_asked_for(pico: Path) -> None:
     engine = Scripted(pico, "<think>\n" + "the answer is A, or is it? " * 50, ANSWER)
-    value, row = ask(engine, thinking="on", thought_tokens=40)
+    value, row = ask(engine, thinking="on", reply=ReplyConfig(thought_tokens=40))
     assert (row["pick"], row["outcome"], row["closed_by_us"]) == ("B", "correct", True)
     assert value["tokens"]["thought"] == 40
     assert engine.tokenizer.decode(engine.prompts[1], skip_special=False).endswith("</think>\n\n")
@@ -78,7 +78,7 @@ def test_a_reply_that_ends_inside_its_thought_is_asked_again(pico: Path) -> None
 
 
 def test_truncated_is_not_unparsed_and_neither_is_wrong(pico: Path) -> None:
-    _, cut = ask(Scripted(pico, "Let us look at it from all sides. " * 40), answer_tokens=20)
+    _, cut = ask(Scripted(pico, "Let us look at it from all sides. " * 40), reply=ReplyConfig(answer_tokens=20))
     assert (cut["outcome"], cut["correct"], cut["pick"]) == ("truncated", False, None)
     _, unparsed = ask(Scripted(pico, "Let us look at it."))
     assert (unparsed["outcome"], unparsed["pick"]) == ("unparsed", None)
@@ -88,20 +88,20 @@ def test_truncated_is_not_unparsed_and_neither_is_wrong(pico: Path) -> None:
 
 def test_an_answer_of_exactly_the_budget_is_not_cut(pico: Path) -> None:
     length = len(Tokenizer.from_folder(pico).encode(ANSWER))
-    assert not ask(Scripted(pico, ANSWER), answer_tokens=length)[0]["cut"]
-    assert ask(Scripted(pico, ANSWER), answer_tokens=length - 1)[0]["cut"]
+    assert not ask(Scripted(pico, ANSWER), reply=ReplyConfig(answer_tokens=length))[0]["cut"]
+    assert ask(Scripted(pico, ANSWER), reply=ReplyConfig(answer_tokens=length - 1))[0]["cut"]
 
 
 def test_the_end_of_the_context_is_a_cut(pico: Path) -> None:
     engine = Scripted(pico, "words " * 4000, context=1000)
-    value, row = ask(engine, answer_tokens=5000)
+    value, row = ask(engine, reply=ReplyConfig(answer_tokens=5000))
     assert value["cut"]
     assert row["outcome"] == "truncated"
 
 
 def test_a_real_model_writes_the_same_twice(pico: Path) -> None:
     engine = LocalEngine(pico, "float32")
-    config = EvaluateConfig(answer_tokens=5, thought_tokens=5)
+    config = EvaluateConfig(reply=ReplyConfig(thought_tokens=5, answer_tokens=5))
     item = Item("1", "Hot?", ("a", "b"), 0)
     request = generate.local_request(engine, item, config)
     if request.error is None:
@@ -115,7 +115,7 @@ def test_replies_asked_for_together_are_those_asked_for_alone(pico: Path, thinki
     engine = LocalEngine(pico, "float32")
     engine.max_positions = min(engine.max_positions, 400)
     items = [Item(str(n), "Which is hot? " * n, ("ice", "fire"), 1) for n in range(1, 7)]
-    config = EvaluateConfig(thinking=thinking, thought_tokens=12, answer_tokens=9)  # type: ignore[arg-type]
+    config = EvaluateConfig(thinking=thinking, reply=ReplyConfig(thought_tokens=12, answer_tokens=9))  # type: ignore[arg-type]
     requests = [generate.local_request(engine, item, config) for item in items]
     for request in requests[::2]:  # begins inside its thought, which outruns its budget
         request.body["opened"] = True

@@ -9,7 +9,8 @@ import pytest
 
 from sagecraft import artifact
 from sagecraft.errors import UserError
-from sagecraft.evaluation.evaluate import EvaluateConfig, run
+from sagecraft.evaluation.config import EvaluateConfig, ReplyConfig
+from sagecraft.evaluation.evaluate import run
 from sagecraft.evaluation.generate import grade_generate
 from sagecraft.evaluation.numeric import grade, numbers, read, same
 from sagecraft.evaluation.tasks import read_task
@@ -103,7 +104,10 @@ def test_gsm8k_is_asked_and_graded(pico: Path, tmp_path: Path) -> None:
     assert grade_generate(items[1], {**value, "finish": "stop"})["outcome"] == "wrong"
 
     config = EvaluateConfig(
-        modes=("generate",), dtype="float32", answer_tokens=4, thought_tokens=4, permutations="shuffle"
+        modes=("generate",),
+        dtype="float32",
+        reply=ReplyConfig(thought_tokens=4, answer_tokens=4),
+        permutations="shuffle",
     )
     run(config, {"model": pico, "task": tmp_path / "test.jsonl"}, tmp_path / "out")
     kept = list(artifact.read_jsonl(tmp_path / "out/items.jsonl"))

@@ -7,7 +7,8 @@ import pytest
 
 from sagecraft import artifact
 from sagecraft.errors import UserError
-from sagecraft.evaluation.evaluate import EvaluateConfig, run
+from sagecraft.evaluation.config import EvaluateConfig
+from sagecraft.evaluation.evaluate import run
 from sagecraft.evaluation.permute import summarise_orders, variants
 from sagecraft.evaluation.tasks import Item
 

@@ -53,7 +53,7 @@ def test_bos_is_the_context_of_the_first_token(engine: LocalEngine, monkeypatch:
 
 
 def test_bad_windows_and_empty_text(engine: LocalEngine) -> None:
-    with pytest.raises(UserError, match="perplexity_window: 1,024 is not within 2 to 512"):
+    with pytest.raises(UserError, match=r"perplexity\.window: 1,024 is not within 2 to 512"):
         perplexity(engine, DOCUMENTS, 100, 1024)
     with pytest.raises(UserError, match="no text to measure"):
         perplexity(engine, [Document("d", "")], 100, 64)

@@ -4,7 +4,8 @@ import csv
 from pathlib import Path
 
 from sagecraft import artifact
-from sagecraft.evaluation.evaluate import EvaluateConfig, run
+from sagecraft.evaluation.config import EvaluateConfig
+from sagecraft.evaluation.evaluate import run
 from sagecraft.evaluation.predictions import predictions_csv
 from sagecraft.evaluation.tasks import read_task
 

@@ -20,8 +20,10 @@ from endpoints import ANSWER, Act, ChatServer, chat_server, openai
 from sagecraft import artifact
 from sagecraft.errors import MachineError, UserError
 from sagecraft.evaluation import courier, remote
-from sagecraft.evaluation.evaluate import EvaluateConfig, from_options, replies_folder, run
+from sagecraft.evaluation.config import EvaluateConfig, ReplyConfig
+from sagecraft.evaluation.evaluate import replies_folder, run
 from sagecraft.evaluation.generate import grade_generate
+from sagecraft.evaluation.inputs import from_options
 from sagecraft.evaluation.tasks import Item
 from sagecraft.inference.endpoint import Endpoint
 from sagecraft.inference.prices import Bill
@@ -49,7 +51,7 @@ class Scripted:
 
 def measured(*replies: Reply, model: str = "local:m") -> tuple[Scripted, dict[str, Any], dict[str, Any]]:
     asker = Scripted(*replies, model=model)
-    config = EvaluateConfig(thinking="on", thought_tokens=100, answer_tokens=50)
+    config = EvaluateConfig(thinking="on", reply=ReplyConfig(thought_tokens=100, answer_tokens=50))
     request = remote.request(asker.endpoint, ITEM, config)
     value = asyncio.run(remote.measure(asker, request))  # type: ignore[arg-type]
     return asker, value, grade_generate(ITEM, value)
@@ -123,8 +125,12 @@ class Case:
         """results.json; waits are short, so a fault costs little time."""
         config, _ = from_options(
             model,
-            {"modes": ("generate",), "thinking": "on", "base_url": self.server.url},
-            {"max_attempts": 3, **limits},
+            {
+                "modes": ("generate",),
+                "thinking": "on",
+                "base_url": self.server.url,
+                "limits": {"max_attempts": 3, **limits},
+            },
         )
         inputs = {"task": self.task} | ({"providers": self.prices} if priced else {})
         run(config, inputs, out or self.out)
@@ -258,7 +264,7 @@ def test_a_state_that_a_model_has_not_is_refused_before_anything_is_sent(case: C
 
 
 def test_a_limit_for_a_local_model_is_refused(tmp_path: Path, pico: Path, case: Case) -> None:
-    config, inputs = from_options(str(pico), {}, {"max_usd": 1.0})
+    config, inputs = from_options(str(pico), {"limits": {"max_usd": 1.0}})
     with pytest.raises(UserError, match="only used together with endpoint"):
         run(config, {"task": case.task, **inputs}, tmp_path / "x")
 
@@ -273,9 +279,10 @@ def test_limits_are_no_part_of_what_was_measured(case: Case) -> None:
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from sagecraft.evaluation.evaluate import from_options, run
+from sagecraft.evaluation.evaluate import run
+from sagecraft.evaluation.inputs import from_options
 url, task, out, concurrency, store = sys.argv[1:]
-config, _ = from_options("local:m", {"modes": ("generate",), "thinking": "on", "base_url": url}, {"concurrency": int(concurrency)})
+config, _ = from_options("local:m", {"modes": ("generate",), "thinking": "on", "base_url": url, "limits": {"concurrency": int(concurrency)}})
 run(config, {"task": Path(task)}, Path(out), store=Path(store) if store else None)
 """
 

@@ -10,7 +10,7 @@ import torch
 from sagecraft.corpus.documents import Document
 from sagecraft.errors import MachineError, UserError
 from sagecraft.evaluation import prompts, score
-from sagecraft.evaluation.evaluate import EvaluateConfig
+from sagecraft.evaluation.config import EvaluateConfig
 from sagecraft.evaluation.perplexity import perplexity
 from sagecraft.evaluation.tasks import Item
 from sagecraft.inference.local import LocalEngine

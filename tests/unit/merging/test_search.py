@@ -265,7 +265,7 @@ def test_a_search_that_is_killed_goes_on_and_ends_with_the_same(
 ) -> None:
     config, task, text = write_config(tmp_path / "m.yml", family), write_task(tmp_path / "q.jsonl"), tmp_path / "text"
     write_documents(text, [Document(f"d{n}", "A planet orbits its star. " * 9) for n in range(3)])
-    measure = {"perplexity_tokens": 100, "perplexity_window": 32}
+    measure = {"perplexity": {"tokens": 100, "window": 32}}
 
     def searched(out: Path, seeds: int) -> dict[str, Any]:
         quick.clear()

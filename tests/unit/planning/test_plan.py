@@ -267,7 +267,7 @@ def test_evaluation_counts_questions_modes_and_thought(tmp_path: Path, corpus: P
     step = {
         "name": "evaluate-base",
         "stage": "evaluate",
-        "config": {"modes": ["continuation"], "max_items": None, "dtype": "bfloat16", "perplexity_tokens": 1000},
+        "config": {"modes": ["continuation"], "max_items": None, "dtype": "bfloat16", "perplexity": {"tokens": 1000}},
         "inputs": {"model": "fetch", "task": str(task), "domain": "withhold"},
     }
     steps = [*training(10**6, corpus), step]
@@ -276,8 +276,7 @@ def test_evaluation_counts_questions_modes_and_thought(tmp_path: Path, corpus: P
     step["config"] |= {
         "modes": ["continuation", "generate"],
         "thinking": "on",
-        "answer_tokens": 10,
-        "thought_tokens": 90,
+        "reply": {"answer_tokens": 10, "thought_tokens": 90},
     }
     both = row(plan_recipe("x", LLAMA_8B, steps, machine()), "evaluate-base")
     assert both["tokens"] == 2 * 50 * 90 + 1000 + 50 * 100

@@ -9,29 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from sagecraft import __version__, console
+from sagecraft.cli import evaluation
+from sagecraft.cli.options import Json, Out, Seed, app, finish
 from sagecraft.errors import SagecraftError, UserError, from_system_error
 
 if TYPE_CHECKING:
     from sagecraft.training.world import World
 
-app = typer.Typer(
-    name="sagecraft",
-    help="Turns a general language model into a specialist of one field, and measures that it did.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
 model_app = typer.Typer(help="Base models.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(model_app, name="model")
-
-Out = Annotated[Path, typer.Option("--out", help="folder to write; appears only when it is whole")]
-Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on standard output")]
-Seed = Annotated[int, typer.Option(help="keys every random choice")]
-ModelPath = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Hugging Face folder, folder+adapter, or provider:model")
-]
-
 
 #: What typer exits with after Ctrl-C.
 _INTERRUPTED = 130
@@ -189,7 +175,7 @@ def harvest(
     """Get literature from servers, or what an earlier harvest is missing."""
     from sagecraft.corpus.harvest import harvest_from_yaml
 
-    _finish(harvest_from_yaml(config, out), out, json)
+    finish(harvest_from_yaml(config, out), out, json)
 
 
 @app.command()
@@ -215,7 +201,7 @@ def ingest(
     from sagecraft.corpus import ingest as stage
 
     config, inputs = stage.from_command(paths, settings, measure, license_, reference, workers)
-    _finish(stage.run(config, inputs, out), out, json)
+    finish(stage.run(config, inputs, out), out, json)
 
 
 @app.command()
@@ -236,7 +222,7 @@ def dedup(
     with explained(stage.DedupConfig, "dedup"):
         settings: dict[str, Any] = {"check": check, "seed": seed} | ({} if near is None else {"near": near})
         config = stage.DedupConfig.model_validate(settings)
-    _finish(stage.run(config, {f"documents{n}": path for n, path in enumerate(docs)}, out), out, json)
+    finish(stage.run(config, {f"documents{n}": path for n, path in enumerate(docs)}, out), out, json)
 
 
 @app.command()
@@ -257,7 +243,7 @@ def loss(
 
     with explained(stage.LossConfig, "loss"):
         config = stage.LossConfig(max_tokens=max_tokens, max_loss=max_loss, min_loss=min_loss)
-    _finish(stage.run(config, {"documents": docs, "model": model}, out), out, json)
+    finish(stage.run(config, {"documents": docs, "model": model}, out), out, json)
 
 
 @app.command()
@@ -278,7 +264,7 @@ def synth(
     if max_pairs is not None:
         settings["max_pairs"] = max_pairs
     inputs = {"documents": docs} | ({"benchmark": benchmark} if benchmark else {})
-    _finish(stage.run(stage.SynthConfig(**settings), inputs, out), out, json)
+    finish(stage.run(stage.SynthConfig(**settings), inputs, out), out, json)
 
 
 @app.command()
@@ -297,7 +283,7 @@ def bench(
     if max_items is not None:
         settings["max_items"] = max_items
     inputs = {"documents": docs} | ({"training": training} if training else {})
-    _finish(stage.run(stage.BenchConfig(**settings), inputs, out), out, json)
+    finish(stage.run(stage.BenchConfig(**settings), inputs, out), out, json)
 
 
 @app.command()
@@ -327,7 +313,7 @@ def merge(
             raise UserError("--task, --text, --mode, --max-items and --keep need a search: --seeds or --sweep")
         from sagecraft.merging.merge import merge_from_yaml
 
-        _finish(merge_from_yaml(config, out), out, json, told=True)
+        finish(merge_from_yaml(config, out), out, json, told=True)
         return
     from sagecraft.merging import search
 
@@ -339,53 +325,8 @@ def merge(
         search.show(found, out)
 
 
-@app.command(name="eval")
-def evaluate(
-    model: ModelPath,
-    task: Annotated[Path, typer.Option(help="questions: CSV, JSONL or Parquet")],
-    out: Out,
-    mode: Annotated[list[str], typer.Option(help="continuation, letter or generate (repeatable)")] = ["continuation"],  # noqa: B006
-    thinking: Annotated[str, typer.Option(help="on, off or none (left to the model), for generate")] = "off",
-    permutations: Annotated[str, typer.Option(help="other orders of options too: none, cyclic or shuffle")] = "none",
-    max_items: Annotated[int | None, typer.Option(help="a keyed sample of this many questions")] = None,
-    thought_tokens: Annotated[int | None, typer.Option(help="tokens of a thought at most, for generate")] = None,
-    answer_tokens: Annotated[int | None, typer.Option(help="tokens of an answer at most, for generate")] = None,
-    base_url: Annotated[str | None, typer.Option(help="address of a server of your own, for an endpoint")] = None,
-    providers: Annotated[Path | None, typer.Option(help="YAML file of presets and prices for endpoints")] = None,
-    store: Annotated[Path | None, typer.Option(help="folder that keeps replies for other runs")] = None,
-    concurrency: Annotated[int | None, typer.Option(help="requests under way at once, for an endpoint")] = None,
-    requests_per_minute: Annotated[float | None, typer.Option(help="limit of requests, for an endpoint")] = None,
-    tokens_per_minute: Annotated[float | None, typer.Option(help="limit of tokens, for an endpoint")] = None,
-    timeout_seconds: Annotated[float | None, typer.Option(help="longest wait for one reply of an endpoint")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="USD that an endpoint may cost; stops before that")] = None,
-    device_usd_per_hour: Annotated[float | None, typer.Option(help="USD an hour of your own device")] = None,
-    seed: Seed = 0,
-    json: Json = False,
-) -> None:
-    """Measure a model on questions."""
-    from sagecraft.evaluation import evaluate as stage
-
-    limits = {"concurrency": concurrency, "requests_per_minute": requests_per_minute, "max_usd": max_usd}
-    limits |= {"tokens_per_minute": tokens_per_minute, "timeout_seconds": timeout_seconds}
-    settings: dict[str, Any] = {"modes": mode, "thinking": thinking, "max_items": max_items, "base_url": base_url}
-    settings |= {"thought_tokens": thought_tokens, "answer_tokens": answer_tokens, "seed": seed}
-    settings |= {"device_usd_per_hour": device_usd_per_hour, "permutations": permutations}
-    config, inputs = stage.from_options(model, settings, limits)
-    inputs |= {"task": task} | ({"providers": providers} if providers is not None else {})
-    _finish(stage.run(config, inputs, out, store=store), out, json)
-
-
-@app.command()
-def compare(
-    evaluations: Annotated[list[Path], typer.Argument(metavar="DIR…", help="folders that eval wrote")],
-    out: Out,
-    json: Json = False,
-) -> None:
-    """Compare evaluations of the same questions."""
-    from sagecraft.evaluation import compare as stage
-
-    inputs = {str(number): path for number, path in enumerate(evaluations)}
-    _finish(stage.run(stage.CompareConfig(), inputs, out), out, json)
+app.command(name="eval")(evaluation.evaluate)
+app.command()(evaluation.compare)
 
 
 @app.command()
@@ -428,7 +369,7 @@ def publish(
     target = out or model.with_name(f"{model.name}-published")
     with explained(stage.PublishConfig, "publish"):
         config = stage.PublishConfig.model_validate({"gguf": gguf, "push": push})
-    _finish(stage.run(config, {"model": model}, target), target, json)
+    finish(stage.run(config, {"model": model}, target), target, json)
 
 
 @model_app.command()
@@ -440,7 +381,7 @@ def fetch(
     """Fetch a base model as a Hugging Face folder, checked against its source."""
     from sagecraft.models import fetch as stage
 
-    _finish(stage.run(stage.FetchConfig(name=name), {}, out), out, json)
+    finish(stage.run(stage.FetchConfig(name=name), {}, out), out, json)
 
 
 @app.command()
@@ -477,23 +418,3 @@ def _switch(value: str) -> Any:
     if value not in ("on", "off"):
         raise typer.BadParameter(f"{value!r} is neither on nor off")
     return value
-
-
-def _finish(manifest: Any, out: Path, json: bool, told: bool = False) -> None:
-    """Says what was made and where, and why anything was left out; `told`: the stage has said its figures itself."""
-    from sagecraft.show import said
-
-    if json:
-        console.emit({"out": str(out), "kind": manifest.kind, "stats": manifest.stats})
-        return
-    for key, value in ({} if told else manifest.stats).items():
-        if isinstance(value, str | int | float | bool):
-            console.say(f"  {key}: {value}")
-        elif key in ("dropped", "dropped_by_reason") and value:
-            console.say(f"    {said(value)}")
-    page = next((out / name for name in ("report.html", "merge.html") if (out / name).is_file()), None)
-    console.say(f"{manifest.kind} in {out}{f', report in {page}' if page else ''}", style="bold")
-
-
-if __name__ == "__main__":
-    main()

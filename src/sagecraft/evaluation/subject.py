@@ -1,0 +1,66 @@
+"""The model under test: a local engine or an endpoint, and the modes it can be asked in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagecraft import artifact
+
+if TYPE_CHECKING:
+    from sagecraft.evaluation.config import EvaluateConfig
+    from sagecraft.evaluation.score import Mode
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model under test.
+
+    Attributes:
+        name: what it is called in results.
+        identity: what the store's records are keyed by.
+        engine: a LocalEngine or an Endpoint.
+        modes: how it can be asked.
+        template_sha256: hash of its chat template; None if it is not ours to see.
+    """
+
+    name: str
+    identity: str
+    engine: Any
+    modes: Mapping[str, Mode]
+    template_sha256: str | None
+
+
+@contextmanager
+def open_subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator[Subject]:
+    """Makes the model ready: loads it, or prepares to ask for it; what can be refused without asking is.
+
+    Raises:
+        UserError: the endpoint does not have the state of the switch, or has no price where the cost is limited.
+    """
+    from sagecraft.evaluation import generate, score
+
+    if config.endpoint is not None:
+        from sagecraft.evaluation import remote
+        from sagecraft.inference.endpoint import Endpoint
+
+        endpoint = Endpoint(config.endpoint, config.base_url, inputs.get("providers"))
+        endpoint.preset.asked(config.thinking)  # whether the model has this state, before anything is made
+        endpoint.preset.check_limit(config.limits.max_usd)
+        asked = score.Mode(remote.request, None, generate.grade_generate)
+        yield Subject(endpoint.name, endpoint.identity, endpoint, {"generate": asked}, None)
+        return
+    from sagecraft.inference.local import LocalEngine
+
+    engine = LocalEngine(inputs["model"], config.dtype, inputs.get("adapter"))
+    modes = {
+        "continuation": score.Mode(score.continuation_request, score.measure_continuation, score.grade_continuation),
+        "letter": score.Mode(score.letter_request, score.measure_letter, score.grade_letter),
+        "generate": score.Mode(generate.local_request, generate.measure_each, generate.grade_generate),
+    }
+    weights = [artifact.input_digest(inputs[name]) for name in ("model", "adapter") if name in inputs]
+    identity = f"{'+'.join(weights)} {config.dtype}"
+    yield Subject(engine.name, identity, engine, modes, engine.template.sha256)
