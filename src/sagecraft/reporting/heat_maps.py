@@ -27,6 +27,7 @@ def heat_map(
     *,
     limits: tuple[float, float] | None = None,
     two_ways: bool = False,
+    texts: Sequence[Sequence[str]] | None = None,
 ) -> str:
     """A cell for each row and column.
 
@@ -37,6 +38,7 @@ def heat_map(
         label: of the quantity.
         limits: of the colours; by default from 0, or from −1 with `two_ways`, to the largest value.
         two_ways: the middle of the limits is neutral.
+        texts: written into the cells.
     """
     _need(rows, "heat_map")
     _need(columns, "heat_map")
@@ -54,7 +56,9 @@ def heat_map(
         colors = ListedColormap(list(shades)).with_extremes(bad=_MISSING)
         edges = [low + (high - low) * step / len(shades) for step in range(len(shades) + 1)]
         mesh = axes.pcolormesh(np.ma.masked_invalid(grid), cmap=colors, norm=BoundaryNorm(edges, len(shades)))
-        step = math.ceil(len(columns) / 12)
+        if texts is not None:
+            _write(axes, texts, grid, colors, mesh.norm)
+        step = math.ceil(len(columns) / (12 if texts is None else MAX_COLUMNS))
         axes.set_xticks([place + 0.5 for place in range(0, len(columns), step)], [_short(c) for c in columns[::step]])
         axes.set_yticks([place + 0.5 for place in range(len(rows))], [_short(name) for name in rows])
         axes.tick_params(length=0)
@@ -68,6 +72,17 @@ def heat_map(
         return figure
 
     return _drawing(draw)
+
+
+def _write(axes: Any, texts: Sequence[Sequence[str]], grid: Any, colors: Any, norm: Any) -> None:
+    """Texts in the middle of cells, dark or white after the cell, which has one colour on every page."""
+    size = 8.0 if max(map(len, texts)) <= 10 else 6.5
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            red, green, blue = colors(norm(grid[row, column]))[:3]
+            light = 0.3 * red + 0.59 * green + 0.11 * blue > 0.55 and math.isfinite(grid[row, column])
+            color = "#101418" if light else "#ffffff"
+            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=size, color=color)
 
 
 def layer_lines(series: Mapping[str, Sequence[float | None]], columns: Sequence[str], y_label: str) -> str:

@@ -108,9 +108,9 @@ def _figure(height: float, columns: int = 1, **options: Any) -> tuple[Any, Any]:
     return figure, figure.subplots(1, columns, **options)
 
 
-def _short(label: str) -> str:
+def _short(label: str, most: int = _MAX_LABEL) -> str:
     text = " ".join(str(label).split())
-    return text if len(text) <= _MAX_LABEL else text[: _MAX_LABEL - 1].rstrip() + "…"
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def three_figures(value: float) -> str:
@@ -240,7 +240,9 @@ def measured_curves(series: Mapping[str, Sequence[tuple[float, float]]], y_label
 def accuracy_bars(
     models: Sequence[str], accuracy: Sequence[float], ci95: Sequence[Interval], chance: float | None = None
 ) -> str:
-    """Accuracy of each model with its 95 % interval, and the line of chance.
+    """Accuracy of each model with its 95 % interval, from top to bottom, and the line of chance.
+
+    The bars lie, since names of models are long: standing, four of them overlap already.
 
     Args:
         models: their names.
@@ -251,26 +253,28 @@ def accuracy_bars(
     _need(models, "accuracy_bars")
 
     def draw() -> Any:
-        figure, axes = _figure(2.9)
+        figure, axes = _figure(0.85 + 0.3 * len(models))
         places = list(range(len(models)))
-        axes.bar(places, [100 * a for a in accuracy], width=0.6, color=_SERIES[0], alpha=0.75)
+        axes.barh(places, [100 * a for a in accuracy], height=0.62, color=_SERIES[0], alpha=0.75)
         for place, value, (low, high) in zip(places, accuracy, ci95, strict=True):
             reach = [[100 * max(value - low, 0)], [100 * max(high - value, 0)]]
-            axes.errorbar(place, 100 * value, reach, color=_INK, capsize=4, linewidth=1.2)
+            axes.errorbar(100 * value, place, xerr=reach, color=_INK, capsize=3, linewidth=1.2)
             axes.annotate(
-                f"{100 * value:.1f}", (place, 100 * high), (0, 4), textcoords="offset points", ha="center", va="bottom"
+                f"{100 * value:.1f}", (100 * high, place), (5, 0), textcoords="offset points", va="center", fontsize=8.5
             )
         if chance is not None:
-            axes.axhline(100 * chance, color=_SERIES[1], linestyle=(0, (4, 3)), linewidth=1.2)
+            axes.axvline(100 * chance, color=_SERIES[1], linestyle=(0, (4, 3)), linewidth=1.2)
             axes.annotate(
-                "chance", (1, 100 * chance), (-2, 3), ("axes fraction", "data"), "offset points",
-                color=_SERIES[1], ha="right", va="bottom", fontsize=8,
+                "chance", (100 * chance, 1), (0, 2), ("data", "axes fraction"), "offset points",
+                color=_SERIES[1], ha="center", va="bottom", fontsize=8,
             )  # fmt: skip
-        axes.set_xticks(places, [_short(model) for model in models])
-        axes.set_xlim(-0.6, len(models) - 0.4 + (0.35 if chance is not None else 0))
-        axes.set_ylim(0, min(108, 100 * max(high for _, high in ci95) * 1.14 + 2))
-        axes.set_ylabel("accuracy (%)")
-        axes.grid(axis="y")
+        axes.set_yticks(places, [_short(model) for model in models])
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(models) - 0.45, -0.55)
+        axes.set_xlim(0, min(112, 100 * max([*(high for _, high in ci95), chance or 0]) * 1.14 + 2))
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= min(100, axes.get_xlim()[1])])
+        axes.set_xlabel("accuracy (%)")
+        axes.grid(axis="x")
         return figure
 
     return _drawing(draw)
@@ -316,7 +320,13 @@ def accuracy_by_group(
     return _drawing(draw)
 
 
-def differences(names: Sequence[str], values: Sequence[float], ci95: Sequence[Interval], against: str) -> str:
+def differences(
+    names: Sequence[str],
+    values: Sequence[float],
+    ci95: Sequence[Interval],
+    against: str,
+    shown: Sequence[bool] | None = None,
+) -> str:
     """Differences of accuracy from one model, each with its interval, around the line of none.
 
     Args:
@@ -324,6 +334,7 @@ def differences(names: Sequence[str], values: Sequence[float], ci95: Sequence[In
         values: differences of shares, −1 to 1.
         ci95: intervals in the same unit.
         against: what the differences are from.
+        shown: whether each is more than chance; what is not has an empty dot. By default all are filled.
     """
     _need(names, "differences")
 
@@ -331,18 +342,19 @@ def differences(names: Sequence[str], values: Sequence[float], ci95: Sequence[In
         figure, axes = _figure(0.9 + 0.34 * len(names))
         rows = range(len(names))
         axes.hlines(rows, [100 * low for low, _ in ci95], [100 * high for _, high in ci95], color=_INK, linewidth=1.4)
-        axes.plot([100 * value for value in values], rows, "o", color=_SERIES[0], ms=6)
-        for row, value in zip(rows, values, strict=True):
+        for row, value, filled in zip(rows, values, shown or [True] * len(names), strict=True):
+            axes.plot(100 * value, row, "o", color=_SERIES[0], ms=6, mfc=_SERIES[0] if filled else "none", mew=1.5)
             text = f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
             axes.annotate(
                 text, (100 * value, row), (0, 5), textcoords="offset points", ha="center", va="bottom", fontsize=8
             )
         axes.axvline(0, color=_SERIES[1], linestyle=(0, (4, 3)), linewidth=1.2, zorder=0)
-        reach = 100 * max(max(abs(low), abs(high)) for low, high in ci95) * 1.1 + 1
-        axes.set_xlim(-reach, reach)
+        low, high = 100 * min(0.0, *(low for low, _ in ci95)), 100 * max(0.0, *(high for _, high in ci95))
+        room = 0.08 * (high - low) + 0.5
+        axes.set_xlim(low - room, high + room)
         axes.set_yticks(rows, [_short(name) for name in names])
         axes.set_ylim(len(names) - 0.5, -0.7)
-        axes.set_xlabel(f"difference from {_short(against)} (percentage points)")
+        axes.set_xlabel(f"difference from {_short(against)} (points)")
         axes.grid(axis="x")
         return figure
 
@@ -439,39 +451,3 @@ def source_shares(amounts: Mapping[str, float], unit: str = "tokens") -> str:
     texts = [f"{value:,.0f} ({100 * value / total:.1f} %)" for _, value in order]
     shares = [100 * value / total for _, value in order]
     return _bars([name for name, _ in order], shares, texts, f"share of {unit} (%)", _SERIES[2], 100)
-
-
-def cost_accuracy(points: Sequence[tuple[str, float, float, Interval]], chance: float | None = None) -> str:
-    """Accuracy against cost, the cost on a logarithmic axis.
-
-    Args:
-        points: `(model, cost in USD, accuracy, ci95)`; costs must be above 0.
-        chance: what guessing gives.
-    """
-    _need(points, "cost_accuracy")
-    if any(cost <= 0 for _, cost, _, _ in points):
-        raise ValueError("cost_accuracy: a cost of 0 has no place on a logarithmic axis; leave the point out")
-
-    def draw() -> Any:
-        figure, axes = _figure(3.2)
-        for number, (name, cost, accuracy, (low, high)) in enumerate(points):
-            color = _SERIES[number % len(_SERIES)]
-            reach = [[100 * max(accuracy - low, 0)], [100 * max(high - accuracy, 0)]]
-            axes.errorbar(cost, 100 * accuracy, reach, fmt="o", color=color, capsize=3, markersize=5, linewidth=1.2)
-            axes.annotate(
-                _short(name), (cost, 100 * accuracy), (6, 4), textcoords="offset points", fontsize=8.5, color=color
-            )
-        if chance is not None:
-            axes.axhline(100 * chance, color=_QUIET, linestyle=(0, (4, 3)), linewidth=1.1)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.xaxis.set_minor_formatter("")
-        costs = [cost for _, cost, _, _ in points]
-        # room for the name of the dearest, which stands to its right
-        axes.set_xlim(min(costs) / 1.8, max(costs) * max(3.0, (max(costs) / min(costs)) ** 0.35))
-        axes.set_xlabel("cost of the evaluation (USD, logarithmic)")
-        axes.set_ylabel("accuracy (%)")
-        axes.grid()
-        return figure
-
-    return _drawing(draw)

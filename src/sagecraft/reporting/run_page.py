@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sagecraft.reporting import plots
+from sagecraft.reporting import plots, score_plots
 from sagecraft.reporting.page import Cell, Page
 from sagecraft.reporting.run_facts import ModelFacts, RunFacts
 from sagecraft.reporting.training_page import stopped_sentence
@@ -162,7 +162,10 @@ def _questions(page: Page, facts: RunFacts) -> None:
     _groups(page, facts, keyed, "by_topic", "Accuracy by topic.")
     costs = [(m.name, m.cost_usd or 0.0, m.accuracy or 0.0, m.ci95) for m in keyed if m.cost_usd and m.ci95]
     if len(costs) > 1:
-        page.figure(plots.cost_accuracy(costs, facts.chance), "Accuracy against what the evaluation cost.")
+        page.figure(
+            score_plots.cost_value(costs, score_plots.POINTS_PER_DECADE, chance=facts.chance),
+            f"Accuracy against what the evaluation cost. {score_plots.caption(costs, score_plots.POINTS_PER_DECADE)}",
+        )
     several = any(len(model.modes) > 1 for model in keyed)
     rows: list[list[Cell]] = []
     for model in keyed:

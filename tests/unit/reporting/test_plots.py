@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sagecraft.reporting import plots
+from sagecraft.reporting import answer_plots, heat_maps, plots, score_plots
 from sagecraft.reporting.page import check_svg
 
 MODELS = ["base", "cpt"]
@@ -19,7 +19,9 @@ DRAWN: dict[str, Callable[[], str]] = {
     "perplexity": lambda: plots.perplexity_bars(MODELS, {"domain": [20.0, 15.0], ODD: [30.0, None]}),
     "timings": lambda: plots.stage_timings({"cpt": 412.0, "merge": 0.0, ODD: 3.0}),
     "shares": lambda: plots.source_shares({"domain": 80.0, ODD: 0.0}),
-    "cost": lambda: plots.cost_accuracy([("a", 0.001, 0.4, (0.3, 0.5)), (ODD, 2.0, 0.6, (0.5, 0.7))], 0.25),
+    "cost": lambda: score_plots.cost_value([("a", 0.001, 0.4, (0.3, 0.5)), (ODD, 2.0, 0.6, (0.5, 0.7))], 3.5, ODD, 0.25),
+    "outcomes": lambda: answer_plots.outcomes(["a", ODD], [{"correct": 3, ODD: 1}, {"failed": 2, "refused": 0}]),
+    "heat": lambda: heat_maps.heat_map(["a", ODD], ["1", "2"], [[None, 0.1], [0.9, None]], ODD, texts=[["", ODD], ["x", ""]]),
     "differences": lambda: plots.differences(["cpt", ODD], [0.03, -0.1], [(-0.02, 0.08), (-0.2, 0.0)], "base"),
 }  # fmt: skip
 
@@ -73,8 +75,6 @@ def test_smoothing_keeps_a_constant_and_follows_a_fall() -> None:
 def test_nothing_to_plot_is_the_callers_fault() -> None:
     with pytest.raises(ValueError, match="nothing to plot"):
         plots.differences([], [], [], "base")
-    with pytest.raises(ValueError, match="logarithmic axis"):
-        plots.cost_accuracy([("a", 0.0, 0.4, (0.3, 0.5))])
 
 
 @pytest.mark.parametrize(
@@ -87,5 +87,15 @@ def test_three_figures_keep_their_zeros(value: float, text: str) -> None:
 
 def test_a_difference_below_nothing_has_a_true_minus() -> None:
     svg = plots.differences(["sft", "merged"], [0.042, -0.014], [(-0.02, 0.1), (-0.08, 0.05)], "base")
-    for text in ("+4.2", "−1.4", "difference from base (percentage points)"):
+    for text in ("+4.2", "−1.4", "difference from base (points)"):
         assert f">{text}</text>" in svg
+
+
+def test_a_difference_that_is_not_shown_has_an_empty_dot() -> None:
+    values, intervals = [0.042, -0.014], [(0.02, 0.06), (-0.08, 0.05)]
+    filled = [plots.differences(["sft", "merged"], values, intervals, "base", shown) for shown in (None, [True, False])]
+    # matplotlib writes a marker's filling into its style
+    assert [
+        svg.count("fill: none; stroke: var(--plot-0") + svg.count("fill-opacity: 0; stroke: var(--plot-0")
+        for svg in filled
+    ] == [0, 1]

@@ -14,9 +14,9 @@ def test_a_drawing_becomes_the_same_pixels_twice_the_size_it_has_on_the_page() -
     pixels = png.render(BARS)
     assert pixels == png.render(BARS)
     assert pixels[:8] == b"\x89PNG\r\n\x1a\n"
-    # 345.6 × 208.8 points are 460.8 × 278.4 CSS pixels
+    # 345.6 × 104.4 points are 460.8 × 139.2 CSS pixels
     assert all(
-        abs(size - 2 * css) <= 2 for size, css in zip(struct.unpack(">II", pixels[16:24]), (460.8, 278.4), strict=True)
+        abs(size - 2 * css) <= 2 for size, css in zip(struct.unpack(">II", pixels[16:24]), (460.8, 139.2), strict=True)
     )
 
 
