@@ -161,7 +161,12 @@ def homogeneity(correct: Sequence[int], totals: Sequence[int], design_effect: fl
 
 
 def articles_of(rows: Sequence[Mapping[str, Any]]) -> list[object] | None:
-    """What the rows' items hang together by: their `article`, if all name one and there is more than one."""
+    """What the rows' items hang together by: their `article`, if all name one and there is more than one.
+
+    None means that items count as independent. Where all stand on one article, how far articles differ cannot be told
+    from them, so what is found holds for questions on that article. Where only some name theirs, those that do not may
+    share one, and no clusters would be true.
+    """
     articles = [row.get("article") for row in rows]
     return articles if all(articles) and len(set(articles)) > 1 else None
 

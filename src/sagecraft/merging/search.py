@@ -34,7 +34,7 @@ from sagecraft.settings import explained
 if TYPE_CHECKING:
     from sagecraft.evaluation.tasks import Item
 
-VERSION = 1
+VERSION = 2
 #: Half of fewer questions says nothing about any model.
 _MIN_ITEMS = 20
 _MAX_SLUG = 60

@@ -105,17 +105,11 @@ def _moments(group: Sequence[Scored]) -> dict[str, Any]:
     }
 
 
-def _clusters(rows: Sequence[Row]) -> list[str]:
-    """What stands or falls together: the questions on one article where all name theirs, else each question."""
-    articles = [str(row.get("article") or "") for row in rows]
-    return articles if all(articles) else [str(row["id"]) for row in rows]
-
-
 def _mean_interval(group: Sequence[Scored]) -> tuple[float, float]:
     """95 % interval over questions of the mean accuracy over seeds."""
     columns = zip(*(row.rows for row in group), strict=True)
     shares = [sum(row["correct"] is True for row in column) / len(group) for column in columns]
-    return bootstrap(shares, 0, clusters=_clusters(group[0].rows))
+    return bootstrap(shares, 0, clusters=statistics.articles_of(group[0].rows))
 
 
 def _noise(candidates: Sequence[Scored]) -> dict[str, Any]:
@@ -134,8 +128,8 @@ def _noise(candidates: Sequence[Scored]) -> dict[str, Any]:
     import numpy as np
 
     num_items = len(candidates[0].rows)
-    groups: dict[str, list[int]] = {}
-    for index, cluster in enumerate(_clusters(candidates[0].rows)):
+    groups: dict[object, list[int]] = {}
+    for index, cluster in enumerate(statistics.articles_of(candidates[0].rows) or range(num_items)):
         groups.setdefault(cluster, []).append(index)
     correct = np.array([[row["correct"] is True for row in one.rows] for one in candidates], dtype=np.int64)
     sums = np.array([correct[:, members].sum(axis=1) for members in groups.values()])  # (clusters, candidates)

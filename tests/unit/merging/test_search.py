@@ -7,6 +7,7 @@ import math
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,25 @@ def test_questions_of_one_article_are_dealt_together() -> None:
     together = spread([scored(str(n), row, article=True) for n, row in enumerate(whole)])
     assert together["chance_range"] > 1.6 * single["chance_range"]  # 2 for 4 questions that hang together
     assert together["p_value"] > single["p_value"]
+
+
+def test_what_hangs_together_is_decided_as_in_comparisons() -> None:
+    """Questions that are all on one article, or of which one names none, count as independent (`articles_of`)."""
+    scores = [drawn(seed, chance, 40) for seed, chance in ((5, 0.3), (11, 0.7))]
+    alone = [scored(str(n), row) for n, row in enumerate(scores)]
+    expected = spread(alone)
+    assert expected["p_value"] < 0.05
+
+    def said(articles: Sequence[str]) -> list[Scored]:
+        return [
+            replace(one, rows=[{**row, "article": name} for row, name in zip(one.rows, articles, strict=True)])
+            for one in alone
+        ]
+
+    assert spread(said(["one"] * 40)) == expected
+    assert spread(said(["", *(f"a{n // 4}" for n in range(39))])) == expected
+    assert spread(said([f"a{n // 4}" for n in range(40)])) != expected
+    assert by_setting(said(["one"] * 40)) == by_setting(alone)
 
 
 def test_equal_models_count_once() -> None:
