@@ -15,7 +15,7 @@ def evaluate(
     task: Annotated[Path, typer.Option(help="questions: CSV, JSONL or Parquet")],
     out: Out,
     mode: Annotated[list[str], typer.Option(help="continuation, letter or generate (repeatable)")] = ["continuation"],  # noqa: B006
-    thinking: Annotated[str, typer.Option(help="on, off or none (left to the model), for generate")] = "off",
+    thinking: Annotated[str, typer.Option(help="on, off, both or none (left to the model), for generate")] = "off",
     permutations: Annotated[str, typer.Option(help="other orders of options too: none, cyclic or shuffle")] = "none",
     max_items: Annotated[int | None, typer.Option(help="a keyed sample of this many questions")] = None,
     thought_tokens: Annotated[int | None, typer.Option(help="tokens of a thought at most, for generate")] = None,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sagecraft.inference.limits import LimitsConfig
 
+if TYPE_CHECKING:
+    from sagecraft.chat.thinking import Switch
+
 ModeName = Literal["continuation", "letter", "generate"]
+#: What the pass with thought is called where both states are asked; the one without keeps the mode's own name.
+WITH_THOUGHT = "generate+thinking"
 
 
 class ReplyConfig(BaseModel):
@@ -45,9 +50,10 @@ class EvaluateConfig(BaseModel):
         description="ways to ask, each on the same items; the first is the one on top of results.json. continuation "
         "is the default because it needs no instruction following, so base and tuned models compare",
     )
-    thinking: Literal["on", "off"] | None = Field(
+    thinking: Literal["on", "off", "both"] | None = Field(
         default="off",
-        description="state of the switch in generate mode; null (on the command line: none) leaves it to the model",
+        description="state of the switch in generate mode; both asks without thought (mode generate in the results) and "
+        "with it (generate+thinking); null (on the command line: none) leaves it to the model",
     )
     chat_template: bool = Field(
         default=False,
@@ -98,3 +104,21 @@ class EvaluateConfig(BaseModel):
         if len(set(value)) != len(value):
             raise ValueError("a mode stands there twice")
         return value
+
+    @property
+    def switch(self) -> Switch | None:
+        """State of the switch in one pass."""
+        assert self.thinking != "both", "a pass has one state"
+        return self.thinking
+
+    @property
+    def passes(self) -> dict[str, tuple[ModeName, EvaluateConfig]]:
+        """Name in the results → mode and settings of each time that the items are asked: a mode, or a state of the switch."""
+        found: dict[str, tuple[ModeName, EvaluateConfig]] = {}
+        for mode in self.modes:
+            if mode == "generate" and self.thinking == "both":
+                found[mode] = mode, self.model_copy(update={"thinking": "off"})
+                found[WITH_THOUGHT] = mode, self.model_copy(update={"thinking": "on"})
+            else:
+                found[mode] = mode, self
+        return found

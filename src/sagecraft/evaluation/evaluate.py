@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
-from sagecraft.evaluation.config import EvaluateConfig
+from sagecraft.evaluation.config import WITH_THOUGHT, EvaluateConfig, ModeName
 from sagecraft.evaluation.inputs import TEXTS, check
 from sagecraft.evaluation.subject import Subject, open_subject
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sagecraft.evaluation.tasks import Item, Task
     from sagecraft.inference.prices import Unknown
 
-VERSION = 7
+VERSION = 8
 
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store: Path | None = None) -> Manifest:
@@ -59,13 +59,14 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
         purpose = artifact.digest_of({"config": config.model_dump(mode="json"), "task": task.sha256})
         with open_subject(config, inputs) as subject:
             modes: dict[str, Asked] = {}
-            for name in config.modes:
+            for name, (mode, settings) in config.passes.items():
                 with closing(Store(folder, subject.identity, purpose)) as kept:
-                    modes[name] = _ask(subject, name, items, config, kept, inputs.get("providers"))
-            with closing(Store(folder, subject.identity)) as kept:
+                    modes[name] = _ask(subject, name, mode, items, settings, kept, inputs.get("providers"))
+            with closing(Store(folder, subject.identity, purpose)) as kept:
+                spent = _spending(subject, config, kept)
                 texts = _texts(subject, config, inputs, kept)
                 seconds = kept.seconds + sum(mode.seconds for mode in modes.values())
-        results = _results(subject, task, modes, texts, seconds)
+        results = _results(subject, task, modes, texts, seconds) | spent
         build.timed.add("results.json")
         _write(build.path, results, [row for mode in modes.values() for row in mode.rows])
         if config.permutations != "none":
@@ -92,15 +93,21 @@ class Asked:
 
 
 def _ask(
-    subject: Subject, name: str, items: list[Item], config: EvaluateConfig, kept: Store, providers: Path | None
+    subject: Subject,
+    name: str,
+    mode_name: ModeName,
+    items: list[Item],
+    config: EvaluateConfig,
+    kept: Store,
+    providers: Path | None,
 ) -> Asked:
     from sagecraft.evaluation import permute
     from sagecraft.evaluation.cost import add_up
     from sagecraft.evaluation.summary import summarise
 
-    mode = subject.modes[name]
+    mode = subject.modes[mode_name]
     rows = []
-    variants = permute.variants(items, "none" if name == "continuation" else config.permutations, config.seed)
+    variants = permute.variants(items, "none" if mode_name == "continuation" else config.permutations, config.seed)
     asked = [*items, *(variant.item for variant in variants)]
     with console.progress(f"{subject.name}, {name}", len(asked)) as tick:
         requests = [mode.request(subject.engine, item, config) for item in asked]
@@ -108,7 +115,9 @@ def _ask(
         for item, request, value in zip(asked, requests, values, strict=True):
             rows.append(_row(mode, name, item, request, value))
     every, rows, others = rows, rows[: len(items)], rows[len(items) :]
-    summary, tokens = summarise(name, rows, config.seed)
+    summary, tokens = summarise(mode_name, rows, config.seed)
+    if mode_name == "generate":
+        summary["thinking"] = config.switch
     if variants:
         summary["permutations"] = permute.summarise_orders(rows, others, variants)
         others = [{**row, "order": variant.order} for row, variant in zip(others, variants, strict=True)]
@@ -143,28 +152,34 @@ def _measured(
 def _costs(
     subject: Subject, config: EvaluateConfig, rows: list[dict[str, Any]], tokens: Tokens | None, kept: Store
 ) -> dict[str, Any]:
-    """What the replies cost, and, over an endpoint, what was spent on them with all failures."""
+    """What the replies cost."""
     from sagecraft.evaluation.cost import endpoint_cost, local_cost, usd_per_100k_tokens
 
     if config.endpoint is None:
         cost: float | Unknown = local_cost(kept.seconds, config.device_usd_per_hour)
         return {"cost_usd": cost, "usd_per_100k_tokens": usd_per_100k_tokens(cost, tokens)}
-    from sagecraft.evaluation import remote
-
     preset = subject.engine.preset
     if preset.price is None and preset.provider.own_hardware:
         cost = local_cost(kept.seconds, config.device_usd_per_hour)
     else:
         cost = endpoint_cost(tokens, preset.price)
-    spent = remote.spending(kept.account(), preset.price)
-    console.say(f"  {subject.name}: {remote.told(spent)}; replies are kept in {kept.path.parent}")
     return {
         "cost_usd": cost,
         "usd_per_100k_tokens": usd_per_100k_tokens(cost, tokens),
         "price": None if preset.price is None else preset.price.model_dump(mode="json", by_alias=True),
         "num_uncounted": sum(bool(row["tokens"].get("uncounted")) for row in rows),
-        "spending": spent,
     }
+
+
+def _spending(subject: Subject, config: EvaluateConfig, kept: Store) -> dict[str, Any]:
+    """Over an endpoint, what was spent on all modes together, with all failures: one purse pays for them."""
+    if config.endpoint is None:
+        return {}
+    from sagecraft.evaluation import remote
+
+    spent = remote.spending(kept.account(), subject.engine.preset.price)
+    console.say(f"  {subject.name}: {remote.told(spent)}; replies are kept in {kept.path.parent}")
+    return {"spending": spent}
 
 
 def _row(mode: Mode, name: str, item: Item, request: Request, value: Any) -> dict[str, Any]:
@@ -236,8 +251,19 @@ def _results(
         "template_sha256": subject.template_sha256,
         "modes": {name: asked.summary for name, asked in modes.items()},
         "agreement": between({name: asked.rows for name, asked in modes.items()}),
+        **_thought_helps(modes),
         "seconds": round(seconds, 3),
     }
+
+
+def _thought_helps(modes: Mapping[str, Asked]) -> dict[str, Any]:
+    """Where both states of the switch were asked: the same items with thought against without."""
+    if WITH_THOUGHT not in modes or modes[WITH_THOUGHT].rows[0]["key"] is None:
+        return {}
+    from sagecraft.evaluation.compare import paired
+
+    found = asdict(paired(modes["generate"].rows, modes[WITH_THOUGHT].rows))
+    return {"thinking_difference": {"a": "generate", "b": WITH_THOUGHT, **found}}
 
 
 def _write(folder: Path, results: dict[str, Any], rows: list[dict[str, Any]]) -> None:

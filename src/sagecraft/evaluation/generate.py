@@ -25,8 +25,8 @@ def local_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Re
     from sagecraft.chat.messages import Message
 
     messages = [Message(role="user", content=prompts.generate_prompt(item))]
-    shown = engine.template.render(messages, thinking=config.thinking, add_generation_prompt=True)
-    ids = encode_prompt(engine.tokenizer, engine.template, messages, config.thinking)
+    shown = engine.template.render(messages, thinking=config.switch, add_generation_prompt=True)
+    ids = encode_prompt(engine.tokenizer, engine.template, messages, config.switch)
     body = {
         "mode": "generate",
         "prompt": ids,

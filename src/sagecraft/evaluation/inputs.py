@@ -66,6 +66,8 @@ def check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
         raise UserError(
             "permutations: continuation shows no options, so they have no order; add mode letter or generate"
         )
+    if config.thinking == "both" and "generate" not in config.modes:
+        raise UserError("thinking: both states are asked in mode generate only; add it to the modes")
     if config.endpoint is None:
         if config.base_url is not None:
             raise UserError("base_url: only used together with endpoint")

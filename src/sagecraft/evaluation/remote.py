@@ -29,9 +29,9 @@ def request(endpoint: Endpoint, item: Item, config: EvaluateConfig) -> Request:
     """The question as chat messages, with the switch as the model knows it."""
     question = [{"role": "user", "content": prompts.generate_prompt(item)}]
     budgets = (config.reply.thought_tokens, config.reply.answer_tokens)
-    body = endpoint.body(question, config.thinking, *budgets)
+    body = endpoint.body(question, config.switch, *budgets)
     shown = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in body["messages"])
-    return Request(shown, {"question": question, "thinking": config.thinking, "budgets": budgets, "body": body})
+    return Request(shown, {"question": question, "thinking": config.switch, "budgets": budgets, "body": body})
 
 
 def measure_all(

@@ -40,7 +40,7 @@ def render(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str
     for name, mode in results["modes"].items():
         own = [row for row in rows if row["mode"] == name]
         page.heading(name)
-        page.paragraph(_MODES[name].partition(": ")[2].capitalize() + ".")
+        page.paragraph(_MODES[name.partition("+")[0]].partition(": ")[2].capitalize() + ".")
         _mode(page, mode, chance)
         prompt = mode["example_prompt"]
         page.details("The first prompt as the model saw it", lambda inner, text=prompt: inner.code(text[:20_000]))  # type: ignore[misc]
@@ -52,6 +52,7 @@ def render(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str
         f"where questions name their article, they allow for questions on one article hanging together. Every question counts, also those "
         f"whose reply was cut off or could not be read: the outcomes say how many these are. "
         f"Measuring took {results['seconds']:,.0f} s."
+        + (f" Spent with all that failed: {told(results['spending'])}." if "spending" in results else "")
     )
     page.links([("all items, as asked and answered", "items.jsonl"), ("all figures", "results.json")])
     return page.render()
@@ -130,8 +131,6 @@ def _mode(page: Page, mode: Mapping[str, Any], chance: float) -> None:
         )
     if mode.get("usd_per_100k_tokens"):
         facts.append(f"0.1 million tokens cost {mode['usd_per_100k_tokens']:.4f} USD as they were mixed here.")
-    if "spending" in mode:
-        facts.append(f"Spent with all that failed: {told(mode['spending'])}.")
     page.paragraph(" ".join(facts))
     if mode.get("calibration"):
         statistics_page.calibration(page, mode["calibration"])

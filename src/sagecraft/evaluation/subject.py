@@ -48,7 +48,8 @@ def open_subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator
         from sagecraft.inference.endpoint import Endpoint
 
         endpoint = Endpoint(config.endpoint, config.base_url, inputs.get("providers"))
-        endpoint.preset.asked(config.thinking)  # whether the model has this state, before anything is made
+        for _, asked_once in config.passes.values():  # whether the model has these states, before anything is made
+            endpoint.preset.asked(asked_once.switch)
         endpoint.preset.check_limit(config.limits.max_usd)
         asked = score.Mode(remote.request, None, generate.grade_generate)
         yield Subject(endpoint.name, endpoint.identity, endpoint, {"generate": asked}, None)

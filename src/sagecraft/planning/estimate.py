@@ -328,8 +328,9 @@ def evaluate(step: Situation) -> Result:
     read = items * _TOKENS_PER_ITEM * len(modes) + texts * int(step.config.get("perplexity", {}).get("tokens", 0))
     written = 0
     if "generate" in modes:
-        thinks, room = step.config.get("thinking") == "on", step.config.get("reply", {})
-        written = items * (int(room.get("answer_tokens", 0)) + thinks * int(room.get("thought_tokens", 0)))
+        state, room = step.config.get("thinking"), step.config.get("reply", {})
+        answers, thoughts = 1 + (state == "both"), state in ("on", "both")
+        written = items * (answers * int(room.get("answer_tokens", 0)) + thoughts * int(room.get("thought_tokens", 0)))
     width = 2 if step.config.get("dtype", "bfloat16") == "bfloat16" else 4
     flop = 2.0 * model.num_parameters(embedding=False) * (read + written)
     seconds = flop / machine.flop_per_second + written * width * model.num_parameters() / machine.bytes_per_second

@@ -86,6 +86,33 @@ def test_all_modes_and_texts(pico: Path, task: Path, tmp_path: Path) -> None:
     assert "continuation: " in describe(results)
 
 
+def test_both_states_of_the_switch_side_by_side(pico: Path, task: Path, tmp_path: Path) -> None:
+    config = EvaluateConfig(
+        modes=("letter", "generate"),
+        thinking="both",
+        permutations="shuffle",
+        reply=ReplyConfig(thought_tokens=4, answer_tokens=4),
+    )
+    run(config, {"model": pico, "task": task}, tmp_path / "out")
+    results = results_of(tmp_path / "out")
+    assert list(results["modes"]) == ["letter", "generate", "generate+thinking"]
+    assert [mode.get("thinking") for mode in results["modes"].values()] == [None, "off", "on"]
+    assert (results["thinking_difference"]["n"], results["thinking_difference"]["b"]) == (8, "generate+thinking")
+    rows = {row["mode"]: row for row in artifact.read_jsonl(tmp_path / "out/items.jsonl") if row["id"] == "q0"}
+    assert "detailed thinking off" in rows["generate"]["prompt"]
+    assert "detailed thinking on" in rows["generate+thinking"]["prompt"]
+    others = [row["mode"] for row in artifact.read_jsonl(tmp_path / "out/permutations.jsonl")]
+    assert others.count("generate+thinking") == 8
+    # each state alone gives the same rows
+    run(
+        config.model_copy(update={"thinking": "off", "modes": ("generate",)}),
+        {"model": pico, "task": task},
+        tmp_path / "off",
+    )
+    both = [row for row in artifact.read_jsonl(tmp_path / "out/items.jsonl") if row["mode"] == "generate"]
+    assert both == list(artifact.read_jsonl(tmp_path / "off/items.jsonl"))
+
+
 def test_hostile_text_is_data_on_the_page(pico: Path, task: Path, tmp_path: Path) -> None:
     run(EvaluateConfig(modes=("continuation", "letter")), {"model": pico, "task": task}, tmp_path / "out")
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
@@ -148,6 +175,7 @@ def test_a_store_serves_other_runs(pico: Path, task: Path, tmp_path: Path, monke
         ({"endpoint": "local:x"}, ("task",), "continuation needs the probabilities of given tokens"),
         ({"endpoint": "local:x", "modes": ("generate",)}, ("task", "domain"), "inputs.domain: perplexity needs"),
         ({"base_url": "http://127.0.0.1:1/v1"}, ("task", "model"), "base_url: only used together with endpoint"),
+        ({"thinking": "both"}, ("task", "model"), "thinking: both states are asked in mode generate only"),
         ({}, ("task", "model", "models"), "inputs.models: evaluation takes"),
     ],
 )
@@ -165,6 +193,7 @@ def test_yaml_switches_and_bad_settings() -> None:
     assert EvaluateConfig.model_validate({"thinking": False}).thinking == "off"
     assert EvaluateConfig.model_validate({"thinking": True}).thinking == "on"
     assert EvaluateConfig.model_validate({"modes": "letter"}).modes == ("letter",)
+    assert EvaluateConfig.model_validate({"thinking": "both"}).thinking == "both"
     for bad in ({"modes": ["letter", "letter"]}, {"modes": []}, {"mode": "letter"}, {"thinking": "maybe"}):
         with pytest.raises(ValidationError):
             EvaluateConfig.model_validate(bad)

@@ -121,13 +121,20 @@ class Case:
         rows = [{"question": f"Hot {n}?", "A": "ice", "B": "fire", "answer": "B"} for n in range(num_items)]
         artifact.write_jsonl(self.task, rows)
 
-    def run(self, out: Path | None = None, priced: bool = True, model: str = "local:m", **limits: Any) -> Any:
+    def run(
+        self,
+        out: Path | None = None,
+        priced: bool = True,
+        model: str = "local:m",
+        thinking: str = "on",
+        **limits: Any,
+    ) -> Any:
         """results.json; waits are short, so a fault costs little time."""
         config, _ = from_options(
             model,
             {
                 "modes": ("generate",),
-                "thinking": "on",
+                "thinking": thinking,
                 "base_url": self.server.url,
                 "limits": {"max_attempts": 3, **limits},
             },
@@ -180,7 +187,7 @@ def test_results_do_not_depend_on_concurrency_order_and_interruptions(case: Case
     for results in kept:
         for part in (results, results["modes"]["generate"]):
             part.pop("seconds", None)
-            part.pop("spending")
+            part.pop("spending", None)
     assert kept[0] == kept[1] == kept[2]
     manifests = [artifact.load(tmp_path / name) for name in ("one", "many")]
     assert manifests[0].digest == manifests[1].digest
@@ -261,6 +268,40 @@ def test_a_state_that_a_model_has_not_is_refused_before_anything_is_sent(case: C
     with pytest.raises(UserError, match="does not think"):
         case.run(model="vllm:AstroSage-8B")
     assert not case.server.requests
+
+
+def test_both_states_of_the_switch_over_an_endpoint(case: Case) -> None:
+    """Side by side, paid from one purse; a model that lacks one of them is refused before anything is sent."""
+
+    def answer(body: dict[str, Any], before: int) -> Act:
+        thinks = body["messages"][0]["content"] == "detailed thinking on"
+        number = int(body["messages"][-1]["content"].split("Hot ")[1].split("?")[0])
+        return Act(openai(json.dumps({"answer": "B" if thinks or number < 2 else "A"})))
+
+    case.server.otherwise = answer
+    results = case.run(thinking="both", max_usd=1e9)
+    assert {name: mode["thinking"] for name, mode in results["modes"].items()} == {
+        "generate": "off",
+        "generate+thinking": "on",
+    }
+    assert [mode["accuracy"] for mode in results["modes"].values()] == [0.25, 1.0]
+    found = results["thinking_difference"]
+    assert (found["difference"], found["only_a"], found["only_b"]) == (0.75, 0, 6)
+    assert found["p_value"] == found["p_mcnemar"] == pytest.approx(2 * 0.5**6)
+    assert results["agreement"][0]["num_same"] == 2
+    assert [row["mode"] for row in artifact.read_jsonl(case.out / "items.jsonl")].count("generate+thinking") == 8
+    assert (results["spending"]["num_requests"], results["spending"]["usd_at_most"]) == (16, 16 * USD)
+    assert "Spent with all that failed: 16 requests" in (case.out / "report.html").read_text()
+    for model, why in (("vllm:AstroSage-8B", "does not think"), ("vllm:deepseek-r1", "cannot be told not to think")):
+        with pytest.raises(UserError, match=why):
+            case.run(case.out.with_name("other"), model=model, thinking="both")
+    assert len(case.server.requests) == 16
+
+
+def test_the_cost_limit_holds_for_both_states_together(case: Case) -> None:
+    with pytest.raises(UserError, match="max_usd"):
+        case.run(thinking="both", max_usd=8 * USD + WORST_TOKENS)
+    assert sum(case.server.paid.values()) * USD <= 8 * USD + WORST_TOKENS
 
 
 def test_a_limit_for_a_local_model_is_refused(tmp_path: Path, pico: Path, case: Case) -> None:
