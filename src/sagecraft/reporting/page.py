@@ -1,12 +1,15 @@
 """The one place where HTML is made and escaped.
 
-A page is one file that needs nothing else: its style is inside, it has no scripts, and a content security policy
-forbids it to fetch anything. Everything handed to it is text from strangers and is escaped by the template; the one
-exception are drawings, which must come from `sagecraft.reporting.plots` and are checked.
+A page is one file that needs nothing else: its style is inside, and a content security policy forbids it to fetch
+anything. Everything handed to it is text from strangers and is escaped by the template; the exceptions are drawings,
+which must come from `sagecraft.reporting.plots` and are checked, and the data of lists, which `reporting.browser` escapes.
+It has no scripts but that of such a list, `browser.js`: the policy names its hash, lets no other run, and forbids it to
+turn text into markup.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import html
 import re
@@ -21,12 +24,15 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from jinja2 import Template
 
+    from sagecraft.reporting.browser import Browser
+
 #: What a cell may hold. Floats get four significant figures; None is shown as a dash.
 Cell = str | int | float | bool | None
 
 _MISSING = "–"
-# Lone surrogates cannot be written as UTF-8 and control characters are not HTML: both come with damaged input.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Lone surrogates cannot be written as UTF-8 and control characters are not HTML: both come with damaged input. What turns
+# the reading direction by force makes a text read as another; letters of such scripts turn it by themselves.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _FIGURE = r"[<≤≈~$]? ?[+−-]?(\d[\d,]*)?\.?\d+(e[+−-]?\d+)?"
 _NUMBER = re.compile(rf"{_FIGURE}( to {_FIGURE})?( ?(%|s|ms|min|h|points|×|USD|B|kB|MB|GB))?")
 # A number is not parted from its unit, nor a p from its value, at the end of a line.
@@ -139,6 +145,10 @@ class Page:
         """Rows of tokens, as `reporting.token_view` makes them; `(source, tokens)` each can be looked at alone."""
         self._add("tokens", rows=list(rows), sources=list(sources))
 
+    def browser(self, browser: Browser) -> None:
+        """A list that the reader filters, sorts and opens, as `reporting.browser` makes it."""
+        self._add("browser", browser=browser)
+
     def links(self, links: Sequence[tuple[str, str]]) -> None:
         """A list of `(label, path)`; paths are relative to the page, so that a moved folder keeps its links.
 
@@ -150,7 +160,13 @@ class Page:
     def render(self) -> str:
         """The page as the text of one HTML file."""
         contents = _number_headings(self._parts)
-        text = _template().render(page=self, parts=self._parts, contents=contents, css=_css())
+        style, script = _source("page.css"), ""
+        if _have(self._parts, "browser"):
+            style, script = style + _source("browser.css"), _source("browser.js")
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        text = _template().render(
+            page=self, parts=self._parts, contents=contents, css=style, script=script, script_sha256=digest
+        )
         return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
     def _add(self, kind: str, **values: Any) -> None:
@@ -260,15 +276,19 @@ def _number_headings(parts: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     return contents
 
 
+def _have(parts: Sequence[dict[str, Any]], kind: str) -> bool:
+    """Whether a part of this kind is among them, or folded inside one."""
+    return any(part["kind"] == kind or _have(part.get("parts", ()), kind) for part in parts)
+
+
 @cache
-def _css() -> str:
-    return resources.files("sagecraft.reporting").joinpath("page.css").read_text(encoding="utf-8")
+def _source(name: str) -> str:
+    return resources.files("sagecraft.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
 def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
-    source = resources.files("sagecraft.reporting").joinpath("page.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(source)
+    return environment.from_string(_source("page.jinja"))
