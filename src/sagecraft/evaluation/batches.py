@@ -55,13 +55,15 @@ def measure_in_batches(
 
 
 def _shared(requests: Sequence[Request]) -> int:
-    """Tokens that all requests begin with, 0 if they are too few to matter."""
+    """Tokens that all requests begin with, 0 if they are too few to matter; all there are where that is what they are about."""
     from sagecraft.models.branches import common_start
 
     questions = [request.question for request in requests if request.error is None]
     prefixes = [list(question[0]) for question in questions if question is not None]
     if len(prefixes) < 2 or len(prefixes) < len(questions):
         return 0
+    if all(prefix == prefixes[0] for prefix in prefixes):
+        return len(prefixes[0])
     shared = common_start(prefixes)
     return shared if shared >= _MIN_SHARED else 0
 
@@ -69,19 +71,24 @@ def _shared(requests: Sequence[Request]) -> int:
 def make_batches(requests: Sequence[Request], shared: int = 0) -> list[list[list[int]]]:
     """Batches of requests, each as the numbers of those that equal it, long ones first: of like length, so that rows fill up.
 
-    Requests that want replies are `_BATCH_REPLIES` to a batch.
+    Those with one and the same prefix differ in their continuations alone: they stand in the order of these, so that such as
+    begin alike come together and share that. Requests that want replies are `_BATCH_REPLIES` to a batch.
     """
     equal: dict[str, list[int]] = {}
     for number, request in enumerate(requests):
         if request.error is None:
             equal.setdefault(repr(request.body), []).append(number)
-    sized = sorted(
-        ((-_size(requests[numbers[0]], shared), numbers) for numbers in equal.values()), key=lambda row: row[0]
-    )
+    groups = list(equal.values())
+    sizes = {numbers[0]: _size(requests[numbers[0]], shared) for numbers in groups}
+    questions = {numbers[0]: requests[numbers[0]].question for numbers in groups}
+    if shared and all(question is not None and len(question[0]) == shared for question in questions.values()):
+        groups.sort(key=lambda numbers: [list(ids) for ids in (questions[numbers[0]] or ([], []))[1]])
+    else:
+        groups.sort(key=lambda numbers: -sizes[numbers[0]])
     batches: list[list[list[int]]] = []
     filled = _BATCH_TOKENS
-    for negative, numbers in sized:
-        size = -negative or _BATCH_TOKENS // _BATCH_REPLIES
+    for numbers in groups:
+        size = sizes[numbers[0]]
         if filled + size > _BATCH_TOKENS:
             batches.append([])
             filled = 0
@@ -91,6 +98,8 @@ def make_batches(requests: Sequence[Request], shared: int = 0) -> list[list[list
 
 
 def _size(request: Request, shared: int) -> int:
-    """Tokens that are run for it; 0 for one that wants a reply."""
+    """Tokens that are run for it, at least one; its share of a batch for one that wants a reply."""
     question = request.question
-    return 0 if question is None else len(question[0]) - shared + sum(len(ids) - 1 for ids in question[1])
+    if question is None:
+        return _BATCH_TOKENS // _BATCH_REPLIES
+    return max(1, len(question[0]) - shared + sum(len(ids) - 1 for ids in question[1]))

@@ -25,9 +25,9 @@ FAULTY = Request("", error="too long")
 def test_each_request_once_long_ones_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "_BATCH_TOKENS", 10)
     monkeypatch.setattr(batches, "_BATCH_REPLIES", 1)
-    requests = [scored([1] * n, [2, 3]) for n in (1, 5, 3, 20, 5, 2)] + [REPLY, FAULTY, REPLY, scored([7], [8])]
-    found = make_batches(requests)
-    assert found == [[[3]], [[1, 4], [2]], [[5], [0], [9]], [[6, 8]]]
+    requests = [scored([1] * n, [2, 3]) for n in (1, 5, 3, 20, 5, 2)] + [FAULTY, scored([7], [8])]
+    assert make_batches(requests) == [[[3]], [[1, 4], [2]], [[5], [0], [7]]]
+    assert make_batches([REPLY, FAULTY, REPLY]) == [[[0, 2]]]
 
 
 class Recorder:
@@ -53,6 +53,12 @@ def test_a_batch_of_which_something_is_missing_runs_whole(tmp_path: Path) -> Non
     assert len(recorder.asked) == 1
 
 
+def test_one_prompt_is_shared_whole_however_short(tmp_path: Path) -> None:
+    recorder = Recorder()
+    measure_in_batches(None, recorder.measure, [scored([7], [n]) for n in (1, 2)], Store(tmp_path, "m"), lambda: None)
+    assert recorder.asked[0][1] == 1
+
+
 def test_what_all_begin_with_is_found(tmp_path: Path) -> None:
     start = list(range(batches._MIN_SHARED))
     for extra, shared in (([], 0), ([9], batches._MIN_SHARED + 1)):
@@ -62,6 +68,14 @@ def test_what_all_begin_with_is_found(tmp_path: Path) -> None:
             requests.append(scored(start[:-1], [1]))
         measure_in_batches(None, recorder.measure, requests, Store(tmp_path, str(extra)), lambda: None)
         assert recorder.asked[0][1] == shared
+
+
+def test_what_stands_behind_one_prompt_is_in_the_order_of_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_BATCH_TOKENS", 3)
+    requests = [scored([1, 2], ids) for ids in ([9, 9], [3, 4, 5], [3], [9, 9], [3, 4, 6], [7, 1])]
+    assert make_batches(requests, shared=2) == [[[2], [1]], [[4], [5]], [[0, 3]]]
+    same = Request("", {"mode": "letter", "prompt": [1, 2], "letters": [[4], [5, 6]]})
+    assert make_batches([same, same], shared=2) == [[[0, 1]]]
 
 
 def test_replies_are_asked_for_together() -> None:

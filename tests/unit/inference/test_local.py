@@ -9,7 +9,8 @@ import torch
 from pico import pico_model
 from sagecraft.errors import UserError
 from sagecraft.inference.local import LocalEngine, Question, Sampling, draw
-from sagecraft.models.branches import common_start
+from sagecraft.models.branches import common_start, grow
+from sagecraft.models.decoder import Decoder
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +60,71 @@ def test_scores_of_many_questions_equal_whole_sequences(
 
 
 def test_questions_of_models_that_transformers_computes(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = engine.score(QUESTIONS)
+    expected, behind_one = engine.score(QUESTIONS), engine.score(BEHIND_ONE, 3)
+    monkeypatch.setattr("sagecraft.inference.local._ROWS", 2)
     monkeypatch.setattr("sagecraft.inference.local.Decoder", str)  # so that ours is none
     assert engine.score(QUESTIONS) == [[pytest.approx(row, abs=1e-9) for row in rows] for rows in expected]
+    assert engine.score(BEHIND_ONE, 3) == [[pytest.approx(row, abs=1e-9) for row in rows] for rows in behind_one]
 
 
 def test_questions_without_tokens_are_refused(engine: LocalEngine) -> None:
     for question in ([], [[1]]), ([1], [[2], []]):
         with pytest.raises(ValueError, match="at least one token"):
             engine.score([question])
+
+
+BEHIND_ONE: list[Question] = [
+    ([5, 6, 7], [[9], [10, 11, 12], [10, 11, 13, 14]]),
+    ([5, 6, 7], [[10, 11, 12]]),
+    ([5, 6, 7], [[token, *range(token, token + 40)] for token in (10, 11, 12)]),
+    ([5, 6, 7], [[10, *range(20 + number, 50)] for number in range(9)]),  # more than a row under one first token
+]
+
+
+@pytest.mark.parametrize("name", ["pico", "window"])
+def test_scores_behind_one_prompt_equal_whole_sequences(name: str, engines: dict[str, LocalEngine]) -> None:
+    engine = engines[name]
+    for questions in (BEHIND_ONE, BEHIND_ONE[::-1], [([5, 6, 7], [[3], [4]])]):
+        for question, scores in zip(questions, engine.score(questions, 3), strict=True):
+            for ours, expected in zip(scores, whole(engine, question), strict=True):
+                assert ours == pytest.approx(expected, abs=1e-9)
+
+
+def test_tokens_that_are_shared_run_once(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is run is counted: prefixes once, beginnings of answers once, what all share once for all calls."""
+    fed: list[int] = []
+    forward = Decoder.forward
+
+    def counting(self: Decoder, input_ids: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        fed.append(input_ids.numel())
+        return forward(self, input_ids, *args, **kwargs)
+
+    monkeypatch.setattr(Decoder, "forward", counting)
+    engine.score([([1, 2, 3, 4], [[9, 8, 7], [9, 8, 6, 5], [4]])])
+    assert fed == [4 + 3]  # 9 8, once, and 6 behind them; last tokens are foretold alone
+    fed.clear()
+    shots = list(range(10, 60))
+    questions = [([*shots, number], [[1, 2], [3, 4]]) for number in range(5)]
+    engine.score(questions, len(shots))
+    engine.score(questions[:2], len(shots))
+    assert fed == [len(shots), 5 * 3, 2 * 3]
+    fed.clear()
+    engine.score([(shots, [[1], [1, 2]]), (shots, [[1, 2, 3]])], len(shots))
+    engine.score([(shots, [[4]])], len(shots))
+    assert fed == [2]
+
+
+def test_trees_are_cut_between_first_tokens() -> None:
+    tree = grow([], [[number, number, 0] for number in range(100)])
+    rows = list(tree.rows())
+    assert [len(depths) for depths, _ in rows] == [64, 64, 64, 8]
+    assert rows[1] == ([0, 1] * 32, [end for place in range(0, 64, 2) for end in (place + 2, place + 2)])
+    assert [len(depths) for depths, _ in grow([7], [[number, 0] for number in range(100)]).rows()] == [101]
+
+
+def test_prefixes_end_where_all_do_or_go_on(engine: LocalEngine) -> None:
+    with pytest.raises(ValueError, match="a token of its own"):
+        engine.score([([5, 6], [[1]]), ([5, 6, 7], [[1]])], 2)
 
 
 @pytest.mark.parametrize(
