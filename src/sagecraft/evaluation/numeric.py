@@ -10,7 +10,7 @@ import re
 from fractions import Fraction
 from typing import Any
 
-STAGES = ("json", "phrase", "number", "none")
+STAGES = ("json", "stated", "number", "none")
 
 #: How far off a reply may be, relative to a right answer that is no integer: 0.333 is one third, 0.33 is not quite.
 _TOLERANCE = Fraction(1, 500)
@@ -51,7 +51,7 @@ def read(text: str, cut: bool = False) -> tuple[Fraction | None, str]:
     """
     if len(text) > 2 * _END_CHARS:
         text = text[:_END_CHARS] + "\n" + text[-_END_CHARS:]
-    for stage, pattern in (("json", _FIELD), ("phrase", _STATED)):
+    for stage, pattern in (("json", _FIELD), ("stated", _STATED)):
         for stated in reversed([match.end() for match in pattern.finditer(text)]):
             if found := numbers(text[stated : stated + _REACH].partition("\n")[0]):
                 return found[0], stage

@@ -46,10 +46,10 @@ def test_no_numbers() -> None:
     [
         ('Steps: 3 + 4 = 7. {"explanation": "3 + 4", "answer": 7}', 7, "json"),
         ('{"answer": "1,200 apples"}', 1200, "json"),
-        ("First 3 then 5.\n#### 8", 8, "phrase"),
-        ("So the answer is 8 (of 20).", 8, "phrase"),
-        (r"Thus \boxed{\frac{1}{2}}.", Fraction(1, 2), "phrase"),
-        ("The answer is 4. No, wait: the answer is 5.", 5, "phrase"),
+        ("First 3 then 5.\n#### 8", 8, "stated"),
+        ("So the answer is 8 (of 20).", 8, "stated"),
+        (r"Thus \boxed{\frac{1}{2}}.", Fraction(1, 2), "stated"),
+        ("The answer is 4. No, wait: the answer is 5.", 5, "stated"),
         ("2 and 2 make 4", 4, "number"),
         ("I do not know", None, "none"),
     ],
@@ -115,7 +115,7 @@ def test_gsm8k_is_asked_and_graded(pico: Path, tmp_path: Path) -> None:
     assert "Problem: 1 ducks" in kept[0]["prompt"]
     assert "<<" not in kept[0]["prompt"]
     results = json.loads((tmp_path / "out/results.json").read_text())
-    assert set(results["modes"]["generate"]["stages"]) == {"json", "phrase", "number", "none"}
+    assert set(results["modes"]["generate"]["stages"]) == {"json", "stated", "number", "none"}
     with pytest.raises(UserError, match="its answers are numbers"):
         run(EvaluateConfig(), {"model": pico, "task": tmp_path / "test.jsonl"}, tmp_path / "out2")
 
