@@ -6,19 +6,16 @@ All patterns are of bounded length, so a look at one place takes bounded time wh
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sagecraft.evaluation.plain_text import tidy
 from sagecraft.evaluation.tasks import LETTERS
 
 #: Options longer than this are not looked for in replies: nobody writes them out word by word.
 _MAX_OPTION_CHARS = 300
-_QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": "'", "´": "'"})
-#: Signs without a width, which also turn the direction of writing.
-_UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 #: What may stand around a letter: brackets, quotes, Markdown, LaTeX.
 _MARKS = r"(?:[\s(\[{\"'*_`$<>#:]|\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it)|boxed|bf|rm|left|,)(?![a-z])){0,12}"
 _LEAD = re.compile(
@@ -54,11 +51,6 @@ _LONE = re.compile(
 _LABEL = re.compile(r"[\s(\[*_\"'`]{0,6}([A-Za-z])[)\]*_]{0,3}[).:\]][*_\"'`]{0,3}(?=\s|\Z)")
 _PLACEHOLDER = re.compile(r"\s*(?:<[^<>]{0,80}>|\[[^\[\]]{0,80}\]|\.{2,3}|…|_{2,})?\s*")
 _ARTICLE = re.compile(r"(?:an?|the)\s", re.IGNORECASE)
-
-
-def tidy(text: str) -> str:
-    """Wide forms, curly quotes and signs nobody sees, as what they mean."""
-    return _UNSEEN.sub("", unicodedata.normalize("NFKC", text)).translate(_QUOTES)
 
 
 def plain(text: str) -> str:

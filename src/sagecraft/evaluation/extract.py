@@ -15,7 +15,8 @@ from itertools import pairwise
 from typing import Literal
 
 from sagecraft.evaluation import loose_json
-from sagecraft.evaluation.claims import Choices, Claim, tidy
+from sagecraft.evaluation.claims import Choices, Claim
+from sagecraft.evaluation.plain_text import tidy
 from sagecraft.evaluation.statements import NEGATION, sentence_of, stated
 
 Stage = Literal["json", "json_in_text", "json_repaired", "stated", "option_text", "letter", "none"]

@@ -10,6 +10,7 @@ from sagecraft.evaluation import numeric, prompts
 from sagecraft.evaluation.extract import extract
 from sagecraft.evaluation.score import Request, outcome_of
 from sagecraft.evaluation.tasks import Item
+from sagecraft.evaluation.unread import outcome_of_unread
 
 if TYPE_CHECKING:
     from sagecraft.evaluation.config import EvaluateConfig
@@ -148,5 +149,4 @@ def grade_generate(item: Item, value: dict[str, Any]) -> dict[str, Any]:
     row |= {"cut": value["cut"], "closed_by_us": value["closed_by_us"]}
     if read.letter is not None:
         return {**row, **outcome_of(item, read.letter)}
-    outcome = "refused" if value["finish"] == "refusal" else "truncated" if value["cut"] else "unparsed"
-    return {**row, "correct": None if item.answer is None else False, "outcome": outcome}
+    return {**row, "correct": None if item.answer is None else False, "outcome": outcome_of_unread(value)}

@@ -10,6 +10,8 @@ import re
 from fractions import Fraction
 from typing import Any
 
+from sagecraft.evaluation.unread import outcome_of_unread
+
 STAGES = ("json", "stated", "number", "none")
 
 #: How far off a reply may be, relative to a right answer that is no integer: 0.333 is one third, 0.33 is not quite.
@@ -71,8 +73,7 @@ def grade(target: str, value: dict[str, Any]) -> dict[str, Any]:
         correct = same(found, numbers(target)[0])
         outcome = "correct" if correct else "wrong"
         return {"pick": shown(found), "stage": stage, "correct": correct, "outcome": outcome}
-    outcome = "refused" if value["finish"] == "refusal" else "truncated" if value["cut"] else "unparsed"
-    return {"pick": None, "stage": stage, "correct": False, "outcome": outcome}
+    return {"pick": None, "stage": stage, "correct": False, "outcome": outcome_of_unread(value)}
 
 
 def shown(number: Fraction) -> str:
