@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 VERSION = 8
 
+#: Share of replies without a readable answer from which on the line that tells the result says so.
+_MUCH_UNREAD = 0.02
+
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store: Path | None = None) -> Manifest:
     """Runs the stage.
@@ -280,6 +283,18 @@ def _write(folder: Path, results: dict[str, Any], rows: list[dict[str, Any]]) ->
     png.write_figures(folder / "report.html")
 
 
+def _unread(mode: Mapping[str, Any]) -> str:
+    """What was not read, where that is enough to move the accuracy."""
+    lost = {name: mode["outcomes"].get(name, 0) for name in ("truncated", "unparsed", "refused", "failed")}
+    if sum(lost.values()) <= _MUCH_UNREAD * mode["n"]:
+        return ""
+    told = ", ".join(f"{count} {name}" for name, count in lost.items() if count)
+    of_answered = (
+        "" if mode["accuracy_answered"] is None else f"; {100 * mode['accuracy_answered']:.1f} % of those read"
+    )
+    return f", {100 * sum(lost.values()) / mode['n']:.1f} % without a readable answer: {told}{of_answered}"
+
+
 def describe(results: Mapping[str, Any]) -> str:
     """The result in one line."""
     parts = []
@@ -288,6 +303,7 @@ def describe(results: Mapping[str, Any]) -> str:
             parts.append(f"{name}: {mode['n']} picks (no key)")
             continue
         low, high = mode["ci95"]
-        parts.append(f"{name}: {100 * mode['accuracy']:.1f} % of {mode['n']} ({100 * low:.1f} to {100 * high:.1f})")
+        share = f"{100 * mode['accuracy']:.1f} % of {mode['n']} ({100 * low:.1f} to {100 * high:.1f})"
+        parts.append(f"{name}: {share}{_unread(mode)}")
     parts += [f"{name} perplexity {text['perplexity']:.2f}" for name, text in results["perplexity"].items()]
     return "; ".join(parts)

@@ -52,8 +52,7 @@ def summarise(mode: str, rows: Sequence[Row], seed: int) -> tuple[dict[str, Any]
     if mode == "generate":
         found = Counter(row["stage"] for row in rows if "stage" in row)
         summary["stages"] = {stage: found[stage] for stage in (STAGES if chosen else numeric.STAGES)}
-        summary["num_cut"] = sum(bool(row.get("cut")) for row in rows)
-        summary["num_thoughts_closed"] = sum(bool(row.get("closed_by_us")) for row in rows)
+        summary |= _budgets(rows)
     if chosen:
         summary["picks"] = dict(sorted(Counter(str(row["pick"]) for row in rows).items()))
     summary["tokens"] = "unknown" if tokens is None else tokens.as_dict()
@@ -84,7 +83,22 @@ def _answered(rows: Sequence[Row]) -> dict[str, Any]:
     """How good the readable answers were: beside the accuracy, it shows what unreadable ones cost."""
     picked = [row for row in rows if row["pick"] is not None]
     right = sum(row["correct"] is True for row in picked)
-    return {"num_answered": len(picked), "accuracy_answered": right / len(picked) if picked else None}
+    return {
+        "num_answered": len(picked),
+        "accuracy_answered": right / len(picked) if picked else None,
+        "ci95_answered": list(statistics.wilson(right, len(picked))) if picked else None,
+    }
+
+
+def _budgets(rows: Sequence[Row]) -> dict[str, Any]:
+    """How often a budget ended an answer or a thought, and how good the answers behind thoughts are that it ended."""
+    closed = [row for row in rows if row.get("closed_by_us")]
+    right = sum(row["correct"] is True for row in closed)
+    return {
+        "num_cut": sum(bool(row.get("cut")) for row in rows),
+        "num_thoughts_closed": len(closed),
+        "accuracy_of_thoughts_closed": right / len(closed) if closed and rows[0]["key"] is not None else None,
+    }
 
 
 def _share(rows: Sequence[Row], normalisation: str) -> float:

@@ -8,6 +8,7 @@ import pytest
 
 from sagecraft.evaluation import statistics
 from sagecraft.evaluation.calibration import softmax
+from sagecraft.evaluation.evaluate import describe
 from sagecraft.evaluation.summary import summarise
 
 TOKENS = {"in": 5, "thought": 0, "out": 0}
@@ -95,3 +96,53 @@ def test_small_and_unkeyed_sets() -> None:
     assert found["calibration"] is None
     assert found["position_bias"] is None
     assert found["accuracy_answered"] is None
+
+
+def replies(outcomes: list[str], **more: Any) -> list[dict[str, Any]]:
+    """Rows of generate mode; `right` and `wrong` have a pick."""
+    found = []
+    for number, outcome in enumerate(outcomes):
+        pick = {"correct": "A", "wrong": "B"}.get(outcome)
+        stage = {"stage": "none" if pick is None else "stated"} if outcome != "failed" else {}
+        found.append({**row(number, pick, "A", [{}, {}]), "outcome": outcome, **stage, **more})
+    return found
+
+
+def test_outcomes_of_replies_are_never_folded() -> None:
+    outcomes = ["correct"] * 3 + ["wrong"] * 2 + ["truncated", "unparsed", "refused", "failed", "truncated"]
+    rows = replies(outcomes)
+    rows[0] |= {"closed_by_us": True}
+    rows[3] |= {"closed_by_us": True}
+    rows[5] |= {"closed_by_us": True, "cut": True}
+    rows[9] |= {"closed_by_us": True}
+    found, _ = summarise("generate", rows, 0)
+    expected = {"correct": 3, "failed": 1, "refused": 1, "truncated": 2, "unparsed": 1, "wrong": 2}
+    assert found["outcomes"] == expected
+    assert (found["accuracy"], found["n"]) == (0.3, 10)
+    assert (found["accuracy_answered"], found["num_answered"]) == (0.6, 5)
+    assert found["ci95_answered"] == list(statistics.wilson(3, 5))
+    assert (found["num_cut"], found["num_thoughts_closed"], found["accuracy_of_thoughts_closed"]) == (1, 4, 0.25)
+    assert (found["stages"]["stated"], found["stages"]["none"]) == (5, 4)  # what failed was never read
+    assert summarise("generate", replies(["wrong"] * 4), 0)[0]["accuracy_of_thoughts_closed"] is None
+
+
+def test_the_line_that_tells_the_result_says_what_was_not_read() -> None:
+    much = describe(
+        {
+            "modes": {
+                "generate": summarise("generate", replies(["correct"] * 97 + ["refused", "unparsed", "failed"]), 0)[0]
+            },
+            "perplexity": {},
+        }
+    )
+    assert much.endswith("3.0 % without a readable answer: 1 unparsed, 1 refused, 1 failed; 100.0 % of those read")
+    little = describe(
+        {
+            "modes": {"generate": summarise("generate", replies(["correct"] * 98 + ["refused"] * 2), 0)[0]},
+            "perplexity": {},
+        }
+    )
+    assert little.startswith("generate: 98.0 % of 100 (")
+    assert "readable" not in little
+    none = describe({"modes": {"generate": summarise("generate", replies(["truncated"] * 3), 0)[0]}, "perplexity": {}})
+    assert none.endswith("100.0 % without a readable answer: 3 truncated")
