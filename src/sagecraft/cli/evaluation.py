@@ -49,10 +49,20 @@ def evaluate(
 def compare(
     evaluations: Annotated[list[Path], typer.Argument(metavar="DIR…", help="folders that eval wrote")],
     out: Out,
+    mode: Annotated[list[str], typer.Option(help="mode compared; repeatable: of each the first it has")] = [],  # noqa: B006
+    against: Annotated[str, typer.Option(help="all pairs, or each against the first only: all or first")] = "all",
+    alpha: Annotated[float, typer.Option(help="level of the tests after Holm's correction")] = 0.05,
+    points_per_decade: Annotated[float | None, typer.Option(help="points that ten times the price is worth")] = None,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Compare evaluations of the same questions."""
     from sagecraft.evaluation import compare as stage
+    from sagecraft.settings import explained
 
+    chosen: dict[str, Any] = {"modes": mode, "against": against, "alpha": alpha, "seed": seed}
+    chosen |= {} if points_per_decade is None else {"points_per_decade": points_per_decade}
+    with explained(stage.CompareConfig, "compare"):
+        config = stage.CompareConfig.model_validate(chosen)
     inputs = {str(number): path for number, path in enumerate(evaluations)}
-    finish(stage.run(stage.CompareConfig(), inputs, out), out, json)
+    finish(stage.run(config, inputs, out), out, json)
