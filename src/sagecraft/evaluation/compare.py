@@ -17,8 +17,12 @@ from sagecraft.errors import UserError
 from sagecraft.evaluation import power as sizes
 from sagecraft.evaluation import resampling, statistics
 from sagecraft.evaluation.agreement import agreement
+from sagecraft.evaluation.compare_verdict import reference_of, verdict
+from sagecraft.evaluation.compared import Evaluation, read, shared_ids, unlike
+from sagecraft.evaluation.cost import Tokens, usd_per_100k_tokens
+from sagecraft.reporting.score_plots import POINTS_PER_DECADE
 
-VERSION = 2
+VERSION = 3
 
 Row = Mapping[str, Any]
 
@@ -30,8 +34,10 @@ class CompareConfig(BaseModel):
     """Which tests are made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    mode: str | None = Field(
-        default=None, description="mode whose items are compared; null takes the first one of the first evaluation"
+    modes: tuple[str, ...] = Field(
+        default=(),
+        description="modes whose items are compared: of each evaluation the first one that it has; by default the first "
+        "mode of the first evaluation, which all must then have",
     )
     against: Literal["all", "first"] = Field(
         default="all", description="test every pair, or every model against the first only (fewer tests, more power)"
@@ -45,7 +51,7 @@ class CompareConfig(BaseModel):
     )
     seed: int = Field(default=0, description="key of the resamples")
     points_per_decade: float = Field(
-        default=3.5,
+        default=POINTS_PER_DECADE,
         gt=0,
         description="slope of the lines of equal value in the plot of accuracy against cost: percentage points that a "
         "price ten times as high is worth",
@@ -170,71 +176,48 @@ def _matched(items_a: Iterable[Row], items_b: Iterable[Row]) -> list[tuple[Row, 
     return pairs
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluation as read: its name in the comparison, its results, its rows of the mode compared."""
-
-    name: str
-    results: dict[str, Any]
-    rows: list[dict[str, Any]]
-
-
 def run(config: CompareConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Runs the stage: `inputs` are evaluations, in the order of their keys ("0", "1", …)."""
     order = sorted(inputs, key=lambda key: (not key.isdigit(), int(key) if key.isdigit() else 0, key))
     if len(order) < 2:
         raise UserError("compare: give at least two evaluations")
-    evaluations = _read([inputs[key] for key in order], config.mode)
+    evaluations = read([inputs[key] for key in order], config.modes)
     with artifact.build(
         out, kind="comparison", stage="compare", version=VERSION, config=config, inputs=inputs
     ) as build:
         results = compare(evaluations, config)
+        from sagecraft.evaluation import compare_tables
         from sagecraft.evaluation.compare_page import render
         from sagecraft.reporting import png
 
         artifact.write_json(build.path / "results.json", results)
-        artifact.write_text(
-            build.path / "report.html", render(results, config.alpha, config.power, config.points_per_decade)
-        )
+        for name, text in compare_tables.tables(results, evaluations).items():
+            artifact.write_text(build.path / name, text)
+        artifact.write_text(build.path / "report.html", render(results, evaluations, config))
         png.write_figures(build.path / "report.html")
-        build.stats.update({"num_models": len(evaluations), "num_pairs": len(results["pairs"])})
+        build.stats.update(
+            num_models=len(evaluations), num_pairs=len(results["pairs"]), verdict=" ".join(results["verdict"])
+        )
     return build.manifest
 
 
-def _read(folders: Sequence[Path], mode: str | None) -> list[Evaluation]:
-    found: list[Evaluation] = []
-    for folder in folders:
-        if not (folder / "results.json").is_file() or not (folder / "items.jsonl").is_file():
-            raise UserError(
-                f"{folder}: not an evaluation (no results.json and items.jsonl); run `sagecraft eval` first"
-            )
-        results = artifact.read_json(folder / "results.json")
-        if not isinstance(results, dict) or not isinstance(results.get("modes"), dict):
-            raise UserError(f"{folder / 'results.json'}: not an evaluation's results; run `sagecraft eval` again")
-        mode = mode or results["mode"]
-        if mode not in results["modes"]:
-            raise UserError(
-                f"{folder}: has no mode {mode} (it has {', '.join(results['modes'])}); evaluate it in that mode"
-            )
-        rows = [row for row in artifact.read_jsonl(folder / "items.jsonl") if row.get("mode") == mode]
-        if any(not {"id", "correct", "digest"} <= row.keys() for row in rows):
-            raise UserError(f"{folder / 'items.jsonl'}: a row lacks id, correct or digest; run `sagecraft eval` again")
-        found.append(Evaluation(_distinct(str(results["model"]), found), {**results, "mode": mode}, rows))
-    return found
-
-
-def _distinct(name: str, taken: Sequence[Evaluation]) -> str:
-    """The name, numbered if another evaluation has it too (one model twice, with other settings)."""
-    names = {evaluation.name for evaluation in taken}
-    number = 2
-    distinct = name
-    while distinct in names:
-        distinct, number = f"{name} ({number})", number + 1
-    return distinct
-
-
 def compare(evaluations: Sequence[Evaluation], config: CompareConfig) -> dict[str, Any]:
-    """The tests of all pairs, with Holm's correction over them."""
+    """What `results.json` holds: the models, the tests of all pairs with Holm's correction, topics, the verdict."""
+    ids, total = shared_ids(evaluations)
+    models = [_model(evaluation, ids) for evaluation in evaluations]
+    results: dict[str, Any] = {
+        "mode": evaluations[0].results["mode"],
+        "models": models,
+        "pairs": _pairs(evaluations, config),
+        "reference": reference_of(models, config.against),
+        "shared": {"n": len(ids), "of": total},
+        "unlike": unlike(evaluations),
+        "by_topic": _by_topic(evaluations, ids),
+    }
+    return results | {"verdict": verdict(results, config.alpha)}
+
+
+def _pairs(evaluations: Sequence[Evaluation], config: CompareConfig) -> list[dict[str, Any]]:
     chosen = [(a, b) for a, b in combinations(evaluations, 2) if config.against == "all" or a is evaluations[0]]
     tested = []
     for a, b in chosen:
@@ -251,28 +234,54 @@ def compare(evaluations: Sequence[Evaluation], config: CompareConfig) -> dict[st
             raise UserError(f"{a.name}, {b.name}: {error}") from error
         tested.append(found)
     adjusted = statistics.holm([result.p_value for result in tested])
-    pairs = [
+    return [
         {"a": a.name, "b": b.name, **asdict(result), "p_holm": p, "significant": p < config.alpha}
         for (a, b), result, p in zip(chosen, tested, adjusted, strict=True)
     ]
-    mode = evaluations[0].results["mode"]
-    return {"mode": mode, "models": [_model(evaluation) for evaluation in evaluations], "pairs": pairs}
 
 
-def _model(evaluation: Evaluation) -> dict[str, Any]:
-    results = evaluation.results
-    mode = results["modes"][results["mode"]]
-    cost, tokens = mode["cost_usd"], mode["tokens"]
-    known = not isinstance(cost, str) and isinstance(tokens, dict) and sum(tokens.values()) > 0
+def _model(evaluation: Evaluation, shared: Sequence[str]) -> dict[str, Any]:
+    """What is told of one model: of its own questions, and of those that all models answered."""
+    found, common = evaluation.summary, set(shared)
+    right = [bool(row["correct"]) for row in evaluation.rows if row["id"] in common]
+    cost, tokens = found["cost_usd"], found["tokens"]
+    counted = Tokens.model_validate(tokens) if isinstance(tokens, dict) else None
+    price = usd_per_100k_tokens(cost, counted)
     return {
         "name": evaluation.name,
-        "n": mode["n"],
-        "accuracy": mode["accuracy"],
-        "ci95": mode["ci95"],
-        **{name: mode[name] for name in _SPREAD if mode.get(name) is not None},
-        "outcomes": mode["outcomes"],
+        "mode": evaluation.results["mode"],
+        "n": found["n"],
+        "accuracy": found["accuracy"],
+        "ci95": found["ci95"],
+        **{name: found[name] for name in _SPREAD if found.get(name) is not None},
+        "n_shared": len(right),
+        "accuracy_shared": sum(right) / len(right) if right else None,
+        "outcomes": found["outcomes"],
         "tokens": tokens,
+        "num_uncounted": found.get("num_uncounted", 0),
         "cost_usd": cost,
-        "usd_per_100k_tokens": cost / sum(tokens.values()) * 1e5 if known else "unknown",
-        "perplexity": results["perplexity"],
+        "usd_per_100k_tokens": "unknown" if price is None else price,
+        "perplexity": evaluation.results["perplexity"],
+        "settings": dict(evaluation.settings),
     }
+
+
+def _by_topic(evaluations: Sequence[Evaluation], shared: Sequence[str]) -> list[dict[str, Any]]:
+    """Accuracies by topic on the questions that all answered, the largest topics first; none for a single topic."""
+    common, topics = set(shared), dict[str, list[dict[str, bool]]]()
+    right = [{str(row["id"]): bool(row["correct"]) for row in evaluation.rows} for evaluation in evaluations]
+    for row in evaluations[0].rows:
+        if row.get("topic") and row["id"] in common:
+            one = {e.name: found[str(row["id"])] for e, found in zip(evaluations, right, strict=True)}
+            topics.setdefault(str(row["topic"]), []).append(one)
+    if len(topics) < 2:
+        return []
+    order = sorted(topics.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    return [
+        {
+            "topic": topic,
+            "n": len(items),
+            "accuracy": {e.name: sum(item[e.name] for item in items) / len(items) for e in evaluations},
+        }
+        for topic, items in order
+    ]

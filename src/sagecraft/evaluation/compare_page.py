@@ -1,76 +1,200 @@
-"""The page of a comparison: accuracies, then every pair with its test, then what the pairs have in common."""
+"""The page of a comparison: who is ahead and what it costs, then the plots, then models, pairs and every question."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from sagecraft.evaluation.report import money
+from sagecraft.evaluation import compare_tables
+from sagecraft.evaluation.compare_verdict import listed, ordered, unanswered, usd, versus
 from sagecraft.evaluation.statistics_page import headline, interval, percent
-from sagecraft.reporting import plots, score_plots
+from sagecraft.reporting import answer_plots, heat_maps, plots, score_plots
 from sagecraft.reporting.page import Page
 
+if TYPE_CHECKING:
+    from sagecraft.evaluation.compare import CompareConfig
+    from sagecraft.evaluation.compared import Evaluation
 
-def render(results: Mapping[str, Any], alpha: float, power: float, points_per_decade: float) -> str:
+#: Of more models a matrix has room for whole points only, and only for those that count.
+_MAX_WRITTEN = 10
+_MAX_TOPICS = 24
+
+Results = Mapping[str, Any]
+
+
+def render(results: Results, evaluations: Sequence[Evaluation], config: CompareConfig) -> str:
     """The page as HTML.
 
     Args:
         results: what `compare.compare` returns.
-        alpha: level of the tests after correction.
-        power: of the smallest detectable differences.
-        points_per_decade: slope of the lines of equal value, percentage points for a price ten times as high.
+        evaluations: what was compared, for the list of questions.
+        config: levels of the tests, and the slope of the lines of equal value.
     """
-    models, pairs = results["models"], results["pairs"]
-    page = Page(f"{len(models)} models compared", f"mode {results['mode']}")
-    page.table(
-        ["model", "questions", "accuracy", "95 % interval", "no answer", "cost (USD)"],
-        [
-            [m["name"], m["n"], percent(m["accuracy"]), interval(headline(m)), _no_answer(m), money(m["cost_usd"])]
-            for m in models
-        ],
+    models = ordered(results["models"])
+    page = Page(f"{len(models)} models compared", _subtitle(results))
+    page.note(" ".join(results["verdict"]))
+    for sentence in _cautions(results):
+        page.note(sentence)
+    _summary(page, models)
+    _leads(page, results, models)
+    _cost(page, models, config.points_per_decade)
+    _outcomes(page, models)
+    _topics(page, results, models)
+    page.heading("Models")
+    page.paragraph("A heading sorts; a model opens to how it was measured and what became of its answers.")
+    page.browser(compare_tables.model_list(results))
+    page.heading("Pairs")
+    page.paragraph(_explanation(results, config.alpha, config.power))
+    page.browser(compare_tables.pair_list(results))
+    _agreement(page, results, models)
+    page.heading("Questions")
+    page.paragraph(
+        "Choose “only …” to see what one model alone has right, outcomes of single models, or a topic. A question opens to "
+        "its options, who picked which, and what was written. All of what a model saw and said stands in `items.jsonl` of "
+        "its evaluation."
     )
+    page.browser(compare_tables.item_list(evaluations))
+    tables = [(name, f"{name}.csv") for name in ("models", "pairs", "items")]
+    page.links([*((f"{name} as a table", file) for name, file in tables), ("all figures", "results.json")])
+    return page.render()
+
+
+def _subtitle(results: Results) -> str:
+    modes = dict.fromkeys(m["mode"] for m in results["models"])
+    shared = results["shared"]
+    asked = f"{shared['n']:,} questions" if shared["n"] == shared["of"] else f"{shared['n']:,} questions in common"
+    return f"{asked}, mode {' and '.join(modes)}"
+
+
+def _cautions(results: Results) -> list[str]:
+    """What was not the same for all models."""
+    found, shared = [], results["shared"]
+    if shared["n"] < shared["of"]:
+        own = [f"{m['name']} {m['n']:,}" for m in results["models"]]
+        found.append(
+            f"Not all models answered the same questions: {shared['n']:,} of {shared['of']:,} were answered by all ("
+            f"{', '.join(own)}). Each pair is tested on the questions that both answered; an accuracy is that of a model's "
+            "own questions, topics are of those that all answered."
+        )
+    if results["unlike"]:
+        said = [
+            f"{row['setting']} ({'; '.join(f'{value}: {listed(names)}' for value, names in row['values'].items())})"
+            for row in results["unlike"]
+        ]
+        found.append(f"Not measured alike: {', '.join(said)}. A difference may be one of these, not of the models.")
+    return found
+
+
+def _summary(page: Page, models: Sequence[Mapping[str, Any]]) -> None:
+    fewer = any(m["n_shared"] not in (0, m["n"]) for m in models)
+    columns = ["model", "accuracy", "95 % interval", *(["in common"] if fewer else []), "questions", "no answer"]
+    rows = [
+        [
+            m["name"], percent(m["accuracy"]), interval(headline(m)), *([percent(m["accuracy_shared"])] if fewer else []),
+            m["n"], unanswered(m), _most(m, "cost_usd"), _most(m, "usd_per_100k_tokens"),
+        ]
+        for m in models
+    ]  # fmt: skip
+    page.table([*columns, "cost of the run", "of 0.1 M tokens"], rows)
+
+
+def _most(model: Mapping[str, Any], key: str) -> str:
+    """A cost; where replies came without a count of tokens it is the most that it can be."""
+    at_most = "at most " if model["num_uncounted"] and not isinstance(model[key], str) else ""
+    return at_most + usd(model[key])
+
+
+def _leads(page: Page, results: Results, models: Sequence[Mapping[str, Any]]) -> None:
+    rows = versus(results)
+    shown = [pair["significant"] for *_, pair in rows]
+    page.figure(
+        plots.differences(
+            [name for name, *_ in rows],
+            [difference for _, difference, _, _ in rows],
+            [ends for _, _, ends, _ in rows],
+            results["reference"],
+            shown,
+        ),
+        f"Paired differences from {results['reference']}, on the same questions, with 95 % intervals. "
+        + ("Full dots are more than chance after Holm's correction, empty ones are not." if any(shown) else "None is more than chance."),
+    )  # fmt: skip
     page.figure(
         plots.accuracy_bars(
             [m["name"] for m in models], [m["accuracy"] for m in models], [headline(m) for m in models]
         ),
         "Accuracy with 95 % intervals. Intervals that overlap say little: the models answered the same questions, "
-        "so the table of pairs decides.",
+        "so the paired differences decide.",
     )
-    priced = [m for m in models if isinstance(m["cost_usd"], float) and m["cost_usd"] > 0]
-    if priced:
-        points = [(m["name"], m["cost_usd"], m["accuracy"], headline(m)) for m in priced]
-        best = ", ".join(name for name, *_ in score_plots.pareto_front(points))
+
+
+def _cost(page: Page, models: Sequence[Mapping[str, Any]], points_per_decade: float) -> None:
+    """Accuracy against both costs, and a note on whom the plots cannot show."""
+    alike = len({m["n"] for m in models}) == 1
+    axes = [("usd_per_100k_tokens", "USD for 0.1 million tokens, as mixed here (logarithmic)")]
+    if alike:  # else the run that asked less would look cheap
+        axes.insert(0, ("cost_usd", "USD for the run (logarithmic)"))
+    for key, label in axes:
+        priced = [m for m in models if not isinstance(m[key], str) and m[key] > 0]
+        if priced:
+            points = [(m["name"], m[key], m["accuracy"], headline(m)) for m in priced]
+            page.figure(
+                score_plots.cost_value(points, points_per_decade, label),
+                f"Accuracy against {label.partition(' (')[0]}. {score_plots.caption(points, points_per_decade)}",
+            )
+    unknown = [m["name"] for m in models if isinstance(m["cost_usd"], str)]
+    free = [m["name"] for m in models if m["cost_usd"] == 0]
+    said = [f"the cost of {listed(unknown)} is unknown (no price, or tokens that were not counted)"] if unknown else []
+    if free:
+        said.append(f"{listed(free)} cost nothing by the prices configured (see --device-usd-per-hour)")
+    if not alike:
+        said.append("the models answered different numbers of questions, so that costs of runs do not compare")
+    if said:
+        text = "; ".join(said)
+        page.paragraph(f"Not in the plots of cost: {text}.")
+
+
+def _outcomes(page: Page, models: Sequence[Mapping[str, Any]]) -> None:
+    counted = [m for m in models if sum(m["outcomes"].values())]
+    if counted:
         page.figure(
-            score_plots.cost_value(points, points_per_decade),
-            f"Accuracy against the cost of this evaluation. Dashed, the Pareto front ({best}): no other is as good for less. "
-            f"Grey, lines of equal value: a price ten times as high for {points_per_decade:g} points.",
+            answer_plots.outcomes([m["name"] for m in counted], [m["outcomes"] for m in counted]),
+            "What became of the answers. All but correct ones count as not right.",
         )
-    page.heading("Pairs")
-    page.paragraph(_explanation(results, alpha, power))
-    columns = [
-        "a",
-        "b",
-        "items",
-        "b − a (points)",
-        "95 % interval",
-        "p",
-        "p (Holm)",
-        "verdict",
-        "visible from",
-        "items needed",
-    ]
-    page.table(columns, [_test(pair) for pair in pairs])
-    page.details("Where the pairs agree, and the tests that decide nothing", lambda inner: _agreement(inner, results))
-    page.links([("all figures", "results.json")])
-    return page.render()
 
 
-def _no_answer(model: Mapping[str, Any]) -> int:
-    """Items without a readable answer: they count as not right."""
-    return sum(count for outcome, count in model["outcomes"].items() if outcome not in ("correct", "wrong"))
+def _topics(page: Page, results: Results, models: Sequence[Mapping[str, Any]]) -> None:
+    topics = results["by_topic"][:_MAX_TOPICS]
+    if not topics:
+        return
+    names = [m["name"] for m in models]
+    values = [[100 * row["accuracy"][name] for name in names] for row in topics]
+    ends = [value for line in values for value in line]
+    more = len(results["by_topic"]) - len(topics)
+    page.figure(
+        heat_maps.heat_map(
+            [f"{_cut(row['topic'])} ({row['n']:,})" for row in topics],
+            [str(number) for number in range(1, len(names) + 1)],
+            values,
+            "accuracy (%)",
+            limits=(min(ends), max(ends)),
+            texts=[[f"{value:.0f}" for value in line] for line in values],
+        ),
+        f"Accuracy by topic (number of questions) and model: {_numbered(names)}. A topic of 100 questions has an interval "
+        f"of about 10 points either way.{f' The {_MAX_TOPICS} largest topics; results.json has all.' if more else ''}",
+    )
 
 
-def _explanation(results: Mapping[str, Any], alpha: float, power: float) -> str:
+def _cut(topic: str) -> str:
+    """A topic of which the number behind it is still written (`plots` cuts labels at 30 characters)."""
+    text = " ".join(topic.split())
+    return text if len(text) <= 20 else text[:19].rstrip() + "…"
+
+
+def _numbered(names: Sequence[str]) -> str:
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names, start=1))
+
+
+def _explanation(results: Results, alpha: float, power: float) -> str:
     pairs = results["pairs"]
     by_article = sum(pair["test"] == "mcnemar_by_article" for pair in pairs)
     test = "Exact two-sided McNemar tests on the items both answered"
@@ -81,50 +205,45 @@ def _explanation(results: Mapping[str, Any], alpha: float, power: float) -> str:
         )
     return (
         f"{test}. Holm's correction for {len(pairs)} tests: a difference counts where the corrected p is below {alpha:g}. "
-        f"“Visible from” is the smallest true difference that would be found, after the correction, with a probability of "
-        f"{power:g}: what is smaller may exist and cannot be seen here. “Items needed” is how many would show a true "
-        "difference of the size seen. Intervals are not corrected for there being several."
+        "Differences (b − a), their 95 % intervals and “visible from” are percentage points. “Visible from” is the smallest "
+        f"true difference that would be found, after the correction, with a probability of {power:g}: what is smaller may "
+        "exist and cannot be seen here. “Items needed” is how many would show a true difference of the size seen. Intervals "
+        "are not corrected for there being several."
     )
 
 
-def _test(pair: Mapping[str, Any]) -> list[str | int | None]:
-    better = pair["b"] if pair["difference"] > 0 else pair["a"]
-    return [
-        pair["a"],
-        pair["b"],
-        pair["n"],
-        f"{100 * pair['difference']:+.1f}",
-        interval(pair["ci95"]),
-        f"{pair['p_value']:.3g}",
-        f"{pair['p_holm']:.3g}",
-        f"{better} is better" if pair["significant"] else "no difference shown",
-        None if pair["detectable"] is None else f"{100 * pair['detectable']:.1f}",
-        pair["items_needed"],
+def _agreement(page: Page, results: Results, models: Sequence[Mapping[str, Any]]) -> None:
+    """Matrices of differences and of kappa, where every pair was tested."""
+    names, pairs = [m["name"] for m in models], {}
+    for pair in results["pairs"]:
+        pairs[pair["a"], pair["b"]], pairs[pair["b"], pair["a"]] = (pair, -1), (pair, 1)
+    if len(names) < 3 or len(pairs) < len(names) * (len(names) - 1):
+        return
+    rows, columns = [f"{n} {name}" for n, name in enumerate(names, start=1)], [str(n + 1) for n in range(len(names))]
+    leads = [[None if a == b else 100 * pairs[a, b][1] * pairs[a, b][0]["difference"] for b in names] for a in names]
+    reach = max(abs(value) for line in leads for value in line if value is not None) or 1.0
+    sure = [[a != b and pairs[a, b][0]["significant"] for b in names] for a in names]
+    texts = [
+        [_lead(value, shown, len(names)) for value, shown in zip(*lines, strict=True)]
+        for lines in zip(leads, sure, strict=True)
     ]
+    stars = "a star: more than chance" if len(names) <= _MAX_WRITTEN else "written where it is more than chance"
+    page.figure(
+        heat_maps.heat_map(rows, columns, leads, "row − column (points)", limits=(-reach, reach), two_ways=True, texts=texts),
+        f"Lead of each row over each column, in points ({stars}).",
+    )  # fmt: skip
+    kappas = [[None if a == b else pairs[a, b][0]["kappa"] for b in names] for a in names]
+    if any(value is not None for line in kappas for value in line):
+        written = [["" if value is None else f"{value:.2f}".removeprefix("0") for value in line] for line in kappas]
+        low = min(0.0, *(value for line in kappas for value in line if value is not None))
+        page.figure(
+            heat_maps.heat_map(rows, columns, kappas, "kappa of picks", limits=(low, 1.0), texts=written),
+            "Agreement of picks beyond chance: 1 is full. Models that agree where both are wrong share a source of error.",
+        )
 
 
-def _agreement(page: Page, results: Mapping[str, Any]) -> None:
-    counts = ["both right", "only a", "only b", "both wrong", "same wrong pick", "kappa of picks"]
-    tests = ["McNemar", "mid-p", "design effect", "bootstrap interval"]
-    rows = [
-        [
-            pair["a"],
-            pair["b"],
-            pair["both_right"],
-            pair["only_a"],
-            pair["only_b"],
-            pair["both_wrong"],
-            pair["same_wrong"],
-            None if pair["kappa"] is None else f"{pair['kappa']:.2f}",
-            f"{pair['p_mcnemar']:.3g}",
-            f"{pair['p_mid']:.3g}",
-            f"{pair['design_effect']:.2f}",
-            interval(pair["ci95_bootstrap"]),
-        ]
-        for pair in results["pairs"]
-    ]
-    page.table(["a", "b", *counts, *tests], rows)
-    page.paragraph(
-        "McNemar's test here takes every question as independent; mid-p is its less cautious form. A design effect of 2 "
-        "says that the articles double the variance of the difference."
-    )
+def _lead(value: float | None, shown: bool, count: int) -> str:
+    if value is None or (not shown and count > _MAX_WRITTEN):
+        return ""
+    text = f"{value:+.1f}{'*' if shown else ''}" if count <= _MAX_WRITTEN else f"{value:+.0f}"
+    return text.replace("-", "\N{MINUS SIGN}")

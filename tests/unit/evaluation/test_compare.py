@@ -7,17 +7,10 @@ from typing import Any
 import pytest
 import scipy.stats
 
+from evaluations import evaluation, rows
 from sagecraft import artifact
 from sagecraft.errors import UserError
 from sagecraft.evaluation.compare import CompareConfig, paired, run
-
-
-def rows(right: list[bool], **changes: Any) -> list[dict[str, Any]]:
-    return [
-        {"id": f"q{n}", "correct": value, "digest": f"d{n}", "mode": "letter", **changes}
-        for n, value in enumerate(right)
-    ]
-
 
 A = rows([n % 2 == 0 for n in range(100)])
 B = rows([n % 2 == 0 or n < 30 for n in range(100)])
@@ -87,20 +80,6 @@ def test_what_cannot_be_compared() -> None:
         paired(A, [{**row, "correct": None} for row in A])
 
 
-def evaluation(folder: Path, name: str, right: list[bool], cost: float | str = 0.5) -> Path:
-    folder.mkdir()
-    share = sum(right) / len(right)
-    mode = {
-        "n": len(right), "accuracy": share, "ci95": [share - 0.05, share + 0.05], "outcomes": {},
-        "tokens": {"in": 1000, "thought": 0, "out": 0}, "cost_usd": cost,
-    }  # fmt: skip
-    artifact.write_json(
-        folder / "results.json", {"model": name, "mode": "letter", "modes": {"letter": mode}, "perplexity": {}}
-    )
-    artifact.write_jsonl(folder / "items.jsonl", rows(right))
-    return folder
-
-
 def test_run(tmp_path: Path) -> None:
     right = [row["correct"] for row in A]
     inputs = {
@@ -111,7 +90,7 @@ def test_run(tmp_path: Path) -> None:
     run(CompareConfig(num_resamples=500), inputs, tmp_path / "out")
     results = json.loads((tmp_path / "out/results.json").read_text())
     assert [m["name"] for m in results["models"]] == ["base", "base (2)", "<b>tuned</b>"]
-    assert results["models"][0]["usd_per_100k_tokens"] == 50.0
+    assert results["models"][0]["usd_per_100k_tokens"] == 50.0  # of 1,000 tokens: cached ones are among those read
     assert results["models"][2]["usd_per_100k_tokens"] == "unknown"
     assert [(p["a"], p["b"], p["significant"]) for p in results["pairs"]] == [
         ("base", "base (2)", True),
@@ -122,6 +101,8 @@ def test_run(tmp_path: Path) -> None:
     page = (tmp_path / "out/report.html").read_text()
     assert "<b>tuned" not in page
     assert "base (2) is better" in page
+    assert results["verdict"][0] == "base (2) (65.0 %) is ahead of all 2 others by more than chance."
+    assert results["reference"] == "base (2)"
     visible = [pair["detectable"] for pair in results["pairs"]]
     apart = paired(A, B, alpha=0.05 / 3).detectable
     assert visible[0] == apart  # of three tests: what is found whatever the others show
@@ -140,4 +121,13 @@ def test_bad_inputs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not an evaluation"):
         run(CompareConfig(), {"0": one, "1": empty}, tmp_path / "out")
     with pytest.raises(UserError, match="has no mode generate"):
-        run(CompareConfig(mode="generate"), {"0": one, "1": one}, tmp_path / "out")
+        run(CompareConfig(modes=("generate",)), {"0": one, "1": one}, tmp_path / "out")
+    artifact.write_jsonl(one / "items.jsonl", rows([True], mode="generate"))
+    with pytest.raises(UserError, match="has no row of mode letter"):
+        run(CompareConfig(), {"0": one, "1": one}, tmp_path / "out")
+    artifact.write_jsonl(one / "items.jsonl", [{"id": "q0", "mode": "letter", "correct": True}])
+    with pytest.raises(UserError, match="lacks one of correct, digest, id, outcome"):
+        run(CompareConfig(), {"0": one, "1": one}, tmp_path / "out")
+    (one / "results.json").write_text("[]")
+    with pytest.raises(UserError, match="not an evaluation's results"):
+        run(CompareConfig(), {"0": one, "1": one}, tmp_path / "out")

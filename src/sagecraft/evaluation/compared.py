@@ -1,0 +1,149 @@
+"""Evaluations as a comparison reads them: results, rows of the mode compared, and how each was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sagecraft import artifact
+from sagecraft.errors import UserError
+
+Row = Mapping[str, Any]
+
+_NEEDED = {"id", "correct", "digest", "outcome"}
+#: Keys of an evaluation's configuration that change no answer of the mode compared, or that show in the questions.
+_ELSEWHERE = (
+    "modes",
+    "max_items",
+    "seed",
+    "device_usd_per_hour",
+    "endpoint",
+    "base_url",
+    "limits",
+    "perplexity",
+)
+#: Keys that only generate mode reads, and keys that it does not.
+_WRITTEN, _SCORED = ("thinking", "reply"), ("chat_template",)
+_GENERATE = "generate"
+#: What is told of each model but said to differ of none: every model has a template of its own.
+OWN = ("chat template",)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation as read.
+
+    Attributes:
+        name: what it is called in the comparison, different from all others.
+        results: `results.json`; `mode` is the mode compared.
+        rows: of `items.jsonl`, of that mode.
+        settings: how it was measured, as text: mode, task, template, and what its configuration sets.
+    """
+
+    name: str
+    results: dict[str, Any]
+    rows: list[dict[str, Any]]
+    settings: Mapping[str, str]
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """What the rows add up to, from `results.json`."""
+        found: Mapping[str, Any] = self.results["modes"][self.results["mode"]]
+        return found
+
+
+def read(folders: Sequence[Path], modes: Sequence[str]) -> list[Evaluation]:
+    """Reads evaluations, each in the first of `modes` that it has; without any, all in the first mode of the first.
+
+    Raises:
+        UserError: a folder is no evaluation, has none of the modes, or a row lacks what is compared.
+    """
+    found: list[Evaluation] = []
+    for folder in folders:
+        results = _results(folder)
+        modes = modes or [results["mode"]]
+        mode = next((name for name in modes if name in results["modes"]), None)
+        if mode is None:
+            raise UserError(
+                f"{folder}: has no mode {' or '.join(modes)} (it has {', '.join(results['modes'])}); evaluate it in that "
+                "mode, or name one with --mode"
+            )
+        rows = [row for row in artifact.read_jsonl(folder / "items.jsonl") if row.get("mode") == mode]
+        if not rows:
+            raise UserError(f"{folder / 'items.jsonl'}: has no row of mode {mode}; run `sagecraft eval` again")
+        if any(not row.keys() >= _NEEDED for row in rows):
+            raise UserError(
+                f"{folder / 'items.jsonl'}: a row lacks one of {', '.join(sorted(_NEEDED))}; run `sagecraft eval` again"
+            )
+        name = _distinct(str(results.get("model")), found)
+        found.append(Evaluation(name, {**results, "mode": mode}, rows, _settings(folder, results, mode)))
+    return found
+
+
+def _results(folder: Path) -> dict[str, Any]:
+    if not (folder / "results.json").is_file() or not (folder / "items.jsonl").is_file():
+        raise UserError(f"{folder}: not an evaluation (no results.json and items.jsonl); run `sagecraft eval` first")
+    results = artifact.read_json(folder / "results.json")
+    if not isinstance(results, dict) or not isinstance(results.get("modes"), dict) or "mode" not in results:
+        raise UserError(f"{folder / 'results.json'}: not an evaluation's results; run `sagecraft eval` again")
+    return results
+
+
+def _distinct(name: str, taken: Sequence[Evaluation]) -> str:
+    """The name, numbered if another evaluation has it too (one model twice, with other settings)."""
+    names = {evaluation.name for evaluation in taken}
+    number = 2
+    distinct = name
+    while distinct in names:
+        distinct, number = f"{name} ({number})", number + 1
+    return distinct
+
+
+def _settings(folder: Path, results: Mapping[str, Any], mode: str) -> dict[str, str]:
+    """What was asked and how; the configuration is the one in the manifest, where the folder still has its own."""
+    config = artifact.load(folder, "evaluation").config if artifact.is_artifact(folder) else {}
+    written = mode.startswith(_GENERATE)
+    left_out = {*_ELSEWHERE, *(_SCORED if written else _WRITTEN), *(("dtype",) if config.get("endpoint") else ())}
+    template, task = results.get("template_sha256"), results.get("task_sha256")
+    found = {
+        "mode": mode,
+        "task": f"{results.get('task', 'not known')}{'' if task is None else f' {str(task)[:12]}'}",
+        "chat template": "not known" if template is None else str(template)[:12],
+    }
+    found |= {name: text for name, text in _flat(config).items() if name.split(".")[0] not in left_out}
+    summary = results["modes"][mode]
+    # a run with both states of the switch says for each of its modes which one it was
+    return found | ({"thinking": summary["thinking"] or "none"} if written and "thinking" in summary else {})
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Keys of sections joined by dots, values as text."""
+    found: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = "none" if value is None else artifact.canonical_json(value).strip('"')
+    return found
+
+
+def unlike(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
+    """Settings that are not the same in all evaluations that have them: `setting`, and `values`, value → names."""
+    found = []
+    for setting in dict.fromkeys(name for evaluation in evaluations for name in evaluation.settings):
+        values: dict[str, list[str]] = {}
+        for evaluation in evaluations:
+            if setting in evaluation.settings:
+                values.setdefault(evaluation.settings[setting], []).append(evaluation.name)
+        if setting not in OWN and len(values) > 1:
+            found.append({"setting": setting, "values": values})
+    return found
+
+
+def shared_ids(evaluations: Sequence[Evaluation]) -> tuple[list[str], int]:
+    """Ids of the items that all evaluations have, in the order of the first, and the number that any has."""
+    sets = [{str(row["id"]) for row in evaluation.rows} for evaluation in evaluations]
+    common = set.intersection(*sets)
+    return [str(row["id"]) for row in evaluations[0].rows if row["id"] in common], len(set.union(*sets))
