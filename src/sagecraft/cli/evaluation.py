@@ -29,6 +29,7 @@ def evaluate(
     timeout_seconds: Annotated[float | None, typer.Option(help="longest wait for one reply of an endpoint")] = None,
     max_usd: Annotated[float | None, typer.Option(help="USD that an endpoint may cost; stops before that")] = None,
     device_usd_per_hour: Annotated[float | None, typer.Option(help="USD an hour of your own device")] = None,
+    processes: Annotated[int | None, typer.Option(help="processes for a local model: one a card, or a core")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -41,6 +42,7 @@ def evaluate(
     settings: dict[str, Any] = {"modes": mode, "thinking": thinking, "max_items": max_items, "base_url": base_url}
     settings |= {"reply": {"thought_tokens": thought_tokens, "answer_tokens": answer_tokens}, "limits": limits}
     settings |= {"device_usd_per_hour": device_usd_per_hour, "permutations": permutations, "seed": seed}
+    settings["processes"] = processes
     config, inputs = from_options(model, settings)
     inputs |= {"task": task} | ({"providers": providers} if providers is not None else {})
     finish(run(config, inputs, out, store=store), out, json)

@@ -23,9 +23,18 @@ _BATCH_REPLIES = 32
 #: A beginning shared by all requests is run apart from this length on: below, it costs less to run it each time.
 _MIN_SHARED = 32
 
+#: Runs batches in whichever process is free: how many tokens all begin with, the batches, what runs the batch of a number here,
+#: and what is told of each that is in the store.
+Share = Callable[[int, "Sequence[Sequence[Request]]", Callable[[int], object], Callable[[int], object]], object]
+
 
 def measure_in_batches(
-    engine: Any, measure: Measure, requests: Sequence[Request], store: Store, advance: Callable[[], object]
+    engine: Any,
+    measure: Measure,
+    requests: Sequence[Request],
+    store: Store,
+    advance: Callable[[], object],
+    share: Share | None = None,
 ) -> list[Any]:
     """What each request brought, in their order; None where it cannot be asked.
 
@@ -35,23 +44,42 @@ def measure_in_batches(
         requests: equal ones are asked once.
         store: what it holds is not asked again.
         advance: is called for each request that is done.
+        share: runs batches in several processes; None: in this one.
     """
     shared = _shared(requests)
-    values: list[Any] = [None] * len(requests)
-    for batch in make_batches(requests, shared):
-        bodies = [requests[numbers[0]].body for numbers in batch]
-        if not all(store.holds(body) for body in bodies):
-            started = time.monotonic()
-            found = measure(engine, [requests[numbers[0]] for numbers in batch], shared)
-            store.put(bodies, found, time.monotonic() - started)
-        for numbers, body in zip(batch, bodies, strict=True):
-            for number in numbers:
-                values[number] = store.value(body)
-                advance()
-    for request in requests:
-        if request.error is not None:
+    batches = make_batches(requests, shared)
+    asked = [[requests[numbers[0]] for numbers in batch] for batch in batches]
+    missing = [n for n, batch in enumerate(asked) if not all(store.holds(request.body) for request in batch)]
+    for _ in range(len(requests) - sum(len(numbers) for n in missing for numbers in batches[n])):
+        advance()  # it is there, or cannot be asked
+
+    def here(place: int) -> None:
+        measure_batch(engine, measure, asked[missing[place]], shared, store)
+
+    def done(place: int) -> None:
+        for _ in range(sum(map(len, batches[missing[place]]))):
             advance()
+
+    if share is not None:
+        share(shared, [asked[n] for n in missing], here, done)
+        store.refresh()
+    else:
+        for place in range(len(missing)):
+            here(place)
+            done(place)
+    values: list[Any] = [None] * len(requests)
+    for batch in batches:
+        for numbers in batch:
+            for number in numbers:
+                values[number] = store.value(requests[number].body)
     return values
+
+
+def measure_batch(engine: Any, measure: Measure, requests: Sequence[Request], shared: int, store: Store) -> None:
+    """Measures requests at once, and writes down what they brought."""
+    started = time.monotonic()
+    found = measure(engine, requests, shared)
+    store.put([request.body for request in requests], found, time.monotonic() - started)
 
 
 def _shared(requests: Sequence[Request]) -> int:

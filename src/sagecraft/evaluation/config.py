@@ -86,6 +86,13 @@ class EvaluateConfig(BaseModel):
         exclude=True,  # results do not depend on it, so a run that goes on with another pace is the same run
         description="pace, patience and money for an endpoint",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        exclude=True,  # as the limits
+        description="processes that ask a local model, each with the model for itself and, where there are cards, one of them",
+    )
 
     @field_validator("thinking", mode="before")
     @classmethod

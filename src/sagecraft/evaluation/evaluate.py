@@ -7,7 +7,7 @@ local run if a rate is set.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
 from sagecraft.evaluation.config import WITH_THOUGHT, EvaluateConfig, ModeName
 from sagecraft.evaluation.inputs import TEXTS, check
+from sagecraft.evaluation.measuring import Measuring
+from sagecraft.evaluation.processes import open_helpers
 from sagecraft.evaluation.subject import Subject, open_subject
 
 if TYPE_CHECKING:
@@ -60,11 +62,12 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
 
         folder = store or (build.scratch("store") if config.endpoint is None else replies_folder(out))
         purpose = artifact.digest_of({"config": config.model_dump(mode="json"), "task": task.sha256})
-        with open_subject(config, inputs) as subject:
+        with open_subject(config, inputs) as subject, open_helpers(config, inputs, folder) as helpers:
+            measuring = Measuring(subject, helpers, inputs.get("providers"))
             modes: dict[str, Asked] = {}
             for name, (mode, settings) in config.passes.items():
                 with closing(Store(folder, subject.identity, purpose)) as kept:
-                    modes[name] = _ask(subject, name, mode, items, settings, kept, inputs.get("providers"))
+                    modes[name] = _ask(measuring, name, mode, items, settings, kept)
             with closing(Store(folder, subject.identity, purpose)) as kept:
                 spent = _spending(subject, config, kept)
                 texts = _texts(subject, config, inputs, kept)
@@ -96,25 +99,25 @@ class Asked:
 
 
 def _ask(
-    subject: Subject,
+    measuring: Measuring,
     name: str,
     mode_name: ModeName,
     items: list[Item],
     config: EvaluateConfig,
     kept: Store,
-    providers: Path | None,
 ) -> Asked:
     from sagecraft.evaluation import permute
     from sagecraft.evaluation.cost import add_up
     from sagecraft.evaluation.summary import summarise
 
+    subject = measuring.subject
     mode = subject.modes[mode_name]
     rows = []
     variants = permute.variants(items, "none" if mode_name == "continuation" else config.permutations, config.seed)
     asked = [*items, *(variant.item for variant in variants)]
     with console.progress(f"{subject.name}, {name}", len(asked)) as tick:
         requests = [mode.request(subject.engine, item, config) for item in asked]
-        values = _measured(subject, mode, requests, config, kept, providers, tick)
+        values = measuring.values(mode_name, requests, config, kept, tick)
         for item, request, value in zip(asked, requests, values, strict=True):
             rows.append(_row(mode, name, item, request, value))
     every, rows, others = rows, rows[: len(items)], rows[len(items) :]
@@ -128,28 +131,6 @@ def _ask(
         summary["tokens"] = "unknown" if tokens is None else tokens.as_dict()
     summary |= {"example_prompt": rows[0]["prompt"], **_costs(subject, config, every, tokens, kept)}
     return Asked(rows, others, summary, kept.seconds)
-
-
-def _measured(
-    subject: Subject,
-    mode: Mode,
-    requests: list[Request],
-    config: EvaluateConfig,
-    kept: Store,
-    providers: Path | None,
-    tick: console.Tick,
-) -> Iterable[Any]:
-    """What each request brought: a value, a `Failed`, or None where it cannot be asked."""
-    if mode.measure is None:
-        from sagecraft.evaluation.remote import measure_all
-
-        def ended(usd: float | None) -> None:
-            tick.advance(1, "" if usd is None else f"{usd:.4f} USD")
-
-        return measure_all(subject.engine, requests, kept, config, providers, ended)
-    from sagecraft.evaluation.batches import measure_in_batches
-
-    return measure_in_batches(subject.engine, mode.measure, requests, kept, tick.advance)
 
 
 def _costs(

@@ -10,6 +10,10 @@ def continuation_prompt(item: Item) -> str:
     return f"Question: {item.question}\nAnswer:"
 
 
+#: What an option stands behind where its likelihood without the question is asked for: the end of the prompt above.
+NEUTRAL_PROMPT = "Answer:"
+
+
 def lettered(item: Item) -> str:
     """The options, one a line, with their letters."""
     return "\n".join(f"{letter}. {option}" for letter, option in zip(item.letters, item.options, strict=True))

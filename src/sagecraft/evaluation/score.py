@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sagecraft.models.tokenizer import Tokenizer
 
 #: How a pick of the continuation mode is normalised; `per_char` is what is reported as `accuracy`.
-NORMALISATIONS = ("sum", "per_char", "per_byte")
+NORMALISATIONS = ("sum", "per_char", "per_byte", "unconditional")
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,25 @@ class Request:
 #: Asks an engine several requests at once, which begin with so many tokens that are the same.
 Measure = Callable[[Any, Sequence[Request], int], Sequence[dict[str, Any]]]
 
+#: Brings the values of requests, in their order.
+Ask = Callable[[Sequence[Request]], Sequence[Any]]
+
 
 @dataclass(frozen=True)
 class Mode:
-    """One way to ask the questions of a task; `measure` is None where they go out as they may (`remote.measure_all`)."""
+    """One way to ask the questions of a task.
+
+    Attributes:
+        request: what the model is asked for an item.
+        measure: asks; None where requests go out as they may (`remote.measure_all`).
+        grade: makes a row of an item's value.
+        second: where values need a second round: engine, requests, their values, settings and who asks, to whole values.
+    """
 
     request: Callable[[Any, Item, EvaluateConfig], Request]
     measure: Measure | None
     grade: Callable[[Item, dict[str, Any]], dict[str, Any]]
+    second: Callable[[Any, Sequence[Request], Sequence[Any], EvaluateConfig, Ask], Sequence[Any]] | None = None
 
 
 def scores(engine: LocalEngine, requests: Sequence[Request], shared: int) -> list[list[list[float]]]:
@@ -138,11 +149,12 @@ def measure_continuation(engine: LocalEngine, requests: Sequence[Request], share
 
 
 def grade_continuation(item: Item, value: dict[str, Any]) -> dict[str, Any]:
-    """The pick by each normalisation; the first of equals."""
+    """The pick by each normalisation; the first of equals. `unconditional` is the gain by the question (`unconditional.py`)."""
     scores: dict[str, list[float]] = {
         "sum": value["sums"],
         "per_char": [total / len(option) for total, option in zip(value["sums"], item.options, strict=True)],
         "per_byte": [total / len(option.encode()) for total, option in zip(value["sums"], item.options, strict=True)],
+        "unconditional": [total - alone for total, alone in zip(value["sums"], value["alone"], strict=True)],
     }
     picks = {name: _best(item, values) for name, values in scores.items()}
     options = [{name: scores[name][index] for name in NORMALISATIONS} for index in range(len(item.options))]

@@ -35,8 +35,13 @@ class Subject:
 
 
 @contextmanager
-def open_subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator[Subject]:
+def open_subject(config: EvaluateConfig, inputs: Mapping[str, Path], number: int = 0) -> Iterator[Subject]:
     """Makes the model ready: loads it, or prepares to ask for it; what can be refused without asking is.
+
+    Args:
+        config: of the evaluation.
+        inputs: of the evaluation.
+        number: of the process among `processes` of a local model: the card it takes, where there are some.
 
     Raises:
         UserError: the endpoint does not have the state of the switch, or has no price where the cost is limited.
@@ -54,11 +59,16 @@ def open_subject(config: EvaluateConfig, inputs: Mapping[str, Path]) -> Iterator
         asked = score.Mode(remote.request, None, generate.grade_generate)
         yield Subject(endpoint.name, endpoint.identity, endpoint, {"generate": asked}, None)
         return
+    from sagecraft.evaluation.processes import device_of
+    from sagecraft.evaluation.unconditional import with_unconditional
     from sagecraft.inference.local import LocalEngine
 
-    engine = LocalEngine(inputs["model"], config.dtype, inputs.get("adapter"))
+    device = device_of(number, config.processes)
+    engine = LocalEngine(inputs["model"], config.dtype, inputs.get("adapter"), device)
     modes = {
-        "continuation": score.Mode(score.continuation_request, score.measure_continuation, score.grade_continuation),
+        "continuation": score.Mode(
+            score.continuation_request, score.measure_continuation, score.grade_continuation, with_unconditional
+        ),
         "letter": score.Mode(score.letter_request, score.measure_letter, score.grade_letter),
         "generate": score.Mode(generate.local_request, generate.measure_each, generate.grade_generate),
     }

@@ -37,7 +37,8 @@ def summarise(mode: str, rows: Sequence[Row], seed: int) -> tuple[dict[str, Any]
     if keyed:
         summary |= _spread(rows, seed) | _answered(rows)
         if mode == "continuation":
-            summary |= {"accuracy_sum": _share(rows, "sum"), "accuracy_per_byte": _share(rows, "per_byte")}
+            others = ("sum", "per_byte", "unconditional")
+            summary |= {f"accuracy_{name}": _share(rows, name) for name in others}
         summary["by_kind"] = statistics.accuracy_by(rows, "kind")
         summary["by_topic"] = statistics.accuracy_by(rows, "topic")
         effect = summary.get("design_effect") or 1.0

@@ -33,6 +33,7 @@ def test_prompts_are_what_the_contract_says() -> None:
 def test_continuation_is_the_plain_log_likelihood(engine: LocalEngine) -> None:
     request = score.continuation_request(engine, ITEM, CONFIG)
     (value,) = score.measure_continuation(engine, [request])
+    value["alone"] = [0.0] * 4
     graded = score.grade_continuation(ITEM, value)
     for option, row in zip(ITEM.options, graded["options"], strict=True):
         prefix = engine.tokenizer.encode(request.prompt)
@@ -53,10 +54,11 @@ def test_score_of_an_option_does_not_depend_on_the_others(engine: LocalEngine) -
 
 def test_normalisations_differ_and_the_first_of_equals_wins() -> None:
     item = Item("1", "q", ("ab", "abcdef", "ééé"), 1)
-    graded = score.grade_continuation(item, {"sums": [-2.0, -4.5, -2.1]})
-    assert graded["picks"] == {"sum": "A", "per_char": "C", "per_byte": "C"}
+    graded = score.grade_continuation(item, {"sums": [-2.0, -4.5, -2.1], "alone": [-2.5, -6.0, -2.0]})
+    assert graded["picks"] == {"sum": "A", "per_char": "C", "per_byte": "C", "unconditional": "B"}
+    assert [option["unconditional"] for option in graded["options"]] == pytest.approx([0.5, 1.5, -0.1])
     assert graded["options"][2]["per_byte"] == pytest.approx(-0.35)
-    assert score.grade_continuation(item, {"sums": [-2.0, -6.0, -3.0]})["pick"] == "A"
+    assert score.grade_continuation(item, {"sums": [-2.0, -6.0, -3.0], "alone": [-1.0] * 3})["pick"] == "A"
 
 
 def test_letters_add_up_both_forms_without_special_tokens(engine: LocalEngine) -> None:

@@ -70,9 +70,27 @@ def test_letters() -> None:
 def test_continuation_is_calibrated_by_its_sums() -> None:
     """The pick per character may be another one; an option that stands there twice is right under both letters."""
     rows = [
-        row(0, "B", "B", [{"sum": -1.0}, {"sum": -2.0}], picks={"sum": "A", "per_char": "B", "per_byte": "B"}),
-        row(1, "A", "A", [{"sum": -1.0}, {"sum": -3.0}], picks={"sum": "A", "per_char": "A", "per_byte": "A"}),
-        row(2, "A", "B", [{"sum": -1.0}, {"sum": -3.0}], picks={"sum": "A", "per_char": "A", "per_byte": "A"}),
+        row(
+            0,
+            "B",
+            "B",
+            [{"sum": -1.0}, {"sum": -2.0}],
+            picks={"sum": "A", "per_char": "B", "per_byte": "B", "unconditional": "B"},
+        ),
+        row(
+            1,
+            "A",
+            "A",
+            [{"sum": -1.0}, {"sum": -3.0}],
+            picks={"sum": "A", "per_char": "A", "per_byte": "A", "unconditional": "B"},
+        ),
+        row(
+            2,
+            "A",
+            "B",
+            [{"sum": -1.0}, {"sum": -3.0}],
+            picks={"sum": "A", "per_char": "A", "per_byte": "A", "unconditional": "B"},
+        ),
     ]
     for option in rows[2]["options"]:
         option["text"] = "same"
@@ -80,6 +98,7 @@ def test_continuation_is_calibrated_by_its_sums() -> None:
     confidences = [max(softmax([-1.0, -2.0])), max(softmax([-1.0, -3.0]))]
     assert found["calibration"]["confidence"] == pytest.approx((confidences[0] + 2 * confidences[1]) / 3)
     assert found["calibration"]["accuracy"] == found["accuracy_sum"] == pytest.approx(2 / 3)
+    assert found["accuracy_unconditional"] == pytest.approx(2 / 3)  # B each time: right, wrong, right
     assert "position_bias" not in found  # options are scored without their letters
 
 
