@@ -251,17 +251,15 @@ def _thought_helps(modes: Mapping[str, Asked]) -> dict[str, Any]:
 
 
 def _write(folder: Path, results: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    from sagecraft.evaluation import report
     from sagecraft.evaluation.predictions import predictions_csv
-    from sagecraft.evaluation.report import render
-    from sagecraft.reporting import png
 
     artifact.write_jsonl(folder / "items.jsonl", rows)
     if rows[0]["key"] is None:
         first = [row for row in rows if row["mode"] == results["mode"]]
         artifact.write_text(folder / "predictions.csv", predictions_csv(first))
     artifact.write_json(folder / "results.json", results)
-    artifact.write_text(folder / "report.html", render(results, rows))
-    png.write_figures(folder / "report.html")
+    report.write(folder, results, rows)
 
 
 def _unread(mode: Mapping[str, Any]) -> str:

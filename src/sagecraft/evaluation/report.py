@@ -1,25 +1,34 @@
-"""The page of one evaluation: a summary first, then plots, then every item."""
+"""The page of one evaluation: a summary first, then plots, then each mode, then every item."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from sagecraft import artifact
 from sagecraft.evaluation import statistics_page
+from sagecraft.evaluation.item_list import item_list
+from sagecraft.evaluation.item_tables import items_csv, summary_csv
 from sagecraft.evaluation.remote import told
-from sagecraft.evaluation.statistics_page import headline, interval, percent
-from sagecraft.reporting import plots
+from sagecraft.evaluation.statistics_page import headline, interval, p_value, percent
+from sagecraft.evaluation.verdict import against_guessing, is_priced, num_silent, total_cost, verdict
+from sagecraft.reporting import answer_plots, heat_maps, plots, png
 from sagecraft.reporting.page import Page
 
-#: Items shown on the page for each mode, and characters of a question or a reply; `items.jsonl` holds all.
-_MAX_ITEMS = 500
-_MAX_CHARS = 240
+#: Characters of a rendered prompt, of which there is one a mode.
+_MAX_CHARS = 20_000
+#: Topics of one plot that can still be read; the table of a mode has all.
+_MAX_GROUPS = 40
 
 _MODES = {
-    "continuation": "continuation: how likely each option's text is after the question, per character of the option",
-    "letter": "letter: which letter is the likeliest next token after the question and its lettered options",
-    "generate": "generate: the model writes a reply in JSON, from which the letter is read",
+    "continuation": "How likely each option's text is after the question, per character of the option.",
+    "letter": "Which letter is the likeliest next token after the question and its lettered options.",
+    "generate": "The model writes a reply in JSON, from which the answer is read.",
 }
+
+Results = Mapping[str, Any]
+Mode = Mapping[str, Any]
 
 
 def money(value: float | str) -> str:
@@ -27,91 +36,182 @@ def money(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.4f}"
 
 
-def chance_of(rows: Sequence[Mapping[str, Any]]) -> float:
-    """What guessing gives."""
-    return sum(1 / len(row["options"]) if row["options"] else 0.0 for row in rows) / len(rows)
+def write(folder: Path, results: Results, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the page, its plots as PNG in `plots/`, and the tables beside it.
+
+    Args:
+        folder: of the artifact, in which `results.json` and `items.jsonl` stand too.
+        results: of `results.json`.
+        rows: of `items.jsonl`, in its order.
+    """
+    artifact.write_text(folder / "items.csv", items_csv(rows, results))
+    artifact.write_text(folder / "summary.csv", summary_csv(results))
+    artifact.write_text(folder / "report.html", render(results, rows))
+    png.write_figures(folder / "report.html")
 
 
-def render(results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """The page as HTML."""
-    page = Page(f"{results['model']} on {results['task']}", f"{results['n']:,} questions")
-    chance = chance_of(rows)
-    _summary(page, results, chance)
-    for name, mode in results["modes"].items():
-        own = [row for row in rows if row["mode"] == name]
+def render(results: Results, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The page as HTML.
+
+    Args:
+        results: of `results.json`.
+        rows: of `items.jsonl`, in its order.
+    """
+    modes: Mapping[str, Mode] = results["modes"]
+    page = Page(f"{results['model']} on {results['task']}", f"{results['n']:,} questions, {_count(modes, 'mode')}")
+    page.note(verdict(results))
+    _cards(page, results)
+    _table(page, modes)
+    _plots(page, results)
+    statistics_page.agreement(page, results.get("agreement", []))
+    for name, mode in modes.items():
         page.heading(name)
-        page.paragraph(_MODES[name.partition("+")[0]].partition(": ")[2].capitalize() + ".")
-        _mode(page, mode, chance)
-        prompt = mode["example_prompt"]
-        page.details("The first prompt as the model saw it", lambda inner, text=prompt: inner.code(text[:20_000]))  # type: ignore[misc]
-        page.details(f"{name}: every item", lambda inner, own=own: _items(inner, own))  # type: ignore[misc]
+        page.paragraph(_MODES.get(name.partition("+")[0], "As lm-evaluation-harness asks it.") + _switch(mode))
+        _mode(page, mode)
+    page.heading("Every item")
+    page.browser(item_list(rows, results))
     page.heading("How this was measured")
-    template = results["template_sha256"] or "not known (an endpoint's own)"
-    page.paragraph(
-        f"Task file sha256 {results['task_sha256']}. Chat template sha256 {template}. Intervals of 95 % are Wilson's; "
-        f"where questions name their article, they allow for questions on one article hanging together. Every question counts, also those "
-        f"whose reply was cut off or could not be read: the outcomes say how many these are. "
-        f"Measuring took {results['seconds']:,.0f} s."
-        + (f" Spent with all that failed: {told(results['spending'])}." if "spending" in results else "")
-    )
-    page.links([("all items, as asked and answered", "items.jsonl"), ("all figures", "results.json")])
+    _measured(page, results)
     return page.render()
 
 
-def _summary(page: Page, results: Mapping[str, Any], chance: float) -> None:
-    keyed = results["accuracy"] is not None
-    cards: list[tuple[str, str, str]] = []
-    if keyed:
-        bounds = interval(headline(results))
-        by = " (by article)" if results.get("ci95_by_article") else ""
-        detail = f"95 % interval {bounds}{by}, {results['mode']}, guessing gives {percent(chance)}"
-        cards.append(("accuracy", percent(results["accuracy"]), detail))
+def _count(modes: Mapping[str, Mode], noun: str) -> str:
+    return f"{len(modes)} {noun}{'' if len(modes) == 1 else 's'}"
+
+
+def _switch(mode: Mode) -> str:
+    """The state of the switch for thought, where a model has one."""
+    switch = mode.get("thinking")
+    return "" if switch is None else f" Thought is {switch}."
+
+
+def _cards(page: Page, results: Results) -> None:
+    first = results["modes"][results["mode"]]
+    cards: list[tuple[str, str | int, str]] = []
+    if first["accuracy"] is not None:
+        by = " (by article)" if first.get("ci95_by_article") else ""
+        detail = f"95 % interval {interval(headline(first))}{by}, {results['mode']}"
+        cards.append(("accuracy", percent(first["accuracy"]), detail))
+    if first.get("guessing"):
+        detail = f"{against_guessing(first)}, {p_value(first['guessing']['p_value'])}"
+        cards.append(("guessing gives", percent(first["guessing"]["accuracy"]), detail))
+    silent = sum(num_silent(mode) for mode in results["modes"].values())
+    cards.append(("without an answer", silent, f"of {sum(m['n'] for m in results['modes'].values()):,} in all modes"))
+    if visible := _visible(first):
+        cards.append(visible)
     for name, text in results["perplexity"].items():
         detail = f"{text['bits_per_byte']:.3f} bits per byte, {text['num_tokens']:,} tokens"
         cards.append((f"perplexity, {name} text", f"{text['perplexity']:.2f}", detail))
-    cards.append(("cost in USD", money(results["cost_usd"]), "by the prices configured"))
+    cost = total_cost(results)
+    priced = "all modes, by the prices configured" if cost is None or is_priced(results) else "no price is set"
+    cards.append(("cost in USD", "unknown" if cost is None else money(cost) if is_priced(results) else "–", priced))
     page.metrics(cards)
-    if not keyed:
-        page.note(
-            "This set has no key: picks are written to predictions.csv for its keepers; accuracy is not known here."
-        )
-    columns = ["mode", "accuracy", "95 % interval", "correct", "wrong", "truncated", "unparsed", "other", "cost (USD)"]
-    table = []
-    for name, mode in results["modes"].items():
+
+
+def _visible(mode: Mode) -> tuple[str, str, str] | None:
+    """The smallest difference from another model on the same questions that this set shows."""
+    middle = [row for row in mode.get("power", {}).get("paired", []) if row["difference"] is not None]
+    if not middle:
+        return None
+    row = middle[len(middle) // 2]
+    detail = f"from another model on these questions, if {row['discordant_share']:.0%} of answers differ"
+    return "can show differences of", f"{100 * row['difference']:.1f} points", detail
+
+
+def _table(page: Page, modes: Mapping[str, Mode]) -> None:
+    columns = ["mode", "accuracy", "95 % interval", "against guessing", "correct", "wrong", "truncated", "unparsed", "refused",
+               "failed", "other", "cost (USD)"]  # fmt: skip
+    table: list[list[str | int | None]] = []
+    for name, mode in modes.items():
         outcomes = dict(mode["outcomes"])
-        known = [outcomes.pop(kind, 0) for kind in ("correct", "wrong", "truncated", "unparsed")]
-        other = sum(outcomes.values())
-        bounds = interval(headline(mode)) if keyed else "–"
-        table.append([name, percent(mode["accuracy"]), bounds, *known, other, money(mode["cost_usd"])])
-    page.table(columns, table)
-    if keyed:
-        modes = results["modes"]
-        drawn = plots.accuracy_bars(
-            list(modes),
-            [mode["accuracy"] for mode in modes.values()],
-            [headline(mode) for mode in modes.values()],
-            chance,
+        known = [outcomes.pop(kind, 0) for kind in columns[4:10]]
+        bounds = None if mode["accuracy"] is None else headline(mode)
+        table.append(
+            [name, percent(mode["accuracy"]), interval(bounds), against_guessing(mode), *known, sum(outcomes.values()),
+             money(mode["cost_usd"])]
+        )  # fmt: skip
+    # columns that say nothing only make the others narrow
+    kept = [place for place, column in enumerate(columns) if column not in _QUIET or any(row[place] for row in table)]
+    page.table([columns[place] for place in kept], [[row[place] for place in kept] for row in table])
+
+
+_QUIET = ("against guessing", "truncated", "unparsed", "refused", "failed", "other")
+
+
+def _plots(page: Page, results: Results) -> None:
+    modes: Mapping[str, Mode] = results["modes"]
+    if results["accuracy"] is not None:
+        chance = _chance(results)
+        page.figure(
+            plots.accuracy_bars(
+                list(modes), [m["accuracy"] for m in modes.values()], [headline(m) for m in modes.values()], chance
+            ),
+            "Accuracy with 95 % intervals",
         )
-        page.figure(drawn, "Accuracy with 95 % intervals")
-    statistics_page.agreement(page, results.get("agreement", []))
+    page.figure(
+        answer_plots.outcomes(list(modes), [mode["outcomes"] for mode in modes.values()]),
+        "What became of the answers",
+    )
+    if results["accuracy"] is not None:
+        for column in ("by_kind", "by_topic"):
+            _groups(page, modes, column, chance)
+    if results.get("agreement"):
+        page.figure(_matrix(list(modes), results["agreement"]), "Questions on which two modes pick the same option")
 
 
-def _mode(page: Page, mode: Mapping[str, Any], chance: float) -> None:
+def _chance(results: Results) -> float | None:
+    guessing = results["modes"][results["mode"]].get("guessing")
+    return None if guessing is None else guessing["accuracy"]
+
+
+def _groups(page: Page, modes: Mapping[str, Mode], column: str, chance: float | None) -> None:
+    """Accuracy by topic or by kind, a dot a mode."""
+    first = next(iter(modes.values()))[column]
+    if len(first) < 2:
+        return
+    # the order of the set stays
+    largest = sorted(first, key=lambda name: -first[name]["n"])[:_MAX_GROUPS]
+    names = [name for name in first if name in largest]
+    drawn = {
+        mode: [(groups[column][name]["accuracy"], headline(groups[column][name])) for name in names]
+        for mode, groups in modes.items()
+    }
+    word = column.replace("_", " ")
+    rest = (
+        "" if len(names) == len(first) else f"; the {len(names)} with most questions, the tables have all {len(first)}"
+    )
+    page.figure(plots.accuracy_by_group(names, drawn, chance), f"Accuracy {word}{rest}")
+
+
+def _matrix(names: Sequence[str], pairs: Sequence[Mapping[str, Any]]) -> str:
+    shares = {frozenset((pair["a"], pair["b"])): 100 * pair["agreement"] for pair in pairs}
+    values = [[None if a == b else shares[frozenset((a, b))] for b in names] for a in names]
+    texts = [["" if value is None else f"{value:.0f}" for value in row] for row in values]
+    return heat_maps.heat_map(names, names, values, "same pick (%)", limits=(0, 100), texts=texts)
+
+
+def _mode(page: Page, mode: Mode) -> None:
     for column in ("by_kind", "by_topic"):
         groups = mode.get(column)
         if groups and len(groups) > 1:
-            values = [(row["accuracy"], headline(row)) for row in groups.values()]
-            drawn = plots.accuracy_by_group(list(groups), {"accuracy": values}, chance)
-            page.figure(drawn, f"Accuracy {column.replace('_', ' ')}")
             table = [
                 [name, row["n"], percent(row["accuracy"]), interval(headline(row)), interval(row["ci95_together"])]
                 for name, row in groups.items()
             ]
             page.table([column.removeprefix("by_"), "questions", "accuracy", "95 % interval", "all at once"], table)
-    facts = []
     if mode["accuracy"] is not None:
         statistics_page.topics(page, mode)
-        facts += statistics_page.uncertainty(mode)
+    page.paragraph(" ".join(_facts(mode)))
+    if mode.get("calibration"):
+        statistics_page.calibration(page, mode["calibration"])
+    if mode.get("position_bias"):
+        statistics_page.positions(page, mode["position_bias"])
+    if "permutations" in mode:
+        page.paragraph(statistics_page.permutations(mode["permutations"]))
+
+
+def _facts(mode: Mode) -> list[str]:
+    facts = [] if mode["accuracy"] is None else statistics_page.uncertainty(mode)
     if "accuracy_sum" in mode:
         by_sum, by_byte = percent(mode["accuracy_sum"]), percent(mode["accuracy_per_byte"])
         facts.append(f"By the sum of log-likelihoods {by_sum} are right, per byte {by_byte}.")
@@ -131,33 +231,27 @@ def _mode(page: Page, mode: Mapping[str, Any], chance: float) -> None:
         )
     if mode.get("usd_per_100k_tokens"):
         facts.append(f"0.1 million tokens cost {mode['usd_per_100k_tokens']:.4f} USD as they were mixed here.")
-    page.paragraph(" ".join(facts))
-    if mode.get("calibration"):
-        statistics_page.calibration(page, mode["calibration"])
-    if mode.get("position_bias"):
-        statistics_page.positions(page, mode["position_bias"])
-    if "permutations" in mode:
-        page.paragraph(statistics_page.permutations(mode["permutations"]))
+    return facts
 
 
-def _items(page: Page, rows: Sequence[Mapping[str, Any]]) -> None:
-    replies = any("raw" in row for row in rows)
-    columns = ["id", "question", "key", "pick", "outcome", *(["reply"] if replies else [])]
-    table = [
-        [
-            row["id"],
-            _short(row["question"]),
-            row["key"],
-            row["pick"],
-            row["outcome"],
-            *([_short(row.get("raw", ""))] if replies else []),
-        ]
-        for row in rows[:_MAX_ITEMS]
+def _measured(page: Page, results: Results) -> None:
+    template = results["template_sha256"] or "not known (an endpoint's own)"
+    page.paragraph(
+        f"Task file sha256 {results['task_sha256']}. Chat template sha256 {template}. Intervals of 95 % are Wilson's; "
+        f"where questions name their article, they allow for questions on one article hanging together. Every question counts, also those "
+        f"whose reply was cut off or could not be read: the outcomes say how many these are. "
+        f"Measuring took {results['seconds']:,.0f} s."
+        + (f" Spent with all that failed: {told(results['spending'])}." if "spending" in results else "")
+    )
+    for name, mode in results["modes"].items():
+        shown = mode["example_prompt"][:_MAX_CHARS]
+        page.details(f"{name}: the first prompt as the model saw it", lambda inner, shown=shown: inner.code(shown))  # type: ignore[misc]
+    links = [
+        ("items.csv: every item and mode in a row, for a spreadsheet", "items.csv"),
+        ("summary.csv: every mode in a row", "summary.csv"),
+        ("items.jsonl: every item as it was asked and answered", "items.jsonl"),
+        ("results.json: all figures", "results.json"),
     ]
-    page.table(columns, table, groups=[row["outcome"] for row in rows[:_MAX_ITEMS]])
-    if len(rows) > _MAX_ITEMS:
-        page.paragraph(f"The first {_MAX_ITEMS:,} of {len(rows):,}; items.jsonl holds all.")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "…"
+    if results["accuracy"] is None and "harness" not in results:
+        links.append(("predictions.csv: picks for the keepers of the set", "predictions.csv"))
+    page.links(links)

@@ -9,6 +9,7 @@ from typing import Any
 from sagecraft.evaluation import calibration, numeric, power, resampling, statistics
 from sagecraft.evaluation.cost import Tokens, add_up
 from sagecraft.evaluation.extract import STAGES
+from sagecraft.evaluation.guessing import against_guessing
 from sagecraft.evaluation.positions import Choice, position_bias
 from sagecraft.evaluation.tasks import LETTERS
 
@@ -43,6 +44,7 @@ def summarise(mode: str, rows: Sequence[Row], seed: int) -> tuple[dict[str, Any]
         summary["by_topic"] = statistics.accuracy_by(rows, "topic")
         effect = summary.get("design_effect") or 1.0
         summary["by_topic_test"] = _topics_differ(summary["by_topic"], effect)
+        summary["guessing"] = against_guessing(rows, effect)
         summary["power"] = _power(len(rows), num_correct / len(rows), effect)
         if mode in _SHARES:
             summary["calibration"] = _calibration(mode, rows, seed)

@@ -116,9 +116,11 @@ def test_both_states_of_the_switch_side_by_side(pico: Path, task: Path, tmp_path
 def test_hostile_text_is_data_on_the_page(pico: Path, task: Path, tmp_path: Path) -> None:
     run(EvaluateConfig(modes=("continuation", "letter")), {"model": pico, "task": task}, tmp_path / "out")
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
-    assert "<script" not in page
-    assert "&lt;script&gt;alert(1)" in page
-    assert not re.search(r"[\x00\x1b]", page)
+    assert "<script>alert(1)" not in page
+    assert r"\u003cscript\u003ealert(1)" in page
+    assert not re.search(r"[\x00\x1b\u202e]", page)
+    kept = artifact.read_json(tmp_path / "out/manifest.json")["files"]
+    assert {"items.csv", "summary.csv", "items.jsonl", "results.json"} == set(kept)
 
 
 def test_a_set_without_key_gives_picks(pico: Path, tmp_path: Path) -> None:

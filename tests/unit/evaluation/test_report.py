@@ -1,35 +1,118 @@
+"""The page of an evaluation: what a reader finds, that the whole of it stays small, and that hostile text does nothing."""
+
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
+
+from tests.asked_items import evaluation
+from tests.chromium import ask
 
 from sagecraft.evaluation import report
-from sagecraft.reporting.page import Page
+
+HOSTILE = (
+    '</script><script>document.title="owned"</script><img src=x onerror="document.title=1"></td></table>'
+    "<!--<script>\x00\x1b[31m\u202e\u2066\u2028]]>\"'&amp;"
+)
 
 
-def _rows(*outcomes: str) -> list[dict[str, object]]:
-    hostile = "<script>alert(1)</script><img src=x onerror=alert(1)>\x00\ud800</td></table>\"'&"
-    return [
-        {"id": hostile, "question": hostile * 20_000, "key": "A", "pick": "B", "outcome": outcome, "raw": hostile}
-        for outcome in outcomes
+def headings(page: str) -> list[str]:
+    return re.findall(r"<h2[^>]*>([^<]*)</h2>", page)
+
+
+def test_the_page_begins_with_the_verdict_and_ends_with_how_it_was_measured() -> None:
+    page = report.render(*evaluation())
+    assert headings(page) == ["continuation", "letter", "generate", "Every item", "How this was measured"]
+    note = re.search(r'<p class="note" role="note">([^<]*)</p>', page)
+    assert note is not None
+    assert note[1].startswith("a model answers ")
+    assert page.index(note[0]) < page.index('class="cards"') < page.index("<svg") < page.index("application/json")
+    captions = re.findall(r"<figcaption>([^<]*)</figcaption>", page)
+    assert captions[:5] == [
+        "Accuracy with 95 % intervals",
+        "What became of the answers",
+        "Accuracy by kind",
+        "Accuracy by topic",
+        "Questions on which two modes pick the same option",
     ]
+    assert "0" * 64 in page
+    assert "1" * 64 in page
+    assert "generate: the first prompt as the model saw it" in page
+    assert "&lt;|im_start|&gt;user" in page
+    links = re.findall(r'<a href="([^"#]*)"', page)
+    assert links == ["items.csv", "summary.csv", "items.jsonl", "results.json"]
 
 
-def test_items_can_be_looked_at_by_outcome_and_two_modes_alike_do_not_share_their_choice() -> None:
-    page = Page("title")
-    report._items(page, _rows("correct", "wrong", "truncated"))
-    report._items(page, [{**row, "id": "other"} for row in _rows("correct", "wrong", "truncated")])
-    text = page.render()
-    ids = re.findall(r'\sid="([^"]*)"', text)
-    assert len(ids) == len(set(ids)) == 8  # all, and each outcome, of two tables
-    assert len(re.findall(r'<tr class="g[012]">', text)) == 6
+def test_the_same_evaluation_gives_the_same_bytes() -> None:
+    modes = ("letter",)
+    assert report.render(*evaluation(modes=modes)) == report.render(*evaluation(modes=modes))
 
 
-def test_hostile_items_stay_text_and_short() -> None:
-    page = Page("title")
-    report._items(page, _rows("correct", "wrong"))
-    text = page.render()
-    tags = {tag.lower() for tag in re.findall(r"<([a-zA-Z]+)", text)}
-    assert not tags & {"script", "img", "iframe", "object"}
-    assert text.count("</table>") == 1
-    assert "\x00" not in text
-    assert len(text.encode()) < 40_000  # 1.5 MB of question a row are cut
+def test_one_mode_without_a_key_and_numbers_have_pages_too() -> None:
+    results, rows = evaluation(modes=("generate",), keyed=False)
+    page = report.render(results, rows)
+    assert "This set has no key" in page
+    assert "predictions.csv" in page
+    assert "Accuracy" not in page
+    results, rows = evaluation(modes=("generate",))
+    for row in rows:
+        row |= {"options": [], "key": "12", "pick": "12"}
+    results["modes"]["generate"].pop("picks")
+    results["modes"]["generate"] |= {"guessing": None, "position_bias": None}
+    assert "guessing" not in report.render(results, rows).split("<script")[0]
+
+
+def test_topics_without_end_are_drawn_by_the_largest() -> None:
+    results, rows = evaluation(modes=("letter",))
+    group = results["modes"]["letter"]["by_topic"]["topic 0"]
+    results["modes"]["letter"]["by_topic"] = {f"topic {n}": {**group, "n": n} for n in range(300)}
+    page = report.render(results, rows)
+    assert "Accuracy by topic; the 40 with most questions, the tables have all 300" in page
+
+
+def test_a_page_stays_small_whatever_the_model_writes() -> None:
+    results, rows = evaluation(num_items=20, modes=("generate",))
+    for row in rows:
+        row["raw"] = f"{row['id']} " + "<" * 1_000_000
+    page = report.render(results, rows)
+    assert len(page.encode()) < 20_000_000
+    data = re.search(r'<script type="application/json">(.*?)</script>', page)
+    assert data is not None
+    found = json.loads(data[1])
+    assert len(found["rows"]) == len(rows)
+    assert found["cut"] == 20
+
+
+def test_files_beside_the_page(tmp_path: Path) -> None:
+    report.write(tmp_path, *evaluation(modes=("letter",)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["items.csv", "plots", "report.html", "summary.csv"]
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 6
+
+
+def test_hostile_text_does_nothing_and_reads_as_it_is(tmp_path: Path) -> None:
+    results, rows = evaluation(num_items=12, hostile=HOSTILE, modes=("letter", "generate"))
+    for row in rows[-3:]:
+        row["raw"] = HOSTILE * 10_000
+        row["thought"] = "\ud800" * 50
+    told = ask(
+        report.render(results, rows),
+        tmp_path,
+        """
+        for (const button of document.querySelectorAll("tr.entry button")) button.click();
+        for (const folded of document.querySelectorAll("details")) folded.open = true;
+        await wait(200);
+        return {
+          title: document.title.slice(0, 7), images: document.images.length, scripts: document.scripts.length,
+          rows: document.querySelectorAll("tr.open").length,
+          prompt: document.querySelector("tr.open pre").textContent,
+          cut: document.querySelectorAll(".left-out").length,
+        };
+        """,
+    )
+    odd = {"\x00": "U+0000", "\x1b": "U+001B", "\u202e": "U+202E", "\u2066": "U+2066", "\u2028": "U+2028"}
+    shown = rows[0]["prompt"]
+    for character, name in odd.items():
+        shown = shown.replace(character, name)
+    # the data, the list's script, and that of this test
+    assert told == {"title": "a model", "images": 0, "scripts": 3, "rows": 24, "prompt": shown, "cut": 3}
