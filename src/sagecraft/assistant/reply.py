@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sagecraft.chat.masks import encode_prompt
 from sagecraft.chat.messages import Message
-from sagecraft.chat.thinking import OPEN, Kind, Switch, ThoughtStream
+from sagecraft.chat.thinking import Kind, Switch, Tags, ThoughtStream, opened_by
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,8 +46,12 @@ def suggested_sampling(
 class Detokenizer:
     """Text of tokens that arrive one by one; a character whose bytes are not all there yet is held back."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, thoughts: Sequence[Tags] = ()) -> None:
+        """Begins a text; special tokens are left out of it, but for those that the tags of a thought are made of."""
         self._tokenizer = tokenizer
+        marks = "".join(f"{tags.open}{tags.close}{tags.answer_open}{tags.answer_close}" for tags in thoughts)
+        special = tokenizer.special_tokens.items()
+        self._left_out = frozenset(token_id for token, token_id in special if token not in marks)
         self._ids: list[int] = []
         self._begin = 0  # the window that is decoded starts here, at the start of the last text that was given out
         self._shown = 0  # tokens before this one have been given out
@@ -69,8 +73,11 @@ class Detokenizer:
 
     def _window(self) -> tuple[str, str]:
         # Some decoders drop the space before the first token: the tokens before give it something to stand behind.
-        before = self._tokenizer.decode(self._ids[self._begin : self._shown])
-        return before, self._tokenizer.decode(self._ids[self._begin :])
+        return self._text(self._ids[self._begin : self._shown]), self._text(self._ids[self._begin :])
+
+    def _text(self, ids: Sequence[int]) -> str:
+        shown = [token_id for token_id in ids if token_id not in self._left_out]
+        return self._tokenizer.decode(shown, skip_special=False)
 
 
 class StopSearch:
@@ -141,9 +148,10 @@ class Reply:
     def __iter__(self) -> Iterator[tuple[Kind, str]]:
         if self._abandoned.is_set():
             return
-        detokenizer = Detokenizer(self._engine.tokenizer)
+        thoughts = self._engine.template.thoughts
+        detokenizer = Detokenizer(self._engine.tokenizer, thoughts)
         search = StopSearch(self._stops)
-        splitter = ThoughtStream(opened=self._opened())
+        splitter = ThoughtStream(self._opened(), thoughts)
         room = self._engine.max_positions - len(self._prompt_ids)
         for token in self._engine.stream(self._prompt_ids, self._sampling):
             self.num_tokens += 1
@@ -167,10 +175,10 @@ class Reply:
                 self.answer += text
             yield kind, text
 
-    def _opened(self) -> bool:
-        """Whether the template itself opens the thought, so that the reply begins inside it."""
+    def _opened(self) -> Tags | None:
+        """The tags of a thought that the template itself opens, so that the reply begins inside it."""
         tail = self._engine.tokenizer.decode(self._prompt_ids[-_TAIL_TOKENS:], skip_special=False)
-        return tail.rstrip().endswith(OPEN)
+        return opened_by(tail, self._engine.template.thoughts)
 
 
 def history_of(messages: Sequence[Message]) -> list[Message]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagecraft.chat.messages import ToolCall
-from sagecraft.chat.thinking import Switch, join_thought
+from sagecraft.chat.thinking import TAGS, Switch, Tags, join_thought
 
 #: Variables that templates switch the thought with.
 _SWITCHES = ("enable_thinking", "thinking")
@@ -55,12 +55,13 @@ class Dialect:
     Attributes:
         parts: content is a list of parts, as models that see pictures have it.
         takes_system: there is a system turn; if not, its text opens the first user message.
-        thought_field: thoughts are read from `reasoning_content` or `thinking`; if not, they are pasted in tags.
+        thought_field: thoughts are read from `reasoning_content` or `thinking`; if not, they are pasted in `tags`.
         switch: the template's own variable for the switch; if None, the system prompt's first line is the switch.
         calls: tool calls are written at all.
         empty_content: the content of a turn that only calls: "", None, or ... for no such key.
         text_arguments: arguments of calls are given as JSON text, not as an object.
         short_ids: ids of calls have nine letters and digits (Mistral).
+        tags: what stands around a thought that is pasted into the text.
     """
 
     parts: bool = False
@@ -71,6 +72,7 @@ class Dialect:
     empty_content: Any = ""
     text_arguments: bool = False
     short_ids: bool = False
+    tags: Tags = TAGS[0]
 
     def variables(self, thinking: Switch | None) -> dict[str, bool]:
         """The template's own variable in the state of the switch."""
@@ -85,7 +87,7 @@ class Dialect:
                 # Both names, as transformers passes them.
                 message |= {"reasoning_content": turn.thought, "thinking": turn.thought}
             else:
-                content = join_thought(turn.thought, turn.content)
+                content = join_thought(turn.thought, turn.content, self.tags)
         if self.parts:
             content = [{"type": "text", "text": content}]
         if turn.calls and not turn.content and turn.thought is None:

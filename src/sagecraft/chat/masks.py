@@ -22,7 +22,7 @@ from sagecraft.chat.dialect import json_text
 from sagecraft.chat.messages import Conversation, Message
 from sagecraft.chat.spans import Layout, Span, compose, header, locate, shared
 from sagecraft.chat.template import ChatTemplate, Script
-from sagecraft.chat.thinking import CLOSE, Switch
+from sagecraft.chat.thinking import Switch, is_closed
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Row:
     def is_closed_elsewhere(self, layout: Layout, position: int) -> bool:
         """Whether the switch is off, and the prompt of turn `position` closes a thought that the layout does not show."""
         prompt = self.text(position, prompt=True)
-        closes = self.script.thinking == "off" and prompt.rstrip().endswith(CLOSE)
+        closes = self.script.thinking == "off" and is_closed(prompt, self.template.thoughts)
         return closes and not layout.text.startswith(prompt)
 
     def encode_last(self) -> EncodedConversation:
@@ -173,7 +173,11 @@ class _Row:
         mine = layout.of(position)
         prompt = self.text(position, prompt=True)
         # A prompt that opens a thought goes beyond the header of a turn that has none.
-        heads = [len(head) for head in (prompt, prompt.rstrip(), header(prompt)[0]) if text.startswith(head)]
+        heads = [
+            len(head)
+            for head in (prompt, prompt.rstrip(), header(prompt, self.template.thoughts)[0])
+            if text.startswith(head)
+        ]
         start = min(max(heads, default=0), mine[0].start if mine else len(text))
         if not heads:
             if not mine:

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
 from sagecraft.chat.dialect import Turn
 from sagecraft.chat.messages import ToolCall
 from sagecraft.chat.template import ChatTemplate, Script, map_texts
-from sagecraft.chat.thinking import CLOSE, OPEN, join_thought
+from sagecraft.chat.thinking import Tags, join_thought, opened_by
 
 #: The mark that stands for a text of a turn: letters and digits only, so that no template trims, escapes or splits it.
 _MARK = re.compile(r"zqx(\d+)([at]|c\d+)xqz")
-
-#: The tags of a thought that is opened, or empty, at the end of a header.
-_TAGS = re.compile(rf"(?:{OPEN}\s*)?(?:{CLOSE}\s*)?\Z")
 
 
 def _as_json(text: str) -> str:
@@ -153,32 +150,34 @@ def compose(template: ChatTemplate, script: Script) -> Layout | None:
     before = [span for span in shown.spans or () if span.end <= own and span.turn != last]
     if not before or (before[-1].turn, before[-1].part) != (prompt.spans[-1].turn, prompt.spans[-1].part):
         return None
-    asked, opened = header(prompt.text[prompt.spans[-1].end :])
-    own_header, _ = header(shown.text[before[-1].end : own])
-    if not own_header.startswith(asked) or (thought is not None and CLOSE in opened):
+    asked, opened = header(prompt.text[prompt.spans[-1].end :], template.thoughts)
+    own_header, _ = header(shown.text[before[-1].end : own], template.thoughts)
+    begun = opened_by(opened, template.thoughts)
+    if not own_header.startswith(asked) or (thought is not None and opened and begun is None):
         return None  # another header, or a prompt that says itself that there is no thought
     extra = own_header[len(asked) :]
     if thought is not None and turn.content and extra.strip():
         return None  # the prompt does not end with the assistant's header, so the thought has no place
     text, spans = prompt.text, list(prompt.spans)
     if thought is not None:
-        pasted = f"{thought}\n{CLOSE}\n\n" if OPEN in opened else join_thought(thought, "")
+        pasted = f"{thought}{begun.closing}" if begun else join_thought(thought, "", template.dialect.tags)
         start = len(text) + pasted.index(thought)
         spans.append(Span(start, start + len(thought), last, "t"))
         text += pasted
-    elif turn.thought is None and OPEN in opened and CLOSE not in opened:
-        text += f"{CLOSE}\n\n"  # an answer must not stand inside the thought that the prompt opens
+    elif turn.thought is None and begun is not None:
+        text += begun.closing.lstrip()  # an answer must not stand inside the thought that the prompt opens
     text += extra
     shift = len(text) - own
     spans += [replace(span, start=span.start + shift, end=span.end + shift) for span in shown.of(last)]
     return Layout(text + shown.text[own:], tuple(spans))
 
 
-def header(markup: str) -> tuple[str, str]:
-    """Markup that ends with a header, and the thinking tags behind that header, apart."""
-    tags = _TAGS.search(markup)
-    assert tags is not None  # it matches nothing at all
-    return markup[: tags.start()], tags.group()
+def header(markup: str, known: Sequence[Tags]) -> tuple[str, str]:
+    """Markup that ends with a header, and the tags of a thought that is opened, or empty, behind that header, apart."""
+    either = "|".join(rf"(?:{re.escape(tags.open)}\s*)?(?:{re.escape(tags.close)}\s*)?" for tags in known)
+    found = [match for match in re.finditer(rf"(?:{either})\Z", markup) if match.group()]
+    start = found[0].start() if found else len(markup)
+    return markup[:start], markup[start:]
 
 
 def shared(first: str, second: str) -> int:

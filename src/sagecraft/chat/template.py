@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sagecraft import artifact
 from sagecraft.chat.dialect import Dialect, Turn, probe
 from sagecraft.chat.messages import Message, ToolCall
-from sagecraft.chat.thinking import CLOSE, OPEN, SWITCH, Switch, switch_of
+from sagecraft.chat.thinking import CLOSE, OPEN, SWITCH, TAGS, Switch, Tags, opened_by, switch_of, tags_of
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class ChatTemplate:
         where: the folder it belongs to, for error messages.
         today: what the template takes for the present day.
         tool_text: the source for conversations with tools, where the checkpoint has another one for them.
+        thoughts: the tags that the model's thoughts stand in, its own first (`thinking.tags_of`).
     """
 
     text: str
@@ -67,6 +68,7 @@ class ChatTemplate:
     where: str = "chat template"
     today: date = FIXED_DATE
     tool_text: str | None = None
+    thoughts: tuple[Tags, ...] = TAGS[:1]
 
     @classmethod
     def for_tokenizer(cls, tokenizer: Tokenizer) -> ChatTemplate:
@@ -75,7 +77,8 @@ class ChatTemplate:
         where = str(tokenizer.folder)
         own = tokenizer.chat_template
         if own is not None:
-            return cls(text=own, name="checkpoint", variables=variables, where=where, tool_text=tokenizer.tool_template)
+            tools, thoughts = tokenizer.tool_template, tags_of(own, tokenizer.added_tokens)
+            return cls(own, "checkpoint", variables, where, tool_text=tools, thoughts=thoughts)
         known = tokenizer.special_tokens
         name = next(name for name, needed in _NEEDS.items() if all(token in known for token in needed))
         if name == "plain" and not variables.get("eos_token"):
@@ -133,7 +136,7 @@ class ChatTemplate:
             except TemplateError:
                 return None
 
-        return probe(attempt, self._compiled.names)
+        return replace(probe(attempt, self._compiled.names), tags=self.thoughts[0])
 
     @property
     def has_generation_tags(self) -> bool:
@@ -176,8 +179,8 @@ class ChatTemplate:
         except TemplateError as error:
             raise UserError(f"{self.where}: the chat template refuses the messages: {_said(error)}") from error
         text = shield.uncover(rendered.text)
-        if add_generation_prompt and script.thinking == "off" and text.rstrip().endswith(OPEN):
-            text = f"{text.rstrip()}\n\n{CLOSE}\n\n"
+        if add_generation_prompt and script.thinking == "off" and (tags := opened_by(text, self.thoughts)):
+            text = text.rstrip() + (tags.closing if tags.answer_open else f"\n{tags.closing}")
         return replace(rendered, text=text)
 
     def script(

@@ -25,7 +25,7 @@ def local_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Re
     from sagecraft.chat.masks import encode_prompt
     from sagecraft.chat.messages import Message
 
-    messages = [Message(role="user", content=prompts.generate_prompt(item))]
+    messages = [Message.model_validate(turn) for turn in prompts.generate_turns(item)]
     shown = engine.template.render(messages, thinking=config.switch, add_generation_prompt=True)
     ids = encode_prompt(engine.tokenizer, engine.template, messages, config.switch)
     body = {

@@ -27,7 +27,7 @@ _MAX_THOUGHT_CHARS = 100_000
 
 def request(endpoint: Endpoint, item: Item, config: EvaluateConfig) -> Request:
     """The question as chat messages, with the switch as the model knows it."""
-    question = [{"role": "user", "content": prompts.generate_prompt(item)}]
+    question = prompts.generate_turns(item)
     budgets = (config.reply.thought_tokens, config.reply.answer_tokens)
     body = endpoint.body(question, config.switch, *budgets)
     shown = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in body["messages"])

@@ -86,18 +86,19 @@ def scores(engine: LocalEngine, requests: Sequence[Request], shared: int) -> lis
     return found
 
 
-def encode_prefix(engine: LocalEngine, text: str, config: EvaluateConfig) -> tuple[str, list[int]]:
+def encode_prefix(engine: LocalEngine, turns: Sequence[prompts.Turn], config: EvaluateConfig) -> tuple[str, list[int]]:
     """What stands before the answer, as text and ids: plain text behind one BOS where the model has one, or a chat."""
     if config.chat_template:
         from sagecraft.chat.masks import encode_prompt
         from sagecraft.chat.messages import Message
 
         # What is scored is the answer, so a thought must not come first.
-        messages = [Message(role="user", content=text)]
+        messages = [Message.model_validate(turn) for turn in turns]
         thinking: Switch | None = None if config.thinking is None else "off"
         shown = engine.template.render(messages, thinking=thinking, add_generation_prompt=True)
         return shown, encode_prompt(engine.tokenizer, engine.template, messages, thinking)
     bos = engine.tokenizer.bos_id
+    text = prompts.as_text(turns)
     return text, ([] if bos is None else [bos]) + engine.tokenizer.encode(text)
 
 
@@ -117,11 +118,12 @@ def encode_continuation(tokenizer: Tokenizer, prefix: str, prefix_ids: Sequence[
 
 def continuation_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Request:
     """The question, and each option as its continuation."""
-    text = prompts.continuation_prompt(item)
-    shown, prefix = encode_prefix(engine, text, config)
+    turns = prompts.continuation_turns(item)
+    shown, prefix = encode_prefix(engine, turns, config)
     if config.chat_template:  # the assistant's turn begins afresh: no space
         continuations = [engine.tokenizer.encode(option) for option in item.options]
     else:
+        text = prompts.as_text(turns)
         plain = engine.tokenizer.encode(text)
         continuations = [encode_continuation(engine.tokenizer, text, plain, f" {option}") for option in item.options]
     body = {"mode": "continuation", "prefix": prefix, "continuations": continuations}
@@ -176,7 +178,7 @@ def outcome_of(item: Item, pick: str | None) -> dict[str, Any]:
 
 def letter_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Request:
     """The question with its lettered options; the tokens that mean each letter."""
-    shown, prompt = encode_prefix(engine, prompts.letter_prompt(item), config)
+    shown, prompt = encode_prefix(engine, prompts.letter_turns(item), config)
     body = {"mode": "letter", "prompt": prompt, "letters": letter_ids(engine.tokenizer, item.letters)}
     return Request(shown, body, _too_long(engine, len(prompt)))
 

@@ -45,6 +45,7 @@ class Item:
         article: where it comes from; questions on one article are not independent of each other.
         extra: whatever other columns the row has.
         target: the right number, where one is asked for.
+        shots: solved questions that are shown before it, in this order; they have none themselves.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Item:
     article: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
     target: str = ""
+    shots: tuple[Item, ...] = ()
 
     @property
     def letters(self) -> str:
@@ -64,7 +66,7 @@ class Item:
 
     @property
     def digest(self) -> str:
-        """Hash of what is asked: two files mean the same item only if it is equal."""
+        """Hash of what is asked, without the examples: two files mean the same item only if it is equal."""
         return artifact.digest_of([self.question, self.options, self.target or self.answer])
 
     @property

@@ -38,7 +38,7 @@ def with_unconditional(
         config: whether prompts stand in the chat template.
         ask: brings the values of further requests.
     """
-    _, prefix = encode_prefix(engine, prompts.NEUTRAL_PROMPT, config)
+    _, prefix = encode_prefix(engine, [prompts.user(prompts.NEUTRAL_PROMPT)], config)
     asked = [
         Request(prompts.NEUTRAL_PROMPT, {"mode": "continuation", "prefix": prefix, "continuations": [ids]})
         for request, value in zip(requests, values, strict=True)

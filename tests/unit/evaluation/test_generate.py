@@ -118,7 +118,7 @@ def test_replies_asked_for_together_are_those_asked_for_alone(pico: Path, thinki
     config = EvaluateConfig(thinking=thinking, reply=ReplyConfig(thought_tokens=12, answer_tokens=9))  # type: ignore[arg-type]
     requests = [generate.local_request(engine, item, config) for item in items]
     for request in requests[::2]:  # begins inside its thought, which outruns its budget
-        request.body["opened"] = True
+        request.body["opened"] = "<think>"
     together = generate.measure_each(engine, requests)
     assert together == [generate.measure_each(engine, [request])[0] for request in requests]
     assert [value["closed_by_us"] for value in together[::2]] == [True] * 3
