@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sagecraft.evaluation import compare_tables
-from sagecraft.evaluation.compare_verdict import listed, ordered, unanswered, usd, versus
+from sagecraft.evaluation.compare_verdict import cut, listed, ordered, unanswered, usd, versus
 from sagecraft.evaluation.statistics_page import headline, interval, percent
 from sagecraft.reporting import answer_plots, heat_maps, plots, score_plots
 from sagecraft.reporting.page import Page
@@ -48,15 +48,20 @@ def render(results: Results, evaluations: Sequence[Evaluation], config: CompareC
     page.browser(compare_tables.pair_list(results))
     _agreement(page, results, models)
     page.heading("Questions")
-    page.paragraph(
-        "Choose “only …” to see what one model alone has right, outcomes of single models, or a topic. A question opens to "
-        "its options, who picked which, and what was written. All of what a model saw and said stands in `items.jsonl` of "
-        "its evaluation."
-    )
+    page.paragraph(_questions(compare_tables.reply_room(evaluations)))
     page.browser(compare_tables.item_list(evaluations))
     tables = [(name, f"{name}.csv") for name in ("models", "pairs", "items")]
     page.links([*((f"{name} as a table", file) for name, file in tables), ("all figures", "results.json")])
     return page.render()
+
+
+def _questions(room: int) -> str:
+    replies = f", and the first {room:,} characters of what each wrote" if room else ""
+    return (
+        f"Choose “only …” to see what one model alone has right, outcomes of single models, or a topic. A question opens to "
+        f"its options, who picked which{replies}. All that a model saw and said, its thoughts too, stands on the page of its "
+        "own evaluation and in the items.jsonl beside it."
+    )
 
 
 def _subtitle(results: Results) -> str:
@@ -90,18 +95,20 @@ def _summary(page: Page, models: Sequence[Mapping[str, Any]]) -> None:
     columns = ["model", "accuracy", "95 % interval", *(["in common"] if fewer else []), "questions", "no answer"]
     rows = [
         [
-            m["name"], percent(m["accuracy"]), interval(headline(m)), *([percent(m["accuracy_shared"])] if fewer else []),
+            cut(m["name"]), percent(m["accuracy"]), interval(headline(m)),
+            *([percent(m["accuracy_shared"])] if fewer else []),
             m["n"], unanswered(m), _most(m, "cost_usd"), _most(m, "usd_per_100k_tokens"),
         ]
         for m in models
     ]  # fmt: skip
-    page.table([*columns, "cost of the run", "of 0.1 M tokens"], rows)
+    columns += ["USD, run", "USD, 0.1 M tokens"]
+    page.table(columns, rows, numeric=[False] + [True] * (len(columns) - 1))
 
 
 def _most(model: Mapping[str, Any], key: str) -> str:
     """A cost; where replies came without a count of tokens it is the most that it can be."""
     at_most = "at most " if model["num_uncounted"] and not isinstance(model[key], str) else ""
-    return at_most + usd(model[key])
+    return at_most + usd(model[key]).removesuffix(" USD")
 
 
 def _leads(page: Page, results: Results, models: Sequence[Mapping[str, Any]]) -> None:
@@ -120,7 +127,10 @@ def _leads(page: Page, results: Results, models: Sequence[Mapping[str, Any]]) ->
     )  # fmt: skip
     page.figure(
         plots.accuracy_bars(
-            [m["name"] for m in models], [m["accuracy"] for m in models], [headline(m) for m in models]
+            [m["name"] for m in models],
+            [m["accuracy"] for m in models],
+            [headline(m) for m in models],
+            next((m["guessing"]["accuracy"] for m in models if m.get("guessing")), None),
         ),
         "Accuracy with 95 % intervals. Intervals that overlap say little: the models answered the same questions, "
         "so the paired differences decide.",
@@ -191,7 +201,7 @@ def _cut(topic: str) -> str:
 
 
 def _numbered(names: Sequence[str]) -> str:
-    return ", ".join(f"{number} {name}" for number, name in enumerate(names, start=1))
+    return ", ".join(f"{number} {cut(name)}" for number, name in enumerate(names, start=1))
 
 
 def _explanation(results: Results, alpha: float, power: float) -> str:
