@@ -27,7 +27,7 @@ VERSION = 3
 Row = Mapping[str, Any]
 
 #: What else an evaluation's results may say of how sure its accuracy is.
-_SPREAD = ("ci95_by_article", "num_articles", "design_effect", "standard_error_by_article")
+_SPREAD = ("ci95_by_article", "num_articles", "design_effect", "standard_error_by_article", "guessing")
 
 
 class CompareConfig(BaseModel):

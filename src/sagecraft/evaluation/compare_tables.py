@@ -44,6 +44,8 @@ _PAIR = (
     "items_needed",
 )
 _TESTS = {"mcnemar": "exact McNemar test", "mcnemar_by_article": "signs of whole articles flipped"}
+#: Characters of all replies that a page holds, of one at most, and of one at least, below which none is shown.
+_REPLY_CHARS, _MAX_REPLY, _MIN_REPLY = 6_000_000, 600, 60
 #: Names in the headings of a list, at most so long.
 _MAX_NAME = 18
 
@@ -219,7 +221,7 @@ def _tests_of(pair: Mapping[str, Any]) -> Grid:
 def item_list(evaluations: Sequence[Evaluation]) -> Browser:
     """All questions: who has which right; opened, who picked what, and what each said."""
     names = [evaluation.name for evaluation in evaluations]
-    items = gather(evaluations)
+    items, room = gather(evaluations), reply_room(evaluations)
     tones: dict[str, Tone] = {"correct": "good", "wrong": "bad"}
     tones.update(dict.fromkeys(_OUTCOMES[2:], "poor"))
     columns = [
@@ -240,7 +242,7 @@ def item_list(evaluations: Sequence[Evaluation]) -> Browser:
                 item.any.get("topic") or None,
                 item.any.get("kind") or None,
             ],
-            list(_opened(item, names)),
+            list(_opened(item, names, room)),
         )
         for item in items
     ]
@@ -259,7 +261,7 @@ def _first(text: str) -> str:
     return text if len(text) <= 160 else text[:160] + "…"
 
 
-def _opened(item: Item, names: Sequence[str]) -> Iterator[Text | Grid]:
+def _opened(item: Item, names: Sequence[str], room: int) -> Iterator[Text | Grid]:
     row = item.any
     yield Text("Question", [str(row.get("question", ""))])
     options = row.get("options") or []
@@ -277,18 +279,25 @@ def _opened(item: Item, names: Sequence[str]) -> Iterator[Text | Grid]:
         yield Grid("Options, and who picked them", (Column(""), Column("option")), texts, marks)
     else:
         yield Text("Right", [str(row.get("key"))])
-    rows: list[list[Cell]] = [
-        [name, found["outcome"], found.get("pick"), _spent(found)] for name, found in item.rows.items()
-    ]
-    columns = (Column("model"), Column("outcome"), Column("pick"), Column("tokens", "number"))
+    rows: list[list[Cell]] = [[name, row["outcome"], row.get("pick"), _spent(row)] for name, row in item.rows.items()]
+    columns = [Column("model"), Column("outcome"), Column("pick"), Column("tokens", "number")]
+    if room:
+        columns.append(Column("reply"))
+        rows = [[*cells, _said(row, room)] for cells, row in zip(rows, item.rows.values(), strict=True)]
     yield Grid("Models", columns, rows, [[]] * len(rows))
-    for name, found in item.rows.items():
-        if found.get("thought"):
-            yield Text(f"Thought of {name}", [str(found["thought"])], folded=True, searched=False)
-        if found.get("raw"):
-            yield Text(f"Reply of {name}", [str(found["raw"])], folded=True)
-        if found.get("error"):
-            yield Text(f"Failure of {name}", [str(found["error"])])
+
+
+def reply_room(evaluations: Sequence[Evaluation]) -> int:
+    """Characters of a reply for which the page has room, 0 if nothing was written, or if they would be no use."""
+    written = sum("raw" in row or "error" in row for evaluation in evaluations for row in evaluation.rows)
+    room = min(_MAX_REPLY, _REPLY_CHARS // written) if written else 0
+    return room if room >= _MIN_REPLY else 0
+
+
+def _said(row: Mapping[str, Any], room: int) -> str | None:
+    """What was written, or why there is nothing."""
+    text = str(row.get("raw") or row.get("error") or "").strip()
+    return (text if len(text) <= room else text[: room - 1] + "…") or None
 
 
 def _spent(row: Mapping[str, Any]) -> int | None:

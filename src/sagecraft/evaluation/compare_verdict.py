@@ -71,12 +71,24 @@ def usd(value: float | str) -> str:
 
 def verdict(results: Mapping[str, Any], alpha: float) -> list[str]:
     """The sentences of the page's head: who is ahead of whom, what it costs, and what else must be known."""
-    sentences = [*(_of_two(results) if len(results["models"]) == 2 else _of_many(results, alpha)), *_costs(results)]
+    sentences = _of_two(results) if len(results["models"]) == 2 else _of_many(results, alpha)
+    sentences += [*_guessing(results, alpha), *_costs(results)]
     poor = [m for m in ordered(results["models"]) if unanswered(m) > _UNREAD * m["n"]]
     if poor:
         told = [f"{cut(m['name'])} {100 * unanswered(m) / m['n']:.1f} %" for m in poor]
         sentences.append(f"Left without a readable answer, which counts as not right: {listed(told)}.")
     return sentences
+
+
+def _guessing(results: Mapping[str, Any], alpha: float) -> list[str]:
+    """Who is not shown to be better than guessing, by the test that its evaluation made."""
+    tested = [(m["name"], m["guessing"], m["accuracy"]) for m in ordered(results["models"]) if m.get("guessing")]
+    poor = [name for name, found, accuracy in tested if found["p_value"] >= alpha or accuracy <= found["accuracy"]]
+    if not poor:
+        return []
+    if len(poor) == len(results["models"]):
+        return ["None of them is shown to be better than guessing."]
+    return [f"Not shown to be better than guessing: {listed(poor)}."]
 
 
 def _of_two(results: Mapping[str, Any]) -> list[str]:

@@ -103,5 +103,14 @@ def test_names_in_a_sentence(number: int, text: str) -> None:
     assert len(listed(["x" * 500])) == 40
 
 
+def test_who_only_guesses_is_named() -> None:
+    found = results({"a": 0.25, "b": 0.6}, {("a", "b")})
+    found["models"][0]["guessing"] = {"accuracy": 0.25, "p_value": 0.9}
+    found["models"][1]["guessing"] = {"accuracy": 0.25, "p_value": 1e-9}
+    assert verdict(found, 0.05)[1] == "Not shown to be better than guessing: a."
+    found["models"][1] |= {"accuracy": 0.1, "guessing": {"accuracy": 0.25, "p_value": 1e-3}}  # told from it, and worse
+    assert verdict(found, 0.05)[1] == "None of them is shown to be better than guessing."
+
+
 def test_money() -> None:
     assert [usd(value) for value in ("unknown", 0.0, 0.0512, 1234.5)] == ["unknown", "0 USD", "0.0512 USD", "1,234 USD"]
