@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sagecraft.chat.thinking import CLOSE, OPEN, split_thought
+from sagecraft.chat.thinking import TAGS, Tags, opened_by, split_thought
 from sagecraft.evaluation import numeric, prompts
 from sagecraft.evaluation.extract import extract
 from sagecraft.evaluation.score import Request, outcome_of
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from sagecraft.evaluation.config import EvaluateConfig
     from sagecraft.inference.local import LocalEngine
 
-#: Tokens that are looked at for the closing tag: it is at most eight characters, so at most eight tokens.
-_TAIL_TOKENS = 12
+#: Tokens that are looked at for a closing tag: the longest has 18 characters, so at most as many tokens.
+_TAIL_TOKENS = max(len(tags.close) for tags in TAGS) + 4
+#: Shown for the bytes of a character that is not whole yet.
+_BROKEN = "\ufffd"
 
 
 def local_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Request:
@@ -28,10 +30,11 @@ def local_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Re
     messages = [Message.model_validate(turn) for turn in prompts.generate_turns(item)]
     shown = engine.template.render(messages, thinking=config.switch, add_generation_prompt=True)
     ids = encode_prompt(engine.tokenizer, engine.template, messages, config.switch)
+    opened = opened_by(shown, engine.template.thoughts)
     body = {
         "mode": "generate",
         "prompt": ids,
-        "opened": shown.rstrip().endswith(OPEN),
+        "opened": None if opened is None else opened.open,
         "thought_tokens": config.reply.thought_tokens,
         "answer_tokens": config.reply.answer_tokens,
     }
@@ -44,9 +47,11 @@ class _Writer:
     """What a local model has written so far, and in which part of its turn it is."""
 
     def __init__(self, engine: LocalEngine, request: Request) -> None:
-        self.engine, self.body = engine, request.body
+        self.engine, self.body, self.known = engine, request.body, engine.template.thoughts
         self.ids: list[int] = []
-        self.part = "thought" if self.body["opened"] else "start"
+        self.opened = next((tags for tags in self.known if tags.open == self.body["opened"]), None)
+        self.tags: Tags = self.opened or self.known[0]  # those of its thought, once it has begun
+        self.part = "thought" if self.opened else "start"
         self.num_thought = 0
         self.cut = False
         self.closed: list[int] | None = None  # the thought that was closed for it; `ids` is then the answer alone
@@ -63,31 +68,32 @@ class _Writer:
             return False
         self.ids.append(token)
         if self.part == "start":
-            begun = self.text(self.ids).lstrip()
-            if begun.startswith(OPEN):
-                self.part = "thought"
-            elif not OPEN.startswith(begun):
+            begun = self.text(self.ids).lstrip().rstrip(_BROKEN)
+            found = next((tags for tags in self.known if begun.startswith(tags.open)), None)
+            if found is not None:
+                self.part, self.tags = "thought", found
+            elif not any(tags.open.startswith(begun) for tags in self.known):
                 self.part = "answer"
         if self.part == "thought":
             self.num_thought = len(self.ids)
-            if CLOSE in self.text(self.ids[-_TAIL_TOKENS:]):
+            if self.tags.close in self.text(self.ids[-_TAIL_TOKENS:]):
                 self.part = "answer"
         return True
 
     def close(self) -> list[int]:
-        """Ends the thought where it is, and returns what was written of it."""
+        """Ends the thought where it is, and returns what was written of it and what closes it."""
         self.closed = self.ids
         self.ids, self.num_thought, self.part = [], 0, "answer"
-        return self.closed
+        return [*self.closed, *self.engine.tokenizer.encode(self.tags.closing, parse_special=True)]
 
     def value(self, num_in: int) -> dict[str, Any]:
         """What the reply was; `num_in` are the tokens of the prompt."""
         if self.closed is None:
-            thought, answer, _ = split_thought(self.text(self.ids), self.body["opened"])
+            thought, answer, _ = split_thought(self.text(self.ids), self.opened, self.known)
             num_thought = self.num_thought
         else:
-            thought, _, _ = split_thought(self.text(self.closed), self.body["opened"])
-            answer, num_thought = self.text(self.ids), len(self.closed)
+            thought, _, _ = split_thought(self.text(self.closed), self.opened, self.known)
+            answer, num_thought = self.tags.answer_of(self.tags.answer_open + self.text(self.ids)), len(self.closed)
         return {
             "thought": thought,
             "answer": answer,
@@ -103,9 +109,8 @@ def measure_each(engine: LocalEngine, requests: Sequence[Request], shared: int =
     writers = [_Writer(engine, request) for request in requests]
     prompts: list[list[int]] = [request.body["prompt"] for request in requests]
     _write(writers, prompts, [body["thought_tokens"] + body["answer_tokens"] for body in (w.body for w in writers)])
-    closing = engine.tokenizer.encode(f"\n{CLOSE}\n\n", parse_special=True)
     closed = [(writer, prompt) for writer, prompt in zip(writers, prompts, strict=True) if writer.part == "thought"]
-    continued = [[*prompt, *writer.close(), *closing] for writer, prompt in closed]
+    continued = [[*prompt, *writer.close()] for writer, prompt in closed]
     _write([writer for writer, _ in closed], continued, [writer.body["answer_tokens"] for writer, _ in closed])
     return [writer.value(len(prompt)) for writer, prompt in zip(writers, prompts, strict=True)]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sagecraft.chat.thinking import CLOSE, OPEN, split_thought
+from sagecraft.chat.thinking import TAGS, split_thought
 from sagecraft.errors import MachineError
 from sagecraft.evaluation import courier, prompts
 from sagecraft.evaluation.score import Request
@@ -137,8 +137,10 @@ def _parts(reply: Reply, thinking: Switch | None) -> tuple[str | None, str, bool
     """Thought, answer, and whether the thought was closed."""
     if reply.thought is not None:
         return reply.thought, reply.text, True
-    # a template that opens the thought itself leaves the opening tag out of the reply
-    opened = thinking == "on" and CLOSE in reply.text and not reply.text.lstrip().startswith(OPEN)
+    opened = None
+    if thinking == "on" and not reply.text.lstrip().startswith(tuple(tags.open for tags in TAGS)):
+        # a template that opens the thought itself leaves the opening tag out of the reply
+        opened = next((tags for tags in TAGS if tags.close in reply.text and tags.answer_open in reply.text), None)
     return split_thought(reply.text, opened)
 
 
