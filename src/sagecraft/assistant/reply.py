@@ -25,8 +25,8 @@ THINKING_TOP_P = 0.95
 
 #: Shown for bytes that are no character (yet).
 _REPLACEMENT = "\ufffd"
-#: Tokens at the end of a prompt among which an opened thought is looked for.
-_TAIL_TOKENS = 16
+#: Tokens at the end of a prompt among which an opened thought is looked for; the longest opening tag has 34 characters.
+_TAIL_TOKENS = 40
 
 
 def suggested_sampling(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from sagecraft.assistant.reply import (
     suggested_sampling,
 )
 from sagecraft.chat.messages import Message
+from sagecraft.chat.thinking import TAGS, Tags, join_thought, tags_of
 from sagecraft.console import plain_text
 from sagecraft.errors import UserError
 from sagecraft.inference.local import Sampling
@@ -113,6 +116,36 @@ def test_a_template_that_opens_the_thought_is_noticed(scripted) -> None:
     engine = scripted("why</think>because")
     made = Reply(engine, engine.tokenizer.encode("<|im_start|>assistant\n<think>\n"), Sampling())
     list(made)
+    assert (made.thought, made.answer) == ("why", "because")
+
+
+@pytest.mark.parametrize("tags", TAGS, ids=lambda tags: tags.open)
+def test_thoughts_in_the_tags_of_other_models(scripted, tags: Tags) -> None:
+    engine = scripted(join_thought("why", "because", tags))
+    engine.template = replace(engine.template, thoughts=tags_of(tags.open))
+    made, _ = reply(engine, text_limit=400)
+    assert (made.thought, made.answer) == ("why", "because")
+    engine.script = [f"why{tags.closing}because"]
+    made = Reply(engine, engine.tokenizer.encode(f"<|im_start|>assistant {tags.open}"), Sampling())
+    list(made)
+    assert (made.thought, made.answer) == ("why", "because")
+
+
+def test_tags_that_are_special_tokens_are_seen(tmp_path: Path, scripted) -> None:
+    """Special tokens are left out of what is shown, and with them the tags of Magistral's thoughts would be."""
+    folder = pico_tokenizer(tmp_path)
+    data = json.loads((folder / "tokenizer.json").read_text())
+    size = Tokenizer.from_folder(folder).vocab_size
+    for number, text in enumerate(("[THINK]", "[/THINK]", "[OTHER]")):
+        data["added_tokens"].append({**data["added_tokens"][0], "id": size + number, "content": text, "special": True})
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    engine = scripted("x")
+    engine.tokenizer = Tokenizer.from_folder(folder)
+    engine.template = replace(engine.template, thoughts=tags_of("", engine.tokenizer.added_tokens))
+    ids = engine.tokenizer.encode("[THINK]why[/THINK][OTHER]because", parse_special=True)
+    assert {size, size + 1, size + 2} <= set(ids)
+    engine.stream = lambda prompt, sampling: iter(ids)
+    made, _ = reply(engine)
     assert (made.thought, made.answer) == ("why", "because")
 
 

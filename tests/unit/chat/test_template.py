@@ -11,6 +11,7 @@ import pytest
 
 from sagecraft.chat.messages import Message
 from sagecraft.chat.template import ChatTemplate, built_in
+from sagecraft.chat.thinking import TAGS, Tags, join_thought, split_thought
 from sagecraft.errors import UserError
 from sagecraft.models.tokenizer import TOOL_TEMPLATE, copy_tokenizer
 
@@ -51,6 +52,22 @@ def test_built_in_templates(name: str, thinking: Any) -> None:
     template = ChatTemplate(text=built_in(name), variables={"bos_token": "<|begin_of_text|>", "eos_token": "</s>"})
     text = template.render(TALK, thinking=thinking, add_generation_prompt=True)
     assert text == (GOLDEN / f"{name}-{thinking}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("tags", TAGS, ids=lambda tags: tags.open)
+def test_a_thought_that_a_template_opens_is_closed_where_the_switch_is_off(folder_with: Any, tags: Tags) -> None:
+    text = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + ' ' + m.content + '<|im_end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant OPEN' }}{% endif %}"
+    )
+    template = ChatTemplate.from_folder(folder_with(text.replace("OPEN", tags.open)))
+    assert template.thoughts[0] == tags
+    prompts = {state: template.render([USER], thinking=state, add_generation_prompt=True) for state in ("on", "off")}
+    assert prompts["on"].endswith(tags.open)
+    assert split_thought(prompts["off"].partition("assistant ")[2] + "Ho") == ("", "Ho", True)
+    # a thought that the template has no field for is pasted in the model's own tags
+    said = template.render([USER, TALK[2]], thinking="on", add_generation_prompt=False)
+    assert join_thought("Hm", "Ho", tags) in said
 
 
 def test_switch_replaces_a_switch_that_is_there() -> None:

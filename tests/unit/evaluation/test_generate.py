@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sagecraft.chat.template import ChatTemplate
+from sagecraft.chat.thinking import TAGS, Tags, join_thought, tags_of
 from sagecraft.evaluation import generate
 from sagecraft.evaluation.config import EvaluateConfig, ReplyConfig
 from sagecraft.evaluation.tasks import Item
@@ -70,6 +72,26 @@ def test_a_thought_that_outruns_its_budget_is_closed_and_the_answer_asked_for(pi
     assert value["tokens"]["thought"] == 40
     assert engine.tokenizer.decode(engine.prompts[1], skip_special=False).endswith("</think>\n\n")
     assert engine.prompts[1][: len(engine.prompts[0])] == engine.prompts[0]
+
+
+@pytest.mark.parametrize("tags", TAGS, ids=lambda tags: tags.open)
+def test_thoughts_in_the_tags_of_other_models(pico: Path, tags: Tags) -> None:
+    engine = Scripted(pico, join_thought("The answer is A.", ANSWER, tags))
+    engine.template = replace(engine.template, thoughts=tags_of(tags.open))
+    value, row = ask(engine, thinking="on")
+    assert (row["pick"], row["thought"], row["closed_by_us"]) == ("B", "The answer is A.", False)
+    assert (row["raw"], value["tokens"]["thought"] > 10) == (ANSWER, True)
+    engine.replies = [f"{tags.open} the answer is A," + " or is it?" * 50, f"{ANSWER}{tags.answer_close}"]
+    value, row = ask(engine, thinking="on", reply=ReplyConfig(thought_tokens=60))
+    assert (row["pick"], row["raw"], row["closed_by_us"]) == ("B", ANSWER, True)
+    assert value["tokens"]["thought"] == 60
+    assert engine.tokenizer.decode(engine.prompts[-1], skip_special=False).endswith(tags.closing)
+
+
+def test_a_thought_in_tags_that_the_model_is_not_known_for_stays_in_the_answer(pico: Path) -> None:
+    value, row = ask(Scripted(pico, f"<reasoning>fire burns</reasoning>{ANSWER}"), thinking="on")
+    assert (row["thought"], row["pick"], value["tokens"]["thought"]) == (None, "B", 0)
+    assert row["raw"].startswith("<reasoning>fire")
 
 
 def test_a_reply_that_ends_inside_its_thought_is_asked_again(pico: Path) -> None:

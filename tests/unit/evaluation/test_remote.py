@@ -80,6 +80,15 @@ def test_a_thought_that_the_template_opened() -> None:
     assert (row["pick"], row["thought"]) == ("B", "it is A, no")
 
 
+def test_thoughts_in_other_tags_and_answers_that_speak_of_tags() -> None:
+    _, _, row = measured(Reply(text=f"[THINK]it is A[/THINK]{ANSWER}"))
+    assert (row["pick"], row["thought"]) == ("B", "it is A")
+    _, _, row = measured(Reply(text=f"it is A</reasoning>{ANSWER}"))
+    assert (row["pick"], row["thought"]) == ("B", "it is A")
+    _, _, row = measured(Reply(text=f"<|end|> is a token. {ANSWER}"))
+    assert (row["pick"], row["thought"]) == ("B", None)
+
+
 @pytest.mark.parametrize(
     ("reply", "outcome"),
     [
