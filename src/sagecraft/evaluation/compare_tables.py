@@ -46,6 +46,8 @@ _PAIR = (
 _TESTS = {"mcnemar": "exact McNemar test", "mcnemar_by_article": "signs of whole articles flipped"}
 #: Characters of all replies that a page holds, of one at most, and of one at least, below which none is shown.
 _REPLY_CHARS, _MAX_REPLY, _MIN_REPLY = 6_000_000, 600, 60
+#: Models whose outcomes a list shows; of more they can be filtered by, and stand in the opened entry.
+_MAX_COLUMNS = 6
 #: Names in the headings of a list, at most so long.
 _MAX_NAME = 18
 
@@ -228,7 +230,10 @@ def item_list(evaluations: Sequence[Evaluation]) -> Browser:
         Column("item"),
         Column("question"),
         Column("who is right", "choice"),
-        *(Column(_heading(place, name), "choice", len(names) > 2, tones) for place, name in enumerate(names, start=1)),
+        *(
+            Column(_heading(place, name), "choice", minor=len(names) > 2, hidden=len(names) > _MAX_COLUMNS, tones=tones)
+            for place, name in enumerate(names, start=1)
+        ),
         Column("topic", "choice", minor=True),
         Column("kind", "choice", minor=True),
     ]

@@ -27,8 +27,8 @@ _ELSEWHERE = (
 #: Keys that only generate mode reads, and keys that it does not.
 _WRITTEN, _SCORED = ("thinking", "reply"), ("chat_template",)
 _GENERATE = "generate"
-#: What is told of each model but said to differ of none: every model has a template of its own.
-OWN = ("chat template",)
+#: What is told of each model but said to differ of none: every model has a template and a price of its own.
+OWN = ("chat template", "price")
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,28 @@ def _settings(folder: Path, results: Mapping[str, Any], mode: str) -> dict[str, 
         "mode": mode,
         "task": f"{results.get('task', 'not known')}{'' if task is None else f' {str(task)[:12]}'}",
         "chat template": "not known" if template is None else str(template)[:12],
+        "price": _price(results["modes"][mode], config),
     }
     found |= {name: text for name, text in _flat(config).items() if name.split(".")[0] not in left_out}
     summary = results["modes"][mode]
     # a run with both states of the switch says for each of its modes which one it was
     return found | ({"thinking": summary["thinking"] or "none"} if written and "thinking" in summary else {})
+
+
+def _price(summary: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """What the cost was reckoned by: prices of tokens with their source, else the device's hours."""
+    price = summary.get("price")
+    if not isinstance(price, dict):
+        by_hour = f"{config.get('device_usd_per_hour', 0):g} USD an hour of the device"
+        return "unknown" if isinstance(summary.get("cost_usd"), str) else by_hour
+    told = [f"{price[kind]:,.12g} USD {said}" for kind, said in _PRICES if price.get(kind) is not None]
+    if not told:
+        return "unknown"
+    source = ", ".join(str(price[key]) for key in ("source", "date") if price.get(key))
+    return f"{', '.join(told)} a million tokens{f' ({source})' if source else ''}"
+
+
+_PRICES = (("in", "read"), ("cached_in", "read from the cache"), ("out", "written"))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

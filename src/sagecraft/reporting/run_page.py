@@ -160,12 +160,7 @@ def _questions(page: Page, facts: RunFacts) -> None:
     )
     _groups(page, facts, keyed, "by_kind", "Accuracy by kind of question: taught in the training text, or withheld.")
     _groups(page, facts, keyed, "by_topic", "Accuracy by topic.")
-    costs = [(m.name, m.cost_usd or 0.0, m.accuracy or 0.0, m.ci95) for m in keyed if m.cost_usd and m.ci95]
-    if len(costs) > 1:
-        page.figure(
-            score_plots.cost_value(costs, score_plots.POINTS_PER_DECADE, chance=facts.chance),
-            f"Accuracy against what the evaluation cost. {score_plots.caption(costs, score_plots.POINTS_PER_DECADE)}",
-        )
+    _costs(page, keyed, facts.chance)
     several = any(len(model.modes) > 1 for model in keyed)
     rows: list[list[Cell]] = []
     for model in keyed:
@@ -176,6 +171,22 @@ def _questions(page: Page, facts: RunFacts) -> None:
     page.table(columns, rows, caption="Accuracy in each mode" if several else "Accuracy")
     _tests(page, "model", [(c.model, c) for c in facts.comparisons])
     _tests(page, "kind", facts.by_kind)
+
+
+def _costs(page: Page, models: Sequence[ModelFacts], chance: float | None) -> None:
+    """Accuracy against cost, if two models at least have one that can stand on a logarithmic axis."""
+    costs = [
+        (m.name, m.cost_usd, m.accuracy, m.ci95) for m in models if m.cost_usd and m.accuracy is not None and m.ci95
+    ]
+    if len(costs) < 2:
+        return
+    left_out = [m.name for m in models if not m.cost_usd]
+    slope = score_plots.POINTS_PER_DECADE
+    page.figure(
+        score_plots.cost_value(costs, slope, chance=chance),
+        f"Accuracy against what the evaluation cost. {score_plots.caption(costs, slope)}"
+        + (f" Of unknown cost, or none: {', '.join(left_out)}." if left_out else ""),
+    )
 
 
 _TEST_COLUMNS = ("difference (points)", "95 % interval", "gained", "lost", "p", "corrected p", "detectable (points)")
