@@ -32,6 +32,7 @@ _SCORES = {
     "sum": "log-likelihood",
     "per_char": "per character",
     "per_byte": "per byte",
+    "unconditional": "gain by the question",
     "share": "share of letters",
 }
 
@@ -82,13 +83,13 @@ def item_list(rows: Sequence[Row], results: Mapping[str, Any]) -> Browser:
         (Column("id"), [row["id"] for row in rows]),
         (Column("question"), [row["question"] for row in rows]),
         (Column("topic", "choice", minor=True), [row["topic"] or None for row in rows]),
-        (Column("kind", "choice", minor=True), [row["kind"] or None for row in rows]),
+        (Column("kind", "choice", hidden=True), [row["kind"] or None for row in rows]),
         (Column("mode", "choice"), [row["mode"] if several else None for row in rows]),
-        (Column("key"), [row["key"] for row in rows]),
-        (Column("pick"), [row["pick"] for row in rows]),
+        (Column("key", minor=True), [row["key"] for row in rows]),
+        (Column("pick", minor=True), [row["pick"] for row in rows]),
         (Column("outcome", "choice", tones=TONES), [row["outcome"] for row in rows]),
-        (Column("modes right", "choice", minor=True), [_num_right(by_item[row["id"]]) for row in rows]),
-        (Column("read from", "choice", minor=True), [row.get("stage") for row in rows]),
+        (Column("modes right", "choice", hidden=True), [_num_right(by_item[row["id"]]) for row in rows]),
+        (Column("read from", "choice", hidden=True), [row.get("stage") for row in rows]),
         (Column("confidence", "number", minor=True), [confidence(row) for row in rows]),
         (Column("tokens", "number", minor=True), [_num_tokens(row) for row in rows]),
         (Column("USD", "number", minor=True), [cost_usd(row, prices[row["mode"]]) for row in rows]),
@@ -170,9 +171,9 @@ def _said(name: str) -> str:
 
 def _told(row: Row, price: Price | None) -> str:
     """How a reply was read and what it took, in one line."""
-    said = [f"article {row['article']}"] if row["article"] else []
+    said = [f"{name}: {row[name]}" for name in ("topic", "kind", "article") if row[name]]
     if row.get("stage"):
-        said.append("no answer could be read" if row["stage"] == "none" else f"read from: {row['stage']}")
+        said.append("no answer could be read" if row["stage"] == "none" else f"read from {row['stage']}")
     said += ["cut off"] if row.get("cut") else []
     said += ["its thought outran the budget and was closed"] if row.get("closed_by_us") else []
     tokens = row["tokens"]

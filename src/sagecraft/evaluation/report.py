@@ -214,7 +214,10 @@ def _facts(mode: Mode) -> list[str]:
     facts = [] if mode["accuracy"] is None else statistics_page.uncertainty(mode)
     if "accuracy_sum" in mode:
         by_sum, by_byte = percent(mode["accuracy_sum"]), percent(mode["accuracy_per_byte"])
-        facts.append(f"By the sum of log-likelihoods {by_sum} are right, per byte {by_byte}.")
+        by_gain = percent(mode["accuracy_unconditional"])
+        facts.append(
+            f"By the sum of log-likelihoods {by_sum} are right, per byte {by_byte}, by what the question adds to it {by_gain}."
+        )
     if "stages" in mode:
         stages = ", ".join(f"{name} {count}" for name, count in mode["stages"].items())
         facts.append(f"{'Letters' if 'picks' in mode else 'Numbers'} were read from: {stages}.")

@@ -81,7 +81,7 @@
 
     told() {
       const cut = this.cut
-        ? ` ${count(this.cut)} long texts are cut in the middle to ${count(this.limit)} characters, and searched so.`
+        ? ` ${count(this.cut)} ${this.cut === 1 ? "text is" : "texts are"} cut in the middle to ${count(this.limit)} characters, and searched so.`
         : "";
       const fewer = this.rows.length < this.total
         ? ` The first ${count(this.rows.length)} of ${count(this.total)}: all would make this page too large.`
@@ -112,6 +112,7 @@
 
     head(row) {
       this.headings = this.columns.map((column, place) => {
+        if (column.hidden) return null;
         const kinds = (column.kind === "number" ? "number " : "") + (column.minor ? "minor" : "");
         const cell = element("th", row, { scope: "col", class: kinds.trim(), "aria-sort": "none" });
         const button = element("button", cell, { type: "button", title: `sort by ${column.name}` }, column.name);
@@ -175,7 +176,9 @@
     sort(place) {
       const [before, way] = this.sorted || [-1, 1];
       this.sorted = before !== place ? [place, 1] : way === 1 ? [place, -1] : null;
-      this.headings.forEach(([cell, button, name], index) => {
+      this.headings.forEach((heading, index) => {
+        if (!heading) return;
+        const [cell, button, name] = heading;
         const direction = this.sorted && this.sorted[0] === index ? this.sorted[1] : 0;
         cell.setAttribute("aria-sort", ["descending", "none", "ascending"][direction + 1]);
         button.textContent = name + ["\u00a0▾", "", "\u00a0▴"][direction + 1];
@@ -228,13 +231,14 @@
       row.dataset.index = index;
       this.rows[index][0].forEach((cell, place) => {
         const column = this.columns[place];
+        if (column.hidden) return;
         const kinds = (column.kind === "number" ? "number " : "") + (column.minor ? "minor" : "");
         const box = element("td", row, { class: kinds.trim() });
         if (place === 0) {
           const button = element("button", box, { type: "button", "aria-expanded": "false", "aria-controls": `${this.key}-${index}` });
           this.cell(element("span", button), column, cell);
         } else if (column.kind === "number") this.cell(box, column, cell);
-        else this.cell(element("div", box, { class: "clip" }), column, cell);
+        else this.cell(element("div", box, { class: column.kind === "text" ? "clip free" : "clip" }), column, cell);
       });
     }
 
@@ -252,7 +256,9 @@
     open(index, line) {
       line.querySelector("button").setAttribute("aria-expanded", "true");
       const row = element("tr", null, { class: "open", id: `${this.key}-${index}` });
-      const box = element("td", row, { colspan: String(this.columns.length) });
+      const wide = this.headings.filter((heading) => heading).length;
+      // as wide as what is seen, however wide the table is
+      const box = element("div", element("td", row, { colspan: String(wide) }), { class: "inside" });
       const [, parts, source] = this.rows[index];
       for (const [number, value] of parts) this.part(box, this.forms[number], value);
       if (source) element("p", box, { class: "source" }, `in full: ${tidy(whole(this.texts[source[0]]))}, line ${source[1]}`);
@@ -273,11 +279,16 @@
     grid(home, form, rows) {
       const table = element("table", element("div", home, { class: "table" }));
       const head = element("tr", element("thead", table));
+      element("td", head);
       for (const column of form.columns) element("th", head, { scope: "col", class: column.kind === "number" ? "number" : "" }, column.name);
-      element("th", head, { scope: "col" }, "");
       const body = element("tbody", table);
       for (const [cells, marks] of rows) {
         const row = element("tr", body);
+        const first = element("td", row); // in view on a narrow screen too
+        for (const mark of marks) {
+          const text = whole(this.texts[mark]);
+          plain(element("span", first, { class: text === "key" ? "mark good" : "mark" }), text);
+        }
         cells.forEach((cell, place) => {
           const number = form.columns[place].kind === "number";
           const box = element("td", row, { class: number ? "number" : "" });
@@ -285,11 +296,6 @@
           else if (number) box.textContent = figure(cell);
           else show(element("bdi", box), this.texts[cell]);
         });
-        const last = element("td", row);
-        for (const mark of marks) {
-          const text = whole(this.texts[mark]);
-          plain(element("span", last, { class: text === "key" ? "mark good" : "mark" }), text);
-        }
       }
     }
 

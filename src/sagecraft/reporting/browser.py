@@ -37,12 +37,14 @@ class Column:
         name: its heading.
         kind: `text`; `number`; or `choice`, a text with few values that the reader can filter by.
         minor: left out where the screen is narrow.
+        hidden: a choice that is filtered by and not shown, which leaves room for others.
         tones: value → whether it is good news; the value is written all the same.
     """
 
     name: str
     kind: Literal["text", "number", "choice"] = "text"
     minor: bool = False
+    hidden: bool = False
     tones: Mapping[str, Tone] = field(default_factory=dict)
 
 
@@ -183,7 +185,8 @@ class _Writer:
         kind = column.kind
         if kind == "choice" and len({row[0][place] for row in rows}) > _MAX_CHOICES:
             kind = "text"
-        return {"name": column.name, "kind": kind, "minor": column.minor, "tones": dict(column.tones)}
+        looks = {"minor": column.minor, "hidden": column.hidden, "tones": dict(column.tones)}
+        return {"name": column.name, "kind": kind, **looks}
 
     def _number(self, text: str) -> int:
         """The number of a text; it is cut in the middle if it is too long, since an answer often stands at the end."""

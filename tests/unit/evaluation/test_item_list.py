@@ -85,8 +85,8 @@ def test_an_opened_item_has_prompt_options_thought_answer_and_how_it_was_read() 
     assert thought.folded
     assert isinstance(told, Text)
     assert told.pieces[0] == (
-        f"article {row['article'].removeprefix('article ')}".join(["article ", ""])
-        + " · no answer could be read · cut off · its thought outran the budget and was closed"
+        f"topic: {row['topic']} · kind: {row['kind']} · article: {row['article']}"
+        " · no answer could be read · cut off · its thought outran the budget and was closed"
         " · tokens: 90 read (10 from a cache), 30 thought, 12 answered · 0.000516 USD"
     )
     empty = parts({**row, "raw": "", "thought": None, "error": "timed out", "extra": {}})

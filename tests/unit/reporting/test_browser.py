@@ -217,6 +217,25 @@ def test_a_reader_filters_sorts_turns_and_opens(tmp_path: Path) -> None:
     }
 
 
+def test_a_hidden_choice_is_filtered_by_and_not_shown(tmp_path: Path) -> None:
+    columns = [Column("id"), Column("kind", "choice", hidden=True), Column("n", "number")]
+    entries = [Entry([f"q{n}", "odd" if n % 2 else "even", -n], [Text("t", ["x"])]) for n in range(10)]
+    told = ask(
+        page_of(browser("list", columns, entries, "y")),
+        tmp_path,
+        """
+        const select = document.querySelector("select");
+        select.value = "1";
+        select.dispatchEvent(new Event("change"));
+        [...document.querySelectorAll("th button")][1].click();
+        document.querySelector("tr.entry button").click();
+        const texts = (selector) => [...document.querySelectorAll(selector)].map((box) => box.textContent);
+        return [texts("th button"), texts("tr.entry")[0], document.querySelector("tr.open td").colSpan];
+        """,
+    )
+    assert told == [["id", "n\N{NO-BREAK SPACE}▴"], "q9\N{MINUS SIGN}9", 2]
+
+
 def test_keys_go_from_entry_to_entry_and_turn_the_page(tmp_path: Path) -> None:
     told = ask(
         page_of(browser("list", COLUMNS, [entry(n) for n in range(120)], "y")),
