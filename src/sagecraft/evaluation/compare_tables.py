@@ -49,7 +49,7 @@ _REPLY_CHARS, _MAX_REPLY, _MIN_REPLY = 6_000_000, 600, 60
 #: Models whose outcomes a list shows; of more they can be filtered by, and stand in the opened entry.
 _MAX_COLUMNS = 6
 #: Names in the headings of a list, at most so long.
-_MAX_NAME = 18
+_MAX_NAME = 24
 
 Results = Mapping[str, Any]
 
@@ -177,12 +177,13 @@ def pair_list(results: Results) -> Browser:
         *(Column(name, "number", minor=place > 0) for place, name in enumerate(numbers)),
     ]
     entries = []
+    names = {m["name"]: _heading(place, m["name"]) for place, m in enumerate(results["models"], start=1)}
     for pair in results["pairs"]:
         points = [100 * value for value in (pair["difference"], *pair["ci95"])]
-        better = pair["b"] if pair["difference"] > 0 else pair["a"]
+        better = names[pair["b"] if pair["difference"] > 0 else pair["a"]]
         said = f"{better} is better" if pair["significant"] else "no difference shown"
         visible = None if pair["detectable"] is None else 100 * pair["detectable"]
-        cells = [pair["a"], pair["b"], said, *points, pair["p_holm"], visible]
+        cells = [names[pair["a"]], names[pair["b"]], said, *points, pair["p_holm"], visible]
         entries.append(Entry(cells, [_table_of(pair), _tests_of(pair)]))
     return browser("Pairs", columns, entries, "Scripts are off: the table of pairs is in pairs.csv.")
 
@@ -222,20 +223,18 @@ def _tests_of(pair: Mapping[str, Any]) -> Grid:
 
 def item_list(evaluations: Sequence[Evaluation]) -> Browser:
     """All questions: who has which right; opened, who picked what, and what each said."""
-    names = [evaluation.name for evaluation in evaluations]
+    labels = {e.name: _heading(place, e.name) for place, e in enumerate(evaluations, start=1)}
+    names, many = list(labels), len(labels) > _MAX_COLUMNS
     items, room = gather(evaluations), reply_room(evaluations)
     tones: dict[str, Tone] = {"correct": "good", "wrong": "bad"}
     tones.update(dict.fromkeys(_OUTCOMES[2:], "poor"))
+    groups = [name for name in ("topic", "kind") if any(item.any.get(name) for item in items)]
     columns = [
         Column("item"),
         Column("question"),
         Column("who is right", "choice"),
-        *(
-            Column(_heading(place, name), "choice", minor=len(names) > 2, hidden=len(names) > _MAX_COLUMNS, tones=tones)
-            for place, name in enumerate(names, start=1)
-        ),
-        Column("topic", "choice", minor=True),
-        Column("kind", "choice", minor=True),
+        *(Column(label, "choice", minor=len(names) > 2, hidden=many, tones=tones) for label in labels.values()),
+        *(Column(name, "choice", minor=True) for name in groups),
     ]
     entries = [
         Entry(
@@ -244,10 +243,9 @@ def item_list(evaluations: Sequence[Evaluation]) -> Browser:
                 _first(item.any.get("question", "")),
                 item.split(names),
                 *(item.rows[name]["outcome"] if name in item.rows else "not asked" for name in names),
-                item.any.get("topic") or None,
-                item.any.get("kind") or None,
+                *(item.any.get(name) or None for name in groups),
             ],
-            list(_opened(item, names, room)),
+            list(_opened(item, labels, room)),
         )
         for item in items
     ]
@@ -266,7 +264,7 @@ def _first(text: str) -> str:
     return text if len(text) <= 160 else text[:160] + "…"
 
 
-def _opened(item: Item, names: Sequence[str], room: int) -> Iterator[Text | Grid]:
+def _opened(item: Item, labels: Mapping[str, str], room: int) -> Iterator[Text | Grid]:
     row = item.any
     yield Text("Question", [str(row.get("question", ""))])
     options = row.get("options") or []
@@ -276,7 +274,7 @@ def _opened(item: Item, names: Sequence[str], room: int) -> Iterator[Text | Grid
         marks = [
             [
                 *(["key"] if letter == row.get("key") else []),
-                *(f"by {name}" for name in names if picked.get(name) == letter),
+                *(f"by {label}" for name, label in labels.items() if picked.get(name) == letter),
             ]
             for letter in letters
         ]
