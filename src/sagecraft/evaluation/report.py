@@ -18,8 +18,8 @@ from sagecraft.reporting.page import Page
 
 #: Characters of a rendered prompt, of which there is one a mode.
 _MAX_CHARS = 20_000
-#: Topics of one plot that can still be read; the table of a mode has all.
-_MAX_GROUPS = 40
+#: Topics of one plot that can still be read, of a table (`results.json` has all), and characters of their names.
+_MAX_GROUPS, _MAX_ROWS, _MAX_NAME = 40, 200, 120
 
 _MODES = {
     "continuation": "How likely each option's text is after the question, per character of the option.",
@@ -169,18 +169,24 @@ def _groups(page: Page, modes: Mapping[str, Mode], column: str, chance: float | 
     first = next(iter(modes.values()))[column]
     if len(first) < 2:
         return
-    # the order of the set stays
-    largest = sorted(first, key=lambda name: -first[name]["n"])[:_MAX_GROUPS]
-    names = [name for name in first if name in largest]
+    names = _largest(first, _MAX_GROUPS)
     drawn = {
         mode: [(groups[column][name]["accuracy"], headline(groups[column][name])) for name in names]
         for mode, groups in modes.items()
     }
     word = column.replace("_", " ")
-    rest = (
-        "" if len(names) == len(first) else f"; the {len(names)} with most questions, the tables have all {len(first)}"
-    )
+    rest = "" if len(names) == len(first) else f"; the {len(names)} of {len(first):,} with most questions"
     page.figure(plots.accuracy_by_group(names, drawn, chance), f"Accuracy {word}{rest}")
+
+
+def _largest(groups: Mapping[str, Any], most: int) -> list[str]:
+    """Names of the groups with most questions, in the order of the set."""
+    largest = set(sorted(groups, key=lambda name: -groups[name]["n"])[:most])
+    return [name for name in groups if name in largest]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"
 
 
 def _matrix(names: Sequence[str], pairs: Sequence[Mapping[str, Any]]) -> str:
@@ -194,11 +200,21 @@ def _mode(page: Page, mode: Mode) -> None:
     for column in ("by_kind", "by_topic"):
         groups = mode.get(column)
         if groups and len(groups) > 1:
+            names = _largest(groups, _MAX_ROWS)
             table = [
-                [name, row["n"], percent(row["accuracy"]), interval(headline(row)), interval(row["ci95_together"])]
+                [
+                    _short(name),
+                    row["n"],
+                    percent(row["accuracy"]),
+                    interval(headline(row)),
+                    interval(row["ci95_together"]),
+                ]
                 for name, row in groups.items()
+                if name in names
             ]
-            page.table([column.removeprefix("by_"), "questions", "accuracy", "95 % interval", "all at once"], table)
+            columns = [column.removeprefix("by_"), "questions", "accuracy", "95 % interval", "all at once"]
+            rest = "" if len(names) == len(groups) else f"The {len(names)} of {len(groups):,} with most questions"
+            page.table(columns, table, caption=rest)
     if mode["accuracy"] is not None:
         statistics_page.topics(page, mode)
     page.paragraph(" ".join(_facts(mode)))

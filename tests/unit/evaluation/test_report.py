@@ -66,9 +66,13 @@ def test_one_mode_without_a_key_and_numbers_have_pages_too() -> None:
 def test_topics_without_end_are_drawn_by_the_largest() -> None:
     results, rows = evaluation(modes=("letter",))
     group = results["modes"]["letter"]["by_topic"]["topic 0"]
-    results["modes"]["letter"]["by_topic"] = {f"topic {n}": {**group, "n": n} for n in range(300)}
+    results["modes"]["letter"]["by_topic"] = {f"topic {n} {'x' * 50_000}": {**group, "n": n} for n in range(300)}
     page = report.render(results, rows)
-    assert "Accuracy by topic; the 40 with most questions, the tables have all 300" in page
+    assert "Accuracy by topic; the 40 of 300 with most questions" in page
+    assert "The 200 of 300 with most questions" in page
+    shown = re.findall(r"<td>topic (\d+) x+…</td>", page)
+    assert [int(name) for name in shown] == list(range(100, 300))
+    assert len(page) < 500_000
 
 
 def test_a_page_stays_small_whatever_the_model_writes() -> None:
