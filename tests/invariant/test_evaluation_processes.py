@@ -88,6 +88,6 @@ def test_a_process_that_dies_ends_the_run_and_the_next_start_goes_on(
     with pytest.raises(MachineError, match="a process of the evaluation died"):
         run(config, inputs, tmp_path / "two")
     assert not (tmp_path / "two").exists()
-    run(config, inputs, tmp_path / "two")
+    run(CONFIG, inputs, tmp_path / "two")
     assert killed[0].returncode == -9
     assert items(tmp_path / "one") == items(tmp_path / "two")
