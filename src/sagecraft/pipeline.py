@@ -21,6 +21,7 @@ from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.corpus.reference import read_reference
 from sagecraft.errors import UserError
 from sagecraft.evaluation.config import EvaluateConfig
+from sagecraft.evaluation.shots import read_asked
 from sagecraft.evaluation.tasks import read_task
 from sagecraft.lock import locked
 from sagecraft.merging.merge import ROLES, MergeConfig
@@ -121,8 +122,8 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
         if sources:
             yield _ingest(name, key, IngestConfig(paths=sources), folder, faults)
     faults += _measured_and_trained_on(recipe, folder)
-    task = _task(recipe, folder, faults)
-    benchmarks = _benchmarks(recipe, folder, faults, task)
+    asked = _asked(recipe, folder, faults)
+    benchmarks = _benchmarks(recipe, folder, faults, asked.get("task"))
     training, replay = yield from _sorting(recipe, folder, faults, benchmarks)
     tuned = base
     if recipe.pack is not None:
@@ -137,14 +138,24 @@ def _steps(recipe: Recipe, folder: Path, faults: list[str]) -> Iterator[Step]:
         watched = _watched(recipe, "cpt", recipe.cpt, faults)
         yield Step("cpt", "cpt", recipe.cpt, {"model": tuned, "tokens": Ref("pack", "tokens"), **watched})
         tuned = Ref("cpt", "model")
-    yield from _tuning(recipe, folder, faults, tuned, {"base": base, **others}, training, task, benchmarks)
+    yield from _tuning(recipe, folder, faults, tuned, {"base": base, **others}, training, asked, benchmarks)
 
 
-def _task(recipe: Recipe, folder: Path, faults: list[str]) -> Path | None:
-    task = _file(recipe.evaluate.task, "evaluate.task", folder, faults) if recipe.evaluate else None
-    if task:
-        _check(lambda: read_task(task), "evaluate.task", faults)
-    return task
+def _asked(recipe: Recipe, folder: Path, faults: list[str]) -> dict[str, Path]:
+    """Files that every evaluation reads, by the name of the input: the questions, and those that are shown solved."""
+    section = recipe.evaluate
+    task = _file(section.task, "evaluate.task", folder, faults) if section else None
+    if section is None or task is None:
+        return {}
+    files = {"task": task}
+    if section.shots_from is not None:
+        found = _file(section.shots_from, "evaluate.shots_from", folder, faults)
+        files |= {"shots": found} if found else {}
+    _check(lambda: read_asked(section, files), "evaluate.task", faults)
+    if section.questions.columns and recipe.decontaminate:
+        told = "decontamination reads questions under their usual names; rename the columns in the file"
+        faults.append(f"evaluate.questions.columns: {told}")
+    return files
 
 
 def _benchmarks(recipe: Recipe, folder: Path, faults: list[str], task: Path | None) -> dict[str, Ref | Path]:
@@ -187,7 +198,7 @@ def _tuning(
     start: Ref | Path,
     given: Mapping[str, Ref | Path],
     training: Ref,
-    task: Path | None,
+    asked: Mapping[str, Path],
     benchmarks: Mapping[str, Ref | Path],
 ) -> Iterator[Step]:
     """Synthesis, fine-tuning, merge, evaluation and report."""
@@ -212,7 +223,7 @@ def _tuning(
         taken = {role: made.get(role, Ref(role, "model")) for role in recipe.merge.wanted()}
         yield Step("merge", "merge", recipe.merge, taken)
         models["merged"] = Ref("merge", "model")
-    yield from _measuring(recipe, models, task, bool(benchmarks))
+    yield from _measuring(recipe, models, asked, bool(benchmarks))
 
 
 def _other_models(merge: MergeConfig, folder: Path, faults: list[str]) -> Generator[Step, None, dict[str, Ref | Path]]:
@@ -247,15 +258,15 @@ def _watched(recipe: Recipe, key: str, config: TrainConfig, faults: list[str]) -
 
 
 def _measuring(
-    recipe: Recipe, models: Mapping[str, Ref | Path], task: Path | None, has_benchmarks: bool
+    recipe: Recipe, models: Mapping[str, Ref | Path], asked: Mapping[str, Path], has_benchmarks: bool
 ) -> Iterator[Step]:
     evaluations: dict[str, Ref | Path] = {}
-    if recipe.evaluate is not None and task is not None:
-        config = EvaluateConfig.model_validate({k: v for k, v in recipe.evaluate if k != "task"})
+    if recipe.evaluate is not None and asked:
+        config = EvaluateConfig.model_validate({k: v for k, v in recipe.evaluate if k in EvaluateConfig.model_fields})
         for name, model in models.items():
             inputs: dict[str, Ref | Path] = {
                 "model": model,
-                "task": task,
+                **asked,
                 "domain": Ref("withhold", "documents", "withheld"),
             }
             if recipe.general.held_out:

@@ -61,6 +61,9 @@ class EvaluateSection(EvaluateConfig):
     """What every model of the ladder is measured on; the other fields are those of `sagecraft eval`."""
 
     task: str = Field(description="questions: CSV, JSONL or Parquet")
+    shots_from: str | None = Field(
+        default=None, description="file of the solved questions that are shown; null: the split beside the task"
+    )
 
 
 class Recipe(BaseModel):

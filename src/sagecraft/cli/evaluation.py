@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sagecraft.cli.options import Json, ModelPath, Out, Seed, finish
+from sagecraft.errors import UserError
 
 
 def evaluate(
@@ -18,6 +19,10 @@ def evaluate(
     thinking: Annotated[str, typer.Option(help="on, off, both or none (left to the model), for generate")] = "off",
     permutations: Annotated[str, typer.Option(help="other orders of options too: none, cyclic or shuffle")] = "none",
     max_items: Annotated[int | None, typer.Option(help="a keyed sample of this many questions")] = None,
+    column: Annotated[list[str], typer.Option(help="OURS=NAME of a column: question=Frage, options=a,b,c,d")] = [],  # noqa: B006
+    shots: Annotated[int, typer.Option(help="solved questions shown before each")] = 0,
+    shots_from: Annotated[Path | None, typer.Option(help="their file; else the split beside the task")] = None,
+    shots_by_topic: Annotated[bool, typer.Option("--shots-by-topic", help="of the same topic")] = False,
     thought_tokens: Annotated[int | None, typer.Option(help="tokens of a thought at most, for generate")] = None,
     answer_tokens: Annotated[int | None, typer.Option(help="tokens of an answer at most, for generate")] = None,
     base_url: Annotated[str | None, typer.Option(help="address of a server of your own, for an endpoint")] = None,
@@ -43,9 +48,23 @@ def evaluate(
     settings |= {"reply": {"thought_tokens": thought_tokens, "answer_tokens": answer_tokens}, "limits": limits}
     settings |= {"device_usd_per_hour": device_usd_per_hour, "permutations": permutations, "seed": seed}
     settings["processes"] = processes
+    settings["questions"] = {"columns": _columns(column), "shots": shots, "shots_by_topic": shots_by_topic}
     config, inputs = from_options(model, settings)
-    inputs |= {"task": task} | ({"providers": providers} if providers is not None else {})
+    inputs |= {"task": task} | ({"shots": shots_from} if shots_from is not None else {})
+    inputs |= ({"providers": providers} if providers is not None else {})
     finish(run(config, inputs, out, store=store), out, json)
+
+
+def _columns(given: list[str]) -> dict[str, str]:
+    """Names of columns as they are given, `ours=theirs`."""
+    found: dict[str, str] = {}
+    for text in given:
+        ours, equals, theirs = text.partition("=")
+        if not equals or ours in found:
+            problem = "given twice" if equals else "not of the form OURS=NAME, such as question=Frage"
+            raise UserError(f"--column {text[:100]}: {problem}")
+        found[ours] = theirs
+    return found
 
 
 def compare(

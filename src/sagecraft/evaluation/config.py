@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sagecraft.evaluation.columns import check_names
 from sagecraft.inference.limits import LimitsConfig
 
 if TYPE_CHECKING:
@@ -40,6 +41,34 @@ class PerplexityConfig(BaseModel):
     )
 
 
+class QuestionsConfig(BaseModel):
+    """How a file of questions is read, and what is shown before each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    columns: dict[str, str | tuple[str, ...]] = Field(
+        default={},
+        description="what columns are called in the file, where they have names of their own: {question: Frage, "
+        "options: [a, b, c, d], answer: key}; also A to J, target, id, topic, kind, article, explanation",
+    )
+    shots: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="solved questions shown before each, the same for all; from the input `shots`, or from the split dev, "
+        "validation or train beside the task",
+    )
+    shots_by_topic: bool = Field(
+        default=False,
+        description="show questions of the same topic, where there are enough; their beginning is then not shared by all, "
+        "so local models take longer",
+    )
+
+    @field_validator("columns", mode="after")
+    @classmethod
+    def _known(cls, value: dict[str, str | tuple[str, ...]]) -> dict[str, str | tuple[str, ...]]:
+        return check_names(value)
+
+
 class EvaluateConfig(BaseModel):
     """What is measured, and how."""
 
@@ -59,6 +88,9 @@ class EvaluateConfig(BaseModel):
         default=False,
         description="put continuation and letter prompts into the chat template; off, since it moves scores and base "
         "models have none",
+    )
+    questions: QuestionsConfig = Field(
+        default=QuestionsConfig(), description="names of columns, and examples shown before each question"
     )
     max_items: int | None = Field(default=None, ge=1, description="questions at most, drawn by seed; null takes all")
     permutations: Literal["none", "cyclic", "shuffle"] = Field(

@@ -41,7 +41,8 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
     Args:
         config: what is measured.
         inputs: `task` (file or folder of questions); `model` (a Hugging Face folder) unless `endpoint` is set, and
-            `adapter` (LoRA in peft's format) if one is to be added to it;
+            `adapter` (LoRA in peft's format) if one is to be added to it; `shots` (a file of solved questions) if some
+            are shown and are not from a split beside the task;
             optionally `domain` and `general` (folders of documents), and `providers` (a YAML file of presets and
             prices).
         out: the artifact.
@@ -49,12 +50,16 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
             replies of an endpoint were paid for, and stay in the folder `OUT.replies`.
     """
     check(config, inputs)
-    from sagecraft.evaluation.tasks import choose, read_task
+    from sagecraft.evaluation import task_facts
+    from sagecraft.evaluation.shots import read_asked
 
-    task = read_task(inputs["task"])
+    asked = read_asked(config, inputs)
+    task, inputs = asked.task, asked.inputs
     if task.items[0].target and set(config.modes) != {"generate"}:
         raise UserError(f"{inputs['task']}: its answers are numbers, which have to be written; use mode generate alone")
-    items = choose(task.items, config.max_items, config.seed)
+    facts = task_facts.describe_task(task.items)
+    for line in task_facts.notable(facts):
+        console.say(f"  {task.name}: {line}")
     with artifact.build(
         out, kind="evaluation", stage="evaluate", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
@@ -67,12 +72,13 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
             modes: dict[str, Asked] = {}
             for name, (mode, settings) in config.passes.items():
                 with closing(Store(folder, subject.identity, purpose)) as kept:
-                    modes[name] = _ask(measuring, name, mode, items, settings, kept)
+                    modes[name] = _ask(measuring, name, mode, asked.items, settings, kept)
             with closing(Store(folder, subject.identity, purpose)) as kept:
                 spent = _spending(subject, config, kept)
                 texts = _texts(subject, config, inputs, kept)
                 seconds = kept.seconds + sum(mode.seconds for mode in modes.values())
         results = _results(subject, task, modes, texts, seconds) | spent
+        results |= {"task_facts": facts} | ({} if asked.shots is None else {"shots": asked.shots})
         build.timed.add("results.json")
         _write(build.path, results, [row for mode in modes.values() for row in mode.rows])
         if config.permutations != "none":

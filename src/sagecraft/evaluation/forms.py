@@ -5,8 +5,16 @@
 - ARC as lists of instructions: "question: … Answer1: … Answer2: …".
 - GSM8K: `answer` is a chain of steps that ends with "#### " and the number; no options.
 - MMLU as its authors packed it: CSV without a header, columns question, A, B, C, D, letter.
+- MMLU-Pro: `options` is a list, filled up with "N/A"; `answer` a letter, `answer_index` the same as a number; `category`.
+- MedQA: `options` is an object of letters, and `answer_idx` a letter.
+- OpenBookQA on the hub: as ARC, with `question_stem`.
+- GPQA, SciQ: the right option and the wrong ones in columns of their own.
+- TruthfulQA, one right answer: `mc1_targets`, a table of `choices` and `labels` or an object of text and label; the right
+  one stands first.
 
-MMLU on the hub (`question`, `subject`, `choices`, 0-based `answer`) needs nothing.
+Where a set does not say in which order its options are shown (the last two), they stand in one drawn by a key of the
+question and the options: the same in every run, whatever row it is in. MMLU on the hub (`question`, `subject`,
+`choices`, 0-based `answer`) needs nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +23,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sagecraft import artifact
 from sagecraft.errors import UserError
+from sagecraft.evaluation.columns import LETTERS
 from sagecraft.evaluation.numeric import numbers
+
+#: Columns of the right option and of the wrong ones, of sets whose options have no order.
+_APART = (
+    ("Correct Answer", ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")),
+    ("correct_answer", ("distractor1", "distractor2", "distractor3")),
+)
+#: What sets call topics, identifiers and explanations.
+_ALSO = {
+    "topic": ("category", "High-level domain"),
+    "id": ("question_id", "Record ID"),
+    "explanation": ("Explanation", "cot_content", "support", "fact1"),
+}
 
 
 def adapt(row: dict[str, Any], place: str) -> dict[str, Any]:
@@ -24,6 +46,16 @@ def adapt(row: dict[str, Any], place: str) -> dict[str, Any]:
     question = row.get("question")
     if isinstance(question, dict) and "stem" in question:
         row = {**row, "question": question["stem"], "choices": question.get("choices")}
+    elif question is None and "question_stem" in row:
+        row = _renamed(row, {"question_stem": "question"})
+    for right, wrong in _APART:
+        if right in row and wrong[0] in row and "answer" not in row:
+            rest = {name: value for name, value in row.items() if name not in (right, *wrong)}
+            return _also(rest | _drawn(row.get("question"), row[right], [row.get(name) for name in wrong]))
+    if "mc1_targets" in row and "answer" not in row:
+        return _one_true(row, place)
+    if "options" in row and not {"choices", "A", "choice0"} & set(row):
+        return _with_options(row, place)
     answer = row.get("answer")
     if isinstance(answer, str) and "####" in answer and not {"choices", "A", "choice0", "target"} & set(row):
         steps, _, number = answer.rpartition("####")
@@ -33,6 +65,79 @@ def adapt(row: dict[str, Any], place: str) -> dict[str, Any]:
     if "instruction" in row and question is None:
         return _from_instruction(row, place)
     return row
+
+
+def _renamed(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in row.items()}
+
+
+def _also(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a known set with its topic, identifier and explanation, where it gives them under names of its own."""
+    found = {}
+    for ours, theirs in _ALSO.items():
+        given = next((row[name] for name in theirs if row.get(name) not in (None, "")), None)
+        if ours not in row and given is not None:
+            found[ours] = given
+    return row | found
+
+
+def _drawn(question: Any, right: Any, wrong: Sequence[Any]) -> dict[str, Any]:
+    """Options in an order drawn by what they say; of more than there are letters for, wrong ones are left out."""
+    wrong = [option for option in wrong if option not in (None, "")]
+
+    def key(option: Any) -> tuple[int, str]:
+        return artifact.keyed_hash("order", ascii(question), ascii(option)), ascii(option)
+
+    kept = sorted(wrong, key=key)[: len(LETTERS) - 1]
+    options = sorted([right, *kept], key=key)
+    left_out = len(wrong) - len(kept)
+    return {"choices": options, "answer": options.index(right)} | ({"options_left_out": left_out} if left_out else {})
+
+
+def _one_true(row: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """TruthfulQA's form with one right answer."""
+    table = row["mc1_targets"]
+    texts, labels = None, None
+    if isinstance(table, Mapping):
+        texts, labels = (
+            (table["choices"], table.get("labels")) if "choices" in table else (list(table), list(table.values()))
+        )
+    if not isinstance(texts, list) or not isinstance(labels, list) or len(texts) != len(labels) or labels.count(1) != 1:
+        raise UserError(f"{place}, column mc1_targets: expected texts, each with a label, of which one is 1")
+    right = texts[labels.index(1)]
+    wrong = [text for text, label in zip(texts, labels, strict=True) if label != 1]
+    rest = {name: value for name, value in row.items() if name != "mc1_targets"}
+    return rest | _drawn(row.get("question"), right, wrong)
+
+
+def _with_options(row: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """A list or an object of options; the key, where it is given twice, must be the same."""
+    options, answer = row["options"], row.get("answer")
+    rest = {name: value for name, value in row.items() if name not in ("options", "answer_index", "answer_idx")}
+    if isinstance(options, Mapping):
+        letters = LETTERS[: len(options)]
+        if sorted(str(name) for name in options) != list(letters):
+            raise UserError(f"{place}, column options: expected letters from A on, found {', '.join(options)[:60]}")
+        options = [options[letter] for letter in letters]
+    index = row.get("answer_idx", row.get("answer_index"))
+    if index not in (None, ""):
+        letter = _letter(index)
+        if isinstance(answer, str) and len(answer.strip()) == 1 and answer.strip().upper() != letter:
+            raise UserError(f"{place}, column answer: {answer.strip()!r}, but the index beside it is {index!r}")
+        answer = index
+    while isinstance(options, list) and len(options) > 2 and options[-1] == "N/A" and _letter(answer) != _last(options):
+        options = options[:-1]
+    return _also({**rest, "choices": options, "answer": answer})
+
+
+def _last(options: Sequence[Any]) -> str:
+    return LETTERS[len(options) - 1 : len(options)]
+
+
+def _letter(given: Any) -> str:
+    """The letter that a key means; "" if it means none."""
+    text = str(given).strip().upper()
+    return LETTERS[int(text) : int(text) + 1] if text.isdecimal() and len(text) < 3 else text
 
 
 def target_of(row: Mapping[str, Any], place: str) -> str:

@@ -52,7 +52,7 @@ def from_options(model: str, settings: Mapping[str, Any]) -> tuple[EvaluateConfi
 
 def check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
     """All that can be known before anything is loaded."""
-    known = {"model", "adapter", "task", "providers", *TEXTS}
+    known = {"model", "adapter", "task", "shots", "providers", *TEXTS}
     unknown = sorted(set(inputs) - known)
     if unknown:
         raise UserError(f"inputs.{unknown[0]}: evaluation takes {', '.join(sorted(known))}")

@@ -221,6 +221,8 @@ def _halves(path: Path, config: EvaluateConfig) -> tuple[list[Item], list[Item],
     """Questions that choose and questions kept back, by key; those on one article are in the same half."""
     from sagecraft.evaluation.tasks import choose, read_task
 
+    if config.questions.columns or config.questions.shots:
+        raise UserError("measure.questions: a search reads columns under their usual names, and shows no examples")
     task = read_task(path)
     if not task.keyed:
         raise UserError(f"{path}: has no answers, so that nothing can be chosen by it; give keyed questions")
