@@ -181,14 +181,6 @@ class Reply:
         return opened_by(tail, self._engine.template.thoughts)
 
 
-def history_of(messages: Sequence[Message]) -> list[Message]:
-    """Messages as a model is shown them again: earlier thoughts are left out, as reasoning models are served.
-
-    Clients of the server do not send thoughts back, so both ways of talking give the same prompt.
-    """
-    return [message.model_copy(update={"thinking": None}) for message in messages]
-
-
 def fit_prompt(
     engine: LocalEngine, messages: Sequence[Message], thinking: Switch | None, reserve: int
 ) -> tuple[list[int], int]:
@@ -201,7 +193,7 @@ def fit_prompt(
         UserError: the last message alone does not fit.
     """
     system = [message for message in messages[:1] if message.role == "system"]
-    turns = history_of(messages[len(system) :])
+    turns = messages[len(system) :]
     limit = engine.max_positions
     reserve = min(reserve, limit // 2)
     first = 0

@@ -25,7 +25,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 
 from sagecraft import console
 from sagecraft.assistant.protocol import ChatRequest, RequestError, parse_request, usage
-from sagecraft.assistant.reply import Reply, history_of, suggested_sampling
+from sagecraft.assistant.reply import Reply, suggested_sampling
 from sagecraft.chat.masks import encode_prompt
 from sagecraft.chat.thinking import Kind
 from sagecraft.errors import MachineError, SagecraftError, UserError
@@ -134,7 +134,7 @@ class Worker:
         messages = request.chat_messages()
         switch = request.switch(messages)
         try:
-            ids = encode_prompt(engine.tokenizer, engine.template, history_of(messages), switch)
+            ids = encode_prompt(engine.tokenizer, engine.template, messages, switch)
         except UserError as error:
             raise RequestError(str(error), param="messages") from error
         limit = engine.max_positions

@@ -38,10 +38,11 @@ class EncodedConversation:
 
 
 def encode_rows(tokenizer: Tokenizer, template: ChatTemplate, conversation: Conversation) -> list[EncodedConversation]:
-    """Training rows of a conversation: one, or one for each assistant turn if the template is not prefix-stable.
+    """Training rows of a conversation: one, or one for each assistant turn.
 
-    Every assistant turn is supervised in exactly one row. Prefix-stable means that every beginning that ends with an
-    assistant turn renders as a prefix of the whole: otherwise the model would be taught replies to what no prompt holds.
+    Every assistant turn is supervised in exactly one row, behind what the model is shown when it has to write that turn. One row
+    does for all where every beginning that ends with an assistant turn renders as a prefix of the whole (the template is
+    prefix-stable), and no turn before the last user's has a thought, since no prompt holds earlier thoughts.
 
     Raises:
         UserError: there is nothing to learn, or the template cannot show what there is.
@@ -59,9 +60,10 @@ def encode_rows(tokenizer: Tokenizer, template: ChatTemplate, conversation: Conv
     script = script.until(taught[-1] + 1)
     _refuse_markup_in_names(tokenizer, script, where)
     row = _Row(tokenizer, template, script, where)
-    layout = locate(template, script, add_generation_prompt=False)
-    if all(row.is_whole(layout, position) for position in taught):
-        return [row.encode(layout, taught)]
+    if script.as_remembered() == script:
+        layout = locate(template, script, add_generation_prompt=False)
+        if all(row.is_whole(layout, position) for position in taught):
+            return [row.encode(layout, taught)]
     return [row.until(last + 1).encode_last() for last in taught]
 
 
@@ -69,7 +71,7 @@ def encode_prompt(
     tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message], thinking: Switch | None
 ) -> list[int]:
     """Token ids of a prompt, with the header of the assistant's next turn; message text never becomes markup."""
-    script = template.script(messages, thinking)
+    script = template.script(messages, thinking).as_remembered()
     _refuse_markup_in_names(tokenizer, script, "messages")
     layout = locate(template, script, add_generation_prompt=True)
     if dropped := _dropped(script, layout, taught=None):
@@ -89,14 +91,14 @@ class _Row:
     texts: dict[tuple[int, bool], str] = field(default_factory=dict)
 
     def until(self, num_turns: int) -> _Row:
-        """The same conversation up to a turn."""
-        return replace(self, script=self.script.until(num_turns))
+        """The same conversation up to a turn, as it is remembered then."""
+        return replace(self, script=self.script.until(num_turns).as_remembered(), texts={})
 
     def text(self, num_turns: int, *, prompt: bool) -> str:
         """The rendering of the first turns."""
         key = (num_turns, prompt)
         if key not in self.texts:
-            script = self.script.until(num_turns)
+            script = self.script.until(num_turns).as_remembered() if prompt else self.script.until(num_turns)
             self.texts[key] = self.template.write(script, add_generation_prompt=prompt).text
         return self.texts[key]
 

@@ -137,7 +137,7 @@ def compose(template: ChatTemplate, script: Script) -> Layout | None:
     """
     last = len(script.turns) - 1
     turn = script.turns[last]
-    prompt = locate(template, script.until(last), add_generation_prompt=True)
+    prompt = locate(template, script.until(last).as_remembered(), add_generation_prompt=True)
     shown = locate(template, script, add_generation_prompt=False)
     thought = None
     if turn.thought and not any(span.part == "t" for span in shown.of(last)):

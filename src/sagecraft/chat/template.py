@@ -150,12 +150,15 @@ class ChatTemplate:
             messages: the turns.
             thinking: state of the switch: the template's own variable, or (the first line of) the system prompt.
                 None leaves it alone.
-            add_generation_prompt: end with the header of the assistant's next turn.
+            add_generation_prompt: end with the header of the assistant's next turn; earlier thoughts are then left out.
 
         Raises:
             UserError: the template refuses the messages.
         """
-        return self.write(self.script(messages, thinking), add_generation_prompt=add_generation_prompt).text
+        script = self.script(messages, thinking)
+        return self.write(
+            script.as_remembered() if add_generation_prompt else script, add_generation_prompt=add_generation_prompt
+        ).text
 
     def write(self, script: Script, *, add_generation_prompt: bool) -> Rendered:
         """Renders a script (see `script`).
@@ -222,6 +225,16 @@ class Script:
     def until(self, num_turns: int) -> Script:
         """Its first turns."""
         return replace(self, turns=self.turns[:num_turns])
+
+    def as_remembered(self) -> Script:
+        """What a model is shown of it: thoughts from before the last user's turn are left out.
+
+        Reasoning models are served so, and clients do not send thoughts back. Those behind it are the way of a reply that is
+        not finished, between calls of tools.
+        """
+        last = max((number for number, turn in enumerate(self.turns) if turn.role == "user"), default=0)
+        before = tuple(replace(turn, thought=None) for turn in self.turns[:last])
+        return replace(self, turns=(*before, *self.turns[last:]))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sagecraft.models.tokenizer import Tokenizer
     from sagecraft.tokens.packed import TokenItem
 
-VERSION = 3
+VERSION = 4
 #: The reason of conversations that are longer than a row.
 TOO_LONG = "longer than a row"
 

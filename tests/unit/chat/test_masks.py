@@ -129,6 +129,30 @@ def test_typed_special_tokens_stay_text(styled: tuple[str, Path]) -> None:
     assert [i for i in prompt if i in specials] == [i for i in plain if i in specials]
 
 
+def test_rows_are_taught_behind_what_the_model_is_served(folder_with: Any) -> None:
+    """No prompt holds thoughts from before the last user's turn, so no row does, whatever the template would keep."""
+    tokenizer, template = loaded(folder_with(None))
+    talk = conversation(*TALK, thinking="on", thoughts={1: "One.", 3: "Two."})
+    rows = encode_rows(tokenizer, template, talk)
+    assert [taught_text(tokenizer, row) for row in rows] == [
+        "<think>\nOne.\n</think>\n\nA ball of gas.<|im_end|>",
+        "<think>\nTwo.\n</think>\n\nGravity.<|im_end|>",
+    ]
+    for row, turn in zip(rows, (1, 3), strict=True):
+        prompt = encode_prompt(tokenizer, template, talk.messages[:turn], "on")
+        assert row.ids[: len(prompt)] == prompt
+        assert not any(row.mask[: len(prompt)])
+        shown = template.render(talk.messages[:turn], thinking="on", add_generation_prompt=True)
+        assert tokenizer.decode(prompt, skip_special=False) == shown
+    # a thought before a call of a tool belongs to the reply that is still being made
+    turns = [*talk.messages[:2], talk.messages[2], talk.messages[3].model_copy(update={"content": "Wait."})]
+    again = [*turns, Message(role="tool", content="3")]
+    shown = template.render(again, thinking="on", add_generation_prompt=True)
+    assert ("One." in shown, "Two." in shown) == (False, True)
+    # without earlier thoughts one row does for all turns
+    assert len(encode_rows(tokenizer, template, conversation(*TALK, thinking="on", thoughts={3: "Two."}))) == 1
+
+
 def test_unstable_template_makes_one_row_an_assistant_turn(folder_with: Any, styles: dict[str, str]) -> None:
     tokenizer, template = loaded(folder_with(styles["think-stripper"]))
     talk = conversation(*TALK, thinking="on", thoughts={1: "One.", 3: "Two."})
@@ -211,9 +235,13 @@ def smollm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_smollm_equals_transformers(thinking: Any, smollm: Path) -> None:
     tokenizer, template = loaded(smollm)
     talk = conversation(("system", "Be brief.\nAlways."), *TALK, thinking=thinking, thoughts={2: "Hm.", 4: "Pull."})
-    row = encode_one(tokenizer, template, talk)
-    messages = [template.dialect.as_dict(turn) for turn in template.script(talk.messages, thinking).turns]
-    assert row.ids == reference(smollm).apply_chat_template(messages, tokenize=True, return_dict=False)
+    script = template.script(talk.messages, thinking)
+    ends = [number + 1 for number, turn in enumerate(script.turns) if turn.role == "assistant"]
+    rows = encode_rows(tokenizer, template, talk)
+    assert len(rows) == (1 if thinking == "off" else 2)
+    for row, end in zip(rows, ends if len(rows) > 1 else ends[-1:], strict=True):
+        messages = [template.dialect.as_dict(turn) for turn in script.until(end).as_remembered().turns]
+        assert row.ids == reference(smollm).apply_chat_template(messages, tokenize=True, return_dict=False)
 
 
 WORDS = st.text(alphabet="ab <|>/imendstrhk_\n", max_size=20) | st.sampled_from(["<|im_end|>", "<|im_start|>user\n"])

@@ -108,6 +108,7 @@ class Oracle:
             first = {**given[1], "content": f"{given[0]['content']}\n\n{given[1]['content']}"}
             given = [first, *given[2:]]
         self.messages = given
+        self.bare = [self._without_thought(message) for message in given]
         self.turns = [n for n, message in enumerate(given) if message["role"] == "assistant"]
 
     def _message(self, message: dict[str, Any], style: Style) -> dict[str, Any]:
@@ -122,6 +123,16 @@ class Oracle:
             message["tool_calls"] = [{**CALL, "function": call}]
         return message
 
+    @staticmethod
+    def _without_thought(message: dict[str, Any]) -> dict[str, Any]:
+        bare = {key: value for key, value in message.items() if key != "reasoning_content"}
+        return {**bare, "content": message["content"].partition("</think>\n\n")[2] or message["content"]}
+
+    def remembered(self, num_messages: int) -> list[dict[str, Any]]:
+        """The first messages as a model is shown them: thoughts from before the last user's are not."""
+        last = max(n for n, message in enumerate(self.messages[:num_messages]) if message["role"] == "user")
+        return [*self.bare[:last], *self.messages[last:num_messages]]
+
     def ids(self, num_messages: int, prompt: bool = False) -> list[int]:
         return self._apply(num_messages, add_generation_prompt=prompt, return_dict=False)
 
@@ -130,7 +141,7 @@ class Oracle:
 
     def _apply(self, num_messages: int, **options: Any) -> Any:
         return self.peer.apply_chat_template(
-            self.messages[:num_messages], chat_template=self.text, tools=self.tools, tokenize=True,
+            self.remembered(num_messages), chat_template=self.text, tools=self.tools, tokenize=True,
             **self.variables, **options,
         )  # fmt: skip
 
@@ -266,13 +277,17 @@ def test_what_users_type_is_text(name: str, tokenizer: Tokenizer) -> None:
         assert text.replace(typed, "hello") == tokenizer.decode(plain, skip_special=False)
 
 
+@pytest.mark.parametrize("scenario", ["off", "on"])
 @pytest.mark.parametrize("name", ALL)
-def test_a_row_begins_with_what_the_model_is_served(name: str, tokenizer: Tokenizer) -> None:
-    talk = talk_of("off")
+def test_a_row_begins_with_what_the_model_is_served(name: str, scenario: str, tokenizer: Tokenizer) -> None:
+    if scenario in ALL[name].refuses:
+        return
+    talk = talk_of(scenario)
     row = encode_rows(tokenizer, ALL[name].template, talk)[-1]
-    prompt = encode_prompt(tokenizer, ALL[name].template, talk.messages[:-1], "off")
+    prompt = encode_prompt(tokenizer, ALL[name].template, talk.messages[:-1], talk.thinking)
     assert row.ids[: len(prompt)] == prompt
     assert all(row.mask[len(prompt) : len(prompt) + 3])
+    assert "Recall it." not in tokenizer.decode(prompt)
 
 
 @pytest.mark.parametrize("name", ["qwen-3", "qwen-3+", "deepseek-r1", "deepseek-v3", "deepseek-v3.1", "smollm-3"])
