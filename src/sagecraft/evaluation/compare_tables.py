@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagecraft.evaluation.compare_verdict import ordered
-from sagecraft.evaluation.compared import Evaluation
+from sagecraft.evaluation.compared import MAX_REPLY, Evaluation
 from sagecraft.evaluation.statistics_page import headline
 from sagecraft.reporting.browser import Browser, Column, Entry, Grid, Text, Tone, browser
 from sagecraft.reporting.page import Cell
@@ -44,8 +44,8 @@ _PAIR = (
     "items_needed",
 )
 _TESTS = {"mcnemar": "exact McNemar test", "mcnemar_by_article": "signs of whole articles flipped"}
-#: Characters of all replies that a page holds, of one at most, and of one at least, below which none is shown.
-_REPLY_CHARS, _MAX_REPLY, _MIN_REPLY = 6_000_000, 600, 60
+#: Characters of all replies that a page holds, and of one at least, below which none is shown.
+_REPLY_CHARS, _MIN_REPLY = 6_000_000, 60
 #: Models whose outcomes a list shows; of more they can be filtered by, and stand in the opened entry.
 _MAX_COLUMNS = 6
 #: Names in the headings of a list, at most so long.
@@ -68,6 +68,12 @@ class Item:
     def any(self) -> Mapping[str, Any]:
         """A row that has the question: the same in all of them."""
         return next(iter(self.rows.values()))
+
+    @property
+    def picks(self) -> str:
+        """Whether all who answered picked alike; one without a readable pick agrees with nobody."""
+        found = {row.get("pick") for row in self.rows.values()}
+        return "all alike" if len(found) == 1 and None not in found else "not alike"
 
     def split(self, names: Sequence[str]) -> str:
         """Which models have it right: all, none, only one, all but one, or how many."""
@@ -233,6 +239,7 @@ def item_list(evaluations: Sequence[Evaluation]) -> Browser:
         Column("item"),
         Column("question"),
         Column("who is right", "choice"),
+        Column("picks", "choice", hidden=True),
         *(Column(label, "choice", minor=len(names) > 2, hidden=many, tones=tones) for label in labels.values()),
         *(Column(name, "choice", minor=True) for name in groups),
     ]
@@ -242,6 +249,7 @@ def item_list(evaluations: Sequence[Evaluation]) -> Browser:
                 str(item.any["id"]),
                 _first(item.any.get("question", "")),
                 item.split(names),
+                item.picks,
                 *(item.rows[name]["outcome"] if name in item.rows else "not asked" for name in names),
                 *(item.any.get(name) or None for name in groups),
             ],
@@ -293,7 +301,7 @@ def _opened(item: Item, labels: Mapping[str, str], room: int) -> Iterator[Text |
 def reply_room(evaluations: Sequence[Evaluation]) -> int:
     """Characters of a reply for which the page has room, 0 if nothing was written, or if they would be no use."""
     written = sum("raw" in row or "error" in row for evaluation in evaluations for row in evaluation.rows)
-    room = min(_MAX_REPLY, _REPLY_CHARS // written) if written else 0
+    room = min(MAX_REPLY, _REPLY_CHARS // written) if written else 0
     return room if room >= _MIN_REPLY else 0
 
 

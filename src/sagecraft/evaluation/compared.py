@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from sagecraft.errors import UserError
 Row = Mapping[str, Any]
 
 _NEEDED = {"id", "correct", "digest", "outcome"}
+#: What of a row is kept in memory: of the reply its beginning, of the options their letters and texts.
+_KEPT = ("id", "correct", "digest", "outcome", "pick", "key", "topic", "kind", "article", "tokens", "error")
+MAX_REPLY = 600
 #: Keys of an evaluation's configuration that change no answer of the mode compared, or that show in the questions.
 _ELSEWHERE = (
     "modes",
@@ -61,6 +64,7 @@ def read(folders: Sequence[Path], modes: Sequence[str]) -> list[Evaluation]:
         UserError: a folder is no evaluation, has none of the modes, or a row lacks what is compared.
     """
     found: list[Evaluation] = []
+    questions: dict[str, dict[str, Any]] = {}
     for folder in folders:
         results = _results(folder)
         modes = modes or [results["mode"]]
@@ -70,16 +74,33 @@ def read(folders: Sequence[Path], modes: Sequence[str]) -> list[Evaluation]:
                 f"{folder}: has no mode {' or '.join(modes)} (it has {', '.join(results['modes'])}); evaluate it in that "
                 "mode, or name one with --mode"
             )
-        rows = [row for row in artifact.read_jsonl(folder / "items.jsonl") if row.get("mode") == mode]
+        rows = list(_rows(folder / "items.jsonl", mode, questions))
         if not rows:
             raise UserError(f"{folder / 'items.jsonl'}: has no row of mode {mode}; run `sagecraft eval` again")
-        if any(not row.keys() >= _NEEDED for row in rows):
-            raise UserError(
-                f"{folder / 'items.jsonl'}: a row lacks one of {', '.join(sorted(_NEEDED))}; run `sagecraft eval` again"
-            )
         name = _distinct(str(results.get("model")), found)
         found.append(Evaluation(name, {**results, "mode": mode}, rows, _settings(folder, results, mode)))
     return found
+
+
+def _rows(file: Path, mode: str, questions: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of a mode without their prompts and thoughts, which are most of them; a question stands in memory once."""
+    for row in artifact.read_jsonl(file):
+        if row.get("mode") != mode:
+            continue
+        if not row.keys() >= _NEEDED:
+            raise UserError(f"{file}: a row lacks one of {', '.join(sorted(_NEEDED))}; run `sagecraft eval` again")
+        asked = questions.setdefault(
+            str(row["digest"]),
+            {
+                "question": str(row.get("question", "")),
+                "options": [
+                    {"letter": str(option.get("letter", "")), "text": str(option.get("text", ""))}
+                    for option in row.get("options") or []
+                ],
+            },
+        )
+        reply = {"raw": str(row["raw"])[: MAX_REPLY + 1]} if "raw" in row else {}
+        yield {name: row[name] for name in _KEPT if name in row} | asked | reply
 
 
 def _results(folder: Path) -> dict[str, Any]:

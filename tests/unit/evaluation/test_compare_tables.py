@@ -53,6 +53,12 @@ def test_who_is_right() -> None:
     assert of(None, True, False) == "only b"
 
 
+def test_picks_alike() -> None:
+    assert Item({"a": {"pick": "B"}, "b": {"pick": "B"}}).picks == "all alike"
+    assert Item({"a": {"pick": "B"}, "b": {"pick": "C"}}).picks == "not alike"
+    assert Item({"a": {"pick": None}, "b": {"pick": None}}).picks == "not alike"
+
+
 def test_tables_hold_what_was_found(tmp_path: Path) -> None:
     found = three(tmp_path, ("one", "=cmd|' /C calc'!A0", "three"))
     read_back = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,11 @@ def test_topics_are_those_of_shared_questions(tmp_path: Path) -> None:
     assert [(row["topic"], row["n"]) for row in results["by_topic"]] == [("x", 10), ("y", 10)]
     assert results["by_topic"][0]["accuracy"] == {"a": 0.4, "b": 0.4}
     assert "Accuracy by topic" in render(results, found, CONFIG)
+
+
+def test_what_a_model_saw_and_thought_is_not_held_in_memory(tmp_path: Path) -> None:
+    long = {"prompt": "p" * 10**5, "thought": "t" * 10**5, "raw": "r" * 10**6, "question": "why?", "options": []}
+    folders = [evaluation(tmp_path / name, name, [True] * 3, **long) for name in "ab"]
+    one, two = read(folders, ())
+    assert max(len(json.dumps(row)) for row in one.rows) < 1000
+    assert all(a["options"] is b["options"] for a, b in zip(one.rows, two.rows, strict=True))
