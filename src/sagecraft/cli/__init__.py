@@ -327,6 +327,7 @@ def merge(
 
 app.command(name="eval")(evaluation.evaluate)
 app.command()(evaluation.compare)
+app.command()(evaluation.export)
 
 
 @app.command()

@@ -10,10 +10,16 @@ import typer
 from sagecraft.cli.options import Json, ModelPath, Out, Seed, finish
 from sagecraft.errors import UserError
 
+#: Options that mean something for another harness; its tasks bring what the others would set.
+_FOR_HARNESS = frozenset(
+    ["model", "task", "out", "harness", "include", "limit", "chat_template", "device_usd_per_hour", "seed", "json"]
+)
+
 
 def evaluate(
+    context: typer.Context,
     model: ModelPath,
-    task: Annotated[Path, typer.Option(help="questions: CSV, JSONL or Parquet")],
+    task: Annotated[list[str], typer.Option(help="questions: CSV, JSONL or Parquet; of a harness, its tasks")],
     out: Out,
     mode: Annotated[list[str], typer.Option(help="continuation, letter or generate (repeatable)")] = ["continuation"],  # noqa: B006
     thinking: Annotated[str, typer.Option(help="on, off, both or none (left to the model), for generate")] = "off",
@@ -34,24 +40,34 @@ def evaluate(
     timeout_seconds: Annotated[float | None, typer.Option(help="longest wait for one reply of an endpoint")] = None,
     max_usd: Annotated[float | None, typer.Option(help="USD that an endpoint may cost; stops before that")] = None,
     device_usd_per_hour: Annotated[float | None, typer.Option(help="USD an hour of your own device")] = None,
+    chat_template: Annotated[bool, typer.Option("--chat-template", help="for what is scored, too")] = False,
+    harness: Annotated[str | None, typer.Option(help="lm-eval: run that harness's own tasks (repeat --task)")] = None,
+    include: Annotated[Path | None, typer.Option(help="of a harness: folder of more tasks as YAML")] = None,
+    limit: Annotated[int | None, typer.Option(help="of a harness: the first so many questions of each task")] = None,
     processes: Annotated[int | None, typer.Option(help="processes for a local model: one a card, or a core")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Measure a model on questions."""
+    if harness is not None:
+        finish(_by_harness(context, harness, model, include, out), out, json)
+        return
+    if include is not None or limit is not None or len(task) != 1:
+        raise UserError("--include, --limit and several --task need --harness lm-eval; --max-items samples a file")
     from sagecraft.evaluation.evaluate import run
     from sagecraft.evaluation.inputs import from_options
 
     limits = {"concurrency": concurrency, "requests_per_minute": requests_per_minute, "max_usd": max_usd}
     limits |= {"tokens_per_minute": tokens_per_minute, "timeout_seconds": timeout_seconds}
     settings: dict[str, Any] = {"modes": mode, "thinking": thinking, "max_items": max_items, "base_url": base_url}
+    settings |= {"chat_template": chat_template}
     settings |= {"reply": {"thought_tokens": thought_tokens, "answer_tokens": answer_tokens}, "limits": limits}
     settings |= {"device_usd_per_hour": device_usd_per_hour, "permutations": permutations, "seed": seed}
     settings["processes"] = processes
     settings["questions"] = {"columns": _columns(column), "shots": shots, "shots_by_topic": shots_by_topic}
     config, inputs = from_options(model, settings)
-    inputs |= {"task": task} | ({"shots": shots_from} if shots_from is not None else {})
-    inputs |= ({"providers": providers} if providers is not None else {})
+    inputs |= {"task": Path(task[0])} | ({"shots": shots_from} if shots_from is not None else {})
+    inputs |= {"providers": providers} if providers is not None else {}
     finish(run(config, inputs, out, store=store), out, json)
 
 
@@ -65,6 +81,41 @@ def _columns(given: list[str]) -> dict[str, str]:
             raise UserError(f"--column {text[:100]}: {problem}")
         found[ours] = theirs
     return found
+
+
+def _by_harness(context: typer.Context, harness: str, model: str, include: Path | None, out: Path) -> Any:
+    from sagecraft.evaluation import harness as stage
+    from sagecraft.settings import explained
+
+    if harness != "lm-eval":
+        raise UserError(f"--harness {harness}: only lm-eval is run here; `sagecraft export` writes tasks for Inspect")
+    for name in sorted(context.params.keys() - _FOR_HARNESS):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UserError(f"--{name.replace('_', '-')}: tasks of lm-eval bring their own, or have none; leave it out")
+    options = {name: context.params[name] for name in ("limit", "chat_template", "seed", "device_usd_per_hour")}
+    with explained(stage.HarnessConfig, "eval"):
+        settings = {name: value for name, value in options.items() if value is not None}
+        config = stage.HarnessConfig.model_validate({"tasks": context.params["task"], **settings})
+    inputs = {"model": stage.model_folder(model)} | ({"include": include} if include is not None else {})
+    return stage.run(config, inputs, out)
+
+
+def export(
+    task: Annotated[Path, typer.Argument(metavar="TASK", help="questions: CSV, JSONL or Parquet")],
+    to: Annotated[str, typer.Option("--to", help="lm-eval or inspect")],
+    out: Out,
+    max_tokens: Annotated[int | None, typer.Option(help="tokens of a reply at most, where one is written")] = None,
+    json: Json = False,
+) -> None:
+    """Write questions as a task of another harness: lm-evaluation-harness or Inspect."""
+    from sagecraft.evaluation import export as stage
+    from sagecraft.settings import explained
+
+    with explained(stage.ExportConfig, "export"):
+        settings = {"to": to} | ({} if max_tokens is None else {"max_tokens": max_tokens})
+        config = stage.ExportConfig.model_validate(settings)
+    finish(stage.run(config, {"task": task}, out), out, json)
 
 
 def compare(

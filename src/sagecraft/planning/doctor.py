@@ -30,6 +30,7 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "huggingface_hub": ("train", ("model fetch from the hub", "publish --push", "harvest of data sets")),
     "matplotlib": ("eval", ("ingest", "cpt", "sft", "report", "compare")),
     "httpx": ("eval", ("evaluate of an endpoint", "harvest")),
+    "lm_eval": ("harness", ("eval --harness lm-eval",)),
     "fastapi": ("serve", ("serve",)),
     "uvicorn": ("serve", ("serve",)),
     "datatrove": ("slurm", ("ingest on Slurm or Ray",)),
