@@ -20,8 +20,8 @@ def test_every_item_is_accounted_for_and_none_paid_twice(tmp_path: Path, number:
     assert found["items"] == found["different_items"] == sum(found["outcomes"].values()) == NUM_ITEMS
     assert found["outcomes"].keys() <= {"correct", "wrong", "failed"}
     assert found["outcomes"].get("failed", 0) <= 2  # eight faults in a row
-    assert found["maybe_paid_and_lost_as_told"] == 0
-    assert found["paid_twice_at_server"] <= found["timeouts"] <= 20  # what is given up may have been made all the same
+    assert found["paid_twice_at_server"] == found["maybe_paid_and_lost_as_told"] == 0
+    assert found["timeouts"] <= 20  # of the requests that the endpoint never answers
     assert found["requests_at_server"] <= found["requests_written_down"]
     assert found["requests_written_down"] == found["paid_at_server"] + found["failures"]
     assert found["requests_per_minute"] <= 3600 * 1.02

@@ -2,8 +2,10 @@
 
 A reply that is under way has been paid for. A run that is killed (by the system that is out of memory, by somebody's
 `kill -9`) could not write it down, and would pay for it again. So a process in a session of its own asks and writes down; when
-the run is gone it sends nothing more, waits for what is under way, and ends. What takes both away at once, such as a power
-failure or the end of a job on a cluster, leaves claims without an end in the store, which say what may have been lost.
+the run is gone it sends nothing more, waits for what is under way, and ends. So it does when a scheduler or an operator asks
+either of the two to end (SIGTERM; the run then stays until the other has ended, since a job's processes are killed with the first
+that leaves). What takes both away at once, such as a power failure, leaves claims without an end in the store, which say what
+may have been lost.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sagecraft import console
 from sagecraft.errors import MachineError, SagecraftError, StoppedError, UserError, from_system_error
-from sagecraft.inference.limits import DROP, STOP, LimitsConfig
+from sagecraft.inference.limits import DROP, STOP, STOPPED, LimitsConfig
 from sagecraft.inference.replies import Failed
 
 _WARN_SECONDS = 10.0
@@ -117,6 +119,7 @@ def send(errand: Errand, done: Callable[[float | None], object]) -> dict[int, st
         UserError: every request would fail; or the cost limit is reached.
         MachineError: the endpoint is down, or the process died.
         KeyboardInterrupt: Ctrl-C, when what was under way has come back (a second one: at once).
+        StoppedError: SIGTERM, likewise.
     """
     orders, order = os.pipe()
     command = [sys.executable, "-P", "-m", "sagecraft.evaluation.courier", str(orders)]
@@ -141,8 +144,10 @@ def send(errand: Errand, done: Callable[[float | None], object]) -> dict[int, st
                     console.say(f"  {errand.model}: {last['warn']}")
     finally:
         os.close(order)
-    if interrupted:
+    if signal.SIGINT in interrupted:
         raise KeyboardInterrupt
+    if interrupted:
+        raise StoppedError(STOPPED)
     if "error" in last:
         raise _FAULTS.get(last["exit_code"], MachineError)(last["error"])
     if "failures" not in last:
@@ -155,7 +160,7 @@ def send(errand: Errand, done: Callable[[float | None], object]) -> dict[int, st
 
 @contextlib.contextmanager
 def _interruptible(order: int) -> Iterator[list[int]]:
-    """Within it Ctrl-C orders the courier to stop, a second one to drop what is under way; the list says how many came."""
+    """Within it Ctrl-C and SIGTERM order the courier to stop, Ctrl-C after that to drop what is under way; what came is listed."""
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield came
@@ -163,6 +168,8 @@ def _interruptible(order: int) -> Iterator[list[int]]:
 
     def pass_on(number: int, _: object) -> None:
         came.append(number)  # first of all: another may come while this one is dealt with
+        if len(came) > 1 and number == signal.SIGTERM:
+            return  # whoever asks twice will kill in the end: until then replies may come
         with contextlib.suppress(OSError):
             os.write(order, STOP if len(came) == 1 else DROP)
         if len(came) == 1:
@@ -170,11 +177,12 @@ def _interruptible(order: int) -> Iterator[list[int]]:
                 "  stopping; requests under way are paid for, so their replies are waited for (Ctrl-C: drop them)"
             )
 
-    before = signal.signal(signal.SIGINT, pass_on)
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield came
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
@@ -17,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 from sagecraft.errors import MachineError, SagecraftError, StoppedError, UserError
 from sagecraft.inference.backoff import backoff_seconds
 from sagecraft.inference.endpoint import Endpoint, FaultError
-from sagecraft.inference.limits import DROP, LimitsConfig
+from sagecraft.inference.limits import DROP, STOPPED, LimitsConfig
 from sagecraft.inference.pace import Budget, Pace
 from sagecraft.inference.prices import Bill
 from sagecraft.inference.replies import Failed, Reply, reply_request
@@ -98,7 +100,8 @@ class Asker:
         Args:
             jobs: each asks (`ask`) and returns what it makes of the replies.
             done: called whenever one has ended.
-            orders: a pipe to read: anything stops the run, and so does its end; `DROP` drops what is under way as well.
+            orders: a pipe to read: anything stops the run, and so does its end; `DROP` drops what is under way as well. SIGTERM
+                is then taken for an order to stop.
 
         Returns:
             What each job returned, or why it failed, in the order of the jobs.
@@ -125,8 +128,11 @@ class Asker:
         self._last = time.monotonic()
         async with self.endpoint.connected(self._limits.concurrency):
             workers = [asyncio.create_task(self._work(todo, answers, done)) for _ in range(self._limits.concurrency)]
+            loop = asyncio.get_running_loop()
             if orders is not None:
-                asyncio.get_running_loop().add_reader(orders, self._ordered, orders, workers)
+                loop.add_reader(orders, self._ordered, orders, workers)
+                if threading.current_thread() is threading.main_thread():
+                    loop.add_signal_handler(signal.SIGTERM, self._end, StoppedError(STOPPED))
             try:
                 await asyncio.gather(*workers)
             except asyncio.CancelledError:
@@ -134,7 +140,7 @@ class Asker:
                     raise
             finally:
                 if orders is not None:
-                    asyncio.get_running_loop().remove_reader(orders)
+                    loop.remove_reader(orders)
                 for worker in workers:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
@@ -144,7 +150,7 @@ class Asker:
         order = os.read(orders, 16)
         if not order:
             asyncio.get_running_loop().remove_reader(orders)
-        self._end(StoppedError("stopped; finished items are kept, run the same command again to go on"))
+        self._end(StoppedError(STOPPED))
         if DROP in order:
             for worker in workers:
                 worker.cancel()

@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 #: Orders to whoever asks: send nothing more; and drop what is under way as well.
 STOP, DROP = b"s", b"d"
+#: Said to whoever stopped a run.
+STOPPED = "stopped; finished items are kept, run the same command again to go on"
 
 
 class LimitsConfig(BaseModel):

@@ -377,6 +377,28 @@ def test_ctrl_c_waits_for_what_is_under_way_and_pays_nothing_twice(case: Case) -
     assert results["spending"]["num_maybe_paid_and_lost"] == 0
 
 
+@pytest.mark.parametrize("whom", ["the run", "both"])
+def test_a_scheduler_that_ends_the_run_has_what_is_under_way_waited_for(case: Case, whom: str) -> None:
+    """To the run alone, as `kill` does, or to all processes of a job."""
+    case.server.otherwise = lambda body, before: Act(openai(), delay=0.4)
+    process = started(case, case.out)
+    wait_for(lambda: case.server.at_once == 2)
+    asking = child_of(process)
+    process.send_signal(signal.SIGTERM)
+    if whom == "both":
+        os.kill(asking, signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert is_gone(asking)  # a job's processes are killed with the first that leaves
+    assert b"StoppedError: stopped; finished items are kept" in said
+    assert len(case.server.requests) < 8
+    case.server.otherwise = lambda body, before: Act(openai())
+    results = case.run(priced=False)
+    assert set(case.server.paid.values()) == {1}
+    assert len(case.server.paid) == 8
+    assert results["spending"]["num_maybe_paid_and_lost"] == 0
+
+
 def test_a_second_ctrl_c_drops_what_is_under_way_and_counts_it(case: Case) -> None:
     case.server.otherwise = lambda body, before: Act(openai(), delay=60)
     process = started(case, case.out)
