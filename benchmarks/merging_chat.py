@@ -25,7 +25,8 @@ from sagecraft.chat.masks import encode_prompt
 from sagecraft.chat.messages import Message
 from sagecraft.evaluation import evaluate
 from sagecraft.evaluation.config import EvaluateConfig
-from sagecraft.inference.local import LocalEngine, Sampling
+from sagecraft.inference.local import LocalEngine
+from sagecraft.inference.protocol import Sampling
 from sagecraft.merging.merge import merge_from_yaml
 
 PROMPTS = [

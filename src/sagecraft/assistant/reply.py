@@ -13,9 +13,10 @@ from sagecraft.chat.masks import encode_prompt
 from sagecraft.chat.messages import Message
 from sagecraft.chat.thinking import Kind, Switch, Tags, ThoughtStream, opened_by
 from sagecraft.errors import UserError
+from sagecraft.inference.protocol import Sampling
 
 if TYPE_CHECKING:
-    from sagecraft.inference.local import LocalEngine, Sampling
+    from sagecraft.inference.protocol import Engine
     from sagecraft.models.tokenizer import Tokenizer
 
 #: What a thinking model samples with, unless told otherwise: greedy thoughts fall into loops. Without thought the
@@ -33,8 +34,6 @@ def suggested_sampling(
     thinking: Switch | None, *, max_tokens: int, temperature: float | None, top_p: float | None, seed: int
 ) -> Sampling:
     """Sampling settings; what is None gets the value that suits the state of the switch."""
-    from sagecraft.inference.local import Sampling
-
     thinks = thinking == "on"
     if temperature is None:
         temperature = THINKING_TEMPERATURE if thinks else 0.0
@@ -128,7 +127,7 @@ class Reply:
     """
 
     def __init__(
-        self, engine: LocalEngine, prompt_ids: Sequence[int], sampling: Sampling, stops: Sequence[str] = ()
+        self, engine: Engine, prompt_ids: Sequence[int], sampling: Sampling, stops: Sequence[str] = ()
     ) -> None:
         self._engine = engine
         self._prompt_ids = list(prompt_ids)
@@ -182,7 +181,7 @@ class Reply:
 
 
 def fit_prompt(
-    engine: LocalEngine, messages: Sequence[Message], thinking: Switch | None, reserve: int
+    engine: Engine, messages: Sequence[Message], thinking: Switch | None, reserve: int
 ) -> tuple[list[int], int]:
     """The prompt, with the oldest turns left out until `reserve` tokens of the context are free for the reply.
 

@@ -29,14 +29,13 @@ from sagecraft.assistant.reply import Reply, suggested_sampling
 from sagecraft.chat.masks import encode_prompt
 from sagecraft.chat.thinking import Kind
 from sagecraft.errors import MachineError, SagecraftError, UserError
-from sagecraft.models.adapter import split_name
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from starlette.types import Receive, Scope, Send
 
-    from sagecraft.inference.local import LocalEngine
+    from sagecraft.inference.protocol import Engine
 
 #: A request's body at most: some hundred thousand tokens of text, far past any context served here.
 MAX_BODY_BYTES = 1 << 20
@@ -98,7 +97,7 @@ class Generation:
 class Worker:
     """The queue in front of the engine."""
 
-    def __init__(self, engine: LocalEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sagecraft-engine")
         self._pending: set[Generation] = set()
@@ -176,22 +175,17 @@ class EventStream(StreamingResponse):
             self._generation.cancel()
 
 
-def create_app(model: Path | LocalEngine, allowed_hosts: Sequence[str] = ("*",)) -> FastAPI:
+def create_app(engine: Engine, allowed_hosts: Sequence[str] = ("*",)) -> FastAPI:
     """The application for one model.
 
     Args:
-        model: a Hugging Face folder, or `folder+adapter`, or an engine that is loaded already.
+        engine: the model; whoever opened it closes it.
         allowed_hosts: values of the Host header that are answered; naming them keeps a stranger's page from reaching
             a server on this machine under a name of its own (DNS rebinding).
     """
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from sagecraft.inference.local import LocalEngine
-
-    if isinstance(model, Path):
-        folder, adapter = split_name(str(model))
-        model = LocalEngine(folder, adapter=adapter)
-    worker = Worker(model)
+    worker = Worker(engine)
     worker.engine.template.dialect  # noqa: B018  a template that cannot be read is found now, not by a client
 
     @contextlib.asynccontextmanager
@@ -211,13 +205,20 @@ def create_app(model: Path | LocalEngine, allowed_hosts: Sequence[str] = ("*",))
 def serve(model: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serves until it is interrupted.
 
+    Args:
+        model: a Hugging Face folder, `folder+adapter`, or a GGUF file.
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+
     Raises:
-        UserError: the port cannot be one.
+        UserError: the port cannot be one; no such model.
         MachineError: the address cannot be listened on.
     """
     import socket
 
     import uvicorn
+
+    from sagecraft.inference.engine import open_engine
 
     if not 0 <= port <= 65535:
         raise UserError(f"--port {port}: a port is a number from 0 to 65535")
@@ -230,11 +231,11 @@ def serve(model: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
         listener.close()
         advice = "is it in use? choose another --port or --host"
         raise MachineError(f"{host}:{port}: cannot listen there ({error.strerror or error}); {advice}") from error
-    with listener:
+    with listener, open_engine(model) as engine:
         local = host in ("127.0.0.1", "localhost")
-        app = create_app(model, ("127.0.0.1", "localhost") if local else ("*",))
+        app = create_app(engine, ("127.0.0.1", "localhost") if local else ("*",))
         name = f"[{host}]" if ":" in host else host
-        console.say(f"{app.state.worker.engine.name} on http://{name}:{listener.getsockname()[1]}/ (Ctrl-C stops)")
+        console.say(f"{engine.name} on http://{name}:{listener.getsockname()[1]}/ (Ctrl-C stops)")
 
         class Server(uvicorn.Server):
             def handle_exit(self, sig: int, frame: FrameType | None) -> None:

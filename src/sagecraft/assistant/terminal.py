@@ -22,10 +22,9 @@ from sagecraft.assistant.reply import Reply, fit_prompt, suggested_sampling
 from sagecraft.chat.messages import MAX_CONTENT_CHARS, Conversation, Message
 from sagecraft.chat.thinking import Kind, Switch
 from sagecraft.errors import SagecraftError, UserError, from_os_error
-from sagecraft.models.adapter import split_name
 
 if TYPE_CHECKING:
-    from sagecraft.inference.local import LocalEngine
+    from sagecraft.inference.protocol import Engine
 
 #: A command is one word behind a slash; `/etc/hosts` is not one and goes to the model.
 _COMMAND = re.compile(r"^/([A-Za-z]+)(?:\s+(.*))?$", re.DOTALL)
@@ -51,23 +50,26 @@ def chat(
     """Reads questions from standard input and streams the replies to standard output.
 
     Args:
-        model: a Hugging Face folder, or `folder+adapter`.
+        model: a Hugging Face folder, `folder+adapter`, or a GGUF file.
         thinking: state of the switch at the start.
         system: system prompt, besides the switch.
         max_tokens: tokens of one reply at most, thought included.
         temperature: 0 takes the likeliest token; None is 0 without thought and 0.6 with it.
         seed: keys the draws; the n-th reply of two equal conversations is the same.
     """
-    from sagecraft.inference.local import LocalEngine
+    from sagecraft.inference.engine import open_engine
 
     if max_tokens < 1:
         raise UserError(f"--max-tokens {max_tokens}: must be at least 1")
-    folder, adapter = split_name(str(model))
-    engine = LocalEngine(folder, adapter=adapter)
-    talk = Talk(engine, thinking, system, max_tokens, temperature, seed)
+    with open_engine(model) as engine:
+        _converse(Talk(engine, thinking, system, max_tokens, temperature, seed))
+
+
+def _converse(talk: Talk) -> None:
     interactive = sys.stdin.isatty()
     if interactive:
-        console.out.print(Text(f"{engine.name}, thinking {thinking}. /help lists the commands.", style="dim"))
+        head = f"{talk.engine.name}, thinking {talk.thinking}. /help lists the commands."
+        console.out.print(Text(head, style="dim"))
     for line in _lines(sys.stdin, interactive):
         try:
             if not handle(talk, line, console.out):
@@ -86,7 +88,7 @@ def chat(
 class Talk:
     """The state of one conversation. Earlier thoughts are kept for `/save` and not shown to the model again."""
 
-    engine: LocalEngine
+    engine: Engine
     thinking: Switch = "off"
     system: str | None = None
     max_tokens: int = 512

@@ -14,7 +14,7 @@ from sagecraft.evaluation.unread import outcome_of_unread
 
 if TYPE_CHECKING:
     from sagecraft.evaluation.config import EvaluateConfig
-    from sagecraft.inference.local import LocalEngine
+    from sagecraft.inference.protocol import Engine
 
 #: Tokens that are looked at for a closing tag: the longest has 18 characters, so at most as many tokens.
 _TAIL_TOKENS = max(len(tags.close) for tags in TAGS) + 4
@@ -22,7 +22,7 @@ _TAIL_TOKENS = max(len(tags.close) for tags in TAGS) + 4
 _BROKEN = "\ufffd"
 
 
-def local_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Request:
+def local_request(engine: Engine, item: Item, config: EvaluateConfig) -> Request:
     """The question through the checkpoint's chat template, with the switch."""
     from sagecraft.chat.masks import encode_prompt
     from sagecraft.chat.messages import Message
@@ -46,7 +46,7 @@ def local_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Re
 class _Writer:
     """What a local model has written so far, and in which part of its turn it is."""
 
-    def __init__(self, engine: LocalEngine, request: Request) -> None:
+    def __init__(self, engine: Engine, request: Request) -> None:
         self.engine, self.body, self.known = engine, request.body, engine.template.thoughts
         self.ids: list[int] = []
         self.opened = next((tags for tags in self.known if tags.open == self.body["opened"]), None)
@@ -104,7 +104,7 @@ class _Writer:
         }
 
 
-def measure_each(engine: LocalEngine, requests: Sequence[Request], shared: int = 0) -> list[dict[str, Any]]:  # noqa: ARG001
+def measure_each(engine: Engine, requests: Sequence[Request], shared: int = 0) -> list[dict[str, Any]]:  # noqa: ARG001
     """Writes greedily, several at once; a thought that outruns its budget is closed and the answer still asked for."""
     writers = [_Writer(engine, request) for request in requests]
     prompts: list[list[int]] = [request.body["prompt"] for request in requests]
@@ -117,8 +117,7 @@ def measure_each(engine: LocalEngine, requests: Sequence[Request], shared: int =
 
 def _write(writers: Sequence[_Writer], prompts: Sequence[list[int]], budgets: Sequence[int]) -> None:
     """Lets the engine write; one token beyond the budget tells a reply that ends there from one that is cut there."""
-    from sagecraft.inference.batch import write_each
-    from sagecraft.inference.local import Sampling
+    from sagecraft.inference.protocol import Sampling
 
     asked = []
     for writer, prompt in zip(writers, prompts, strict=True):
@@ -136,7 +135,7 @@ def _write(writers: Sequence[_Writer], prompts: Sequence[list[int]], budgets: Se
             stopped.add(number)
         return goes_on
 
-    write_each(asked[0][0].engine, [prompt for _, prompt in asked], Sampling(max_tokens=max(budgets) + 1), take)
+    asked[0][0].engine.write_each([prompt for _, prompt in asked], Sampling(max_tokens=max(budgets) + 1), take)
     for number, (writer, prompt) in enumerate(asked):
         if number not in stopped:  # the context ended, not the reply
             room = writer.engine.max_positions - len(prompt)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sagecraft.errors import UserError
 from sagecraft.evaluation.config import EvaluateConfig
+from sagecraft.inference.engine import is_gguf
 from sagecraft.models.adapter import split_name
 from sagecraft.settings import explained
 
@@ -26,13 +27,13 @@ def resolve_model(model: str) -> tuple[dict[str, Path], str | None]:
     path, adapter = split_name(model)
     if path.is_dir():
         return {"model": path} | ({"adapter": adapter} if adapter is not None else {}), None
-    if path.suffix == ".gguf":
-        raise UserError(
-            f"{model}: GGUF files are not evaluated directly; make a folder of it with `sagecraft model fetch`"
-        )
+    if is_gguf(path):
+        if not path.is_file():
+            raise UserError(f"{model}: no such file")
+        return {"model": path}, None
     if ":" in model and not path.exists():
         return {}, model
-    raise UserError(f"{model}: neither a model folder nor provider:model")
+    raise UserError(f"{model}: neither a model folder, a GGUF file nor provider:model")
 
 
 def from_options(model: str, settings: Mapping[str, Any]) -> tuple[EvaluateConfig, dict[str, Path]]:
@@ -73,6 +74,8 @@ def check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
             raise UserError("base_url: only used together with endpoint")
         if config.limits.max_usd is not None:
             raise UserError("max_usd: only used together with endpoint; a local model is paid by the hour")
+        if is_gguf(inputs["model"]):
+            _check_gguf(config, inputs)
         return
     scored = [mode for mode in config.modes if mode != "generate"]
     if scored:
@@ -84,4 +87,21 @@ def check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
             raise UserError(
                 f"inputs.{text}: perplexity needs the probabilities of given tokens, which {config.endpoint} "
                 "does not tell; leave it out"
+            )
+
+
+def _check_gguf(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
+    """What llama.cpp's server cannot do is said before it is started."""
+    name = inputs["model"].name
+    if "adapter" in inputs:
+        raise UserError(f"inputs.adapter: an adapter is added to a model folder; {name} is a GGUF file")
+    if "dtype" in config.model_fields_set:
+        raise UserError(f"dtype: {name} is a GGUF file, which brings its own arithmetic; leave it out")
+    if config.processes > 1:
+        raise UserError(f"processes: {name} is a GGUF file, which llama.cpp runs in one process; leave it out")
+    for text in TEXTS:
+        if text in inputs:
+            raise UserError(
+                f"inputs.{text}: perplexity of a GGUF file would take a request a token; make a folder of {name} with "
+                "`sagecraft model fetch`, and measure that"
             )

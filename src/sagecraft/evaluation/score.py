@@ -19,7 +19,7 @@ from sagecraft.inference.finite import require_finite
 if TYPE_CHECKING:
     from sagecraft.chat.thinking import Switch
     from sagecraft.evaluation.config import EvaluateConfig
-    from sagecraft.inference.local import LocalEngine, Question
+    from sagecraft.inference.protocol import Engine, Question
     from sagecraft.models.tokenizer import Tokenizer
 
 #: How a pick of the continuation mode is normalised; `per_char` is what is reported as `accuracy`.
@@ -74,7 +74,7 @@ class Mode:
     second: Callable[[Any, Sequence[Request], Sequence[Any], EvaluateConfig, Ask], Sequence[Any]] | None = None
 
 
-def scores(engine: LocalEngine, requests: Sequence[Request], shared: int) -> list[list[list[float]]]:
+def scores(engine: Engine, requests: Sequence[Request], shared: int) -> list[list[list[float]]]:
     """Log-probabilities (natural) of each request's tokens.
 
     Raises:
@@ -86,7 +86,7 @@ def scores(engine: LocalEngine, requests: Sequence[Request], shared: int) -> lis
     return found
 
 
-def encode_prefix(engine: LocalEngine, turns: Sequence[prompts.Turn], config: EvaluateConfig) -> tuple[str, list[int]]:
+def encode_prefix(engine: Engine, turns: Sequence[prompts.Turn], config: EvaluateConfig) -> tuple[str, list[int]]:
     """What stands before the answer, as text and ids: plain text behind one BOS where the model has one, or a chat."""
     if config.chat_template:
         from sagecraft.chat.masks import encode_prompt
@@ -116,7 +116,7 @@ def encode_continuation(tokenizer: Tokenizer, prefix: str, prefix_ids: Sequence[
     return tokenizer.encode(continuation)
 
 
-def continuation_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Request:
+def continuation_request(engine: Engine, item: Item, config: EvaluateConfig) -> Request:
     """The question, and each option as its continuation."""
     turns = prompts.continuation_turns(item)
     shown, prefix = encode_prefix(engine, turns, config)
@@ -130,12 +130,12 @@ def continuation_request(engine: LocalEngine, item: Item, config: EvaluateConfig
     return Request(shown, body, _too_long(engine, len(prefix) + max(map(len, continuations)) - 1))
 
 
-def _too_long(engine: LocalEngine, num_tokens: int) -> str | None:
+def _too_long(engine: Engine, num_tokens: int) -> str | None:
     room = engine.max_positions
     return None if num_tokens <= room else f"{num_tokens:,} tokens do not fit into the model's context of {room:,}"
 
 
-def measure_continuation(engine: LocalEngine, requests: Sequence[Request], shared: int = 0) -> list[dict[str, Any]]:
+def measure_continuation(engine: Engine, requests: Sequence[Request], shared: int = 0) -> list[dict[str, Any]]:
     """Sums of log-likelihoods (natural log)."""
     return [
         {
@@ -176,7 +176,7 @@ def outcome_of(item: Item, pick: str | None) -> dict[str, Any]:
     return {"correct": right, "outcome": "correct" if right else "wrong"}
 
 
-def letter_request(engine: LocalEngine, item: Item, config: EvaluateConfig) -> Request:
+def letter_request(engine: Engine, item: Item, config: EvaluateConfig) -> Request:
     """The question with its lettered options; the tokens that mean each letter."""
     shown, prompt = encode_prefix(engine, prompts.letter_turns(item), config)
     body = {"mode": "letter", "prompt": prompt, "letters": letter_ids(engine.tokenizer, item.letters)}
@@ -197,7 +197,7 @@ def letter_ids(tokenizer: Tokenizer, letters: str) -> list[list[int]]:
     return found
 
 
-def measure_letter(engine: LocalEngine, requests: Sequence[Request], shared: int = 0) -> list[dict[str, Any]]:
+def measure_letter(engine: Engine, requests: Sequence[Request], shared: int = 0) -> list[dict[str, Any]]:
     """Probability of each letter as the next token."""
     found = []
     for request, rows in zip(requests, scores(engine, requests, shared), strict=True):

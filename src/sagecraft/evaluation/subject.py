@@ -1,4 +1,4 @@
-"""The model under test: a local engine or an endpoint, and the modes it can be asked in."""
+"""The model under test: an engine here or an endpoint, and the modes it can be asked in."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from sagecraft import artifact
 
 if TYPE_CHECKING:
     from sagecraft.evaluation.config import EvaluateConfig
@@ -22,7 +20,7 @@ class Subject:
     Attributes:
         name: what it is called in results.
         identity: what the store's records are keyed by.
-        engine: a LocalEngine or an Endpoint.
+        engine: an `inference.protocol.Engine` or an Endpoint.
         modes: how it can be asked.
         template_sha256: hash of its chat template; None if it is not ours to see.
     """
@@ -61,10 +59,8 @@ def open_subject(config: EvaluateConfig, inputs: Mapping[str, Path], number: int
         return
     from sagecraft.evaluation.processes import device_of
     from sagecraft.evaluation.unconditional import with_unconditional
-    from sagecraft.inference.local import LocalEngine
+    from sagecraft.inference.engine import is_gguf, open_engine
 
-    device = device_of(number, config.processes)
-    engine = LocalEngine(inputs["model"], config.dtype, inputs.get("adapter"), device)
     modes = {
         "continuation": score.Mode(
             score.continuation_request, score.measure_continuation, score.grade_continuation, with_unconditional
@@ -72,6 +68,7 @@ def open_subject(config: EvaluateConfig, inputs: Mapping[str, Path], number: int
         "letter": score.Mode(score.letter_request, score.measure_letter, score.grade_letter),
         "generate": score.Mode(generate.local_request, generate.measure_each, generate.grade_generate),
     }
-    weights = [artifact.input_digest(inputs[name]) for name in ("model", "adapter") if name in inputs]
-    identity = f"{'+'.join(weights)} {config.dtype}"
-    yield Subject(engine.name, identity, engine, modes, engine.template.sha256)
+    path = inputs["model"]
+    device = None if is_gguf(path) else device_of(number, config.processes)
+    with open_engine(path, config.dtype, inputs.get("adapter"), device) as engine:
+        yield Subject(engine.name, engine.identity, engine, modes, engine.template.sha256)

@@ -8,7 +8,7 @@ Shape letters: B replies being written, L tokens of the longest, H query heads, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,20 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sagecraft.inference.local import draw
+from sagecraft.inference.protocol import Sampling, Take, room_for
 from sagecraft.models.branches import Branches
 from sagecraft.models.decoder import Decoder
 
 if TYPE_CHECKING:
-    from sagecraft.inference.local import LocalEngine, Sampling
+    from sagecraft.inference.local import LocalEngine
     from sagecraft.models.decoder import Cache
 
 #: Replies that are written at once.
 NUM_ROWS = 16
 #: Tokens by which the room for keys and values grows.
 _GROWTH = 256
-
-#: Takes the next token of a reply (its number, the token); False ends the reply.
-Take = Callable[[int, int], bool]
 
 
 class Rows(Branches):
@@ -157,7 +155,7 @@ def write_each(
 
     while True:
         while len(written) < num_rows and (following := next(waiting, None)) is not None:
-            room = min(sampling.max_tokens, engine.room_for(prompts[following]))
+            room = min(sampling.max_tokens, room_for(engine, prompts[following]))
             cache, reply = model.new_cache(), _Reply(following, room)
             hidden = model(torch.tensor([list(prompts[following])]), cache=cache)
             if goes_on(reply, model.logits(hidden[0, -1])):

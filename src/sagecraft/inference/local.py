@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from sagecraft import artifact
 from sagecraft.artifact import keyed_hash
 from sagecraft.chat.template import ChatTemplate
-from sagecraft.errors import UserError
+from sagecraft.inference.protocol import Question, Sampling, Take, room_for
 from sagecraft.models.branches import Branches, Tree, grow
 from sagecraft.models.decoder import Cache, Decoder
 from sagecraft.models.load import Dtype, load_model
@@ -28,26 +28,6 @@ _SCORE_TOKENS = 2048
 _HEAD_TOKENS = 8192
 #: Continuations of one prefix that run side by side where transformers computes.
 _ROWS = 32
-
-#: The ids before several continuations, and the ids of these.
-Question = tuple[Sequence[int], Sequence[Sequence[int]]]
-
-
-class Sampling(BaseModel):
-    """How a reply is drawn.
-
-    Attributes:
-        max_tokens: tokens at most.
-        temperature: 0 takes the likeliest token; above, logits are divided by it.
-        top_p: draw from the smallest set of tokens that holds this probability (arXiv:1904.09751).
-        seed: the draw at each position is keyed by it, so a reply can be had again.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    max_tokens: int = Field(default=512, ge=1)
-    temperature: float = Field(default=0.0, ge=0.0)
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
-    seed: int = 0
 
 
 class LocalEngine:
@@ -78,7 +58,14 @@ class LocalEngine:
         self.tokenizer = loaded.tokenizer
         self.path = path
         self._shared: tuple[list[int], Cache, Tensor] | None = None
-        self.name = "+".join(part.resolve().name for part in (path, adapter) if part is not None)
+        self._parts, self._dtype = [part for part in (path, adapter) if part is not None], dtype
+        self.name = "+".join(part.resolve().name for part in self._parts)
+
+    @cached_property
+    def identity(self) -> str:
+        """Digests of the weights, and the arithmetic."""
+        weights = "+".join(artifact.input_digest(part) for part in self._parts)
+        return f"{weights} {self._dtype}"
 
     @cached_property
     def template(self) -> ChatTemplate:
@@ -89,21 +76,6 @@ class LocalEngine:
         """[N], where the model is."""
         return torch.tensor(list(ids), dtype=torch.long, device=self.device)
 
-    def room_for(self, prompt_ids: Sequence[int]) -> int:
-        """Tokens that a reply to this prompt can have.
-
-        Raises:
-            UserError: the prompt is empty or longer than the model's context.
-        """
-        if not prompt_ids:
-            raise UserError("the prompt has no tokens; ask something")
-        room = self.max_positions - len(prompt_ids)
-        if room <= 0:
-            raise UserError(
-                f"the prompt has {len(prompt_ids):,} tokens, {self.name} takes {self.max_positions:,}; shorten it"
-            )
-        return room
-
     @torch.inference_mode()
     def stream(
         self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Sequence[int] | None = None
@@ -113,7 +85,7 @@ class LocalEngine:
         Raises:
             UserError: the prompt is empty or longer than the model's context.
         """
-        room = self.room_for(prompt_ids)
+        room = room_for(self, prompt_ids)
         stops = set(self.tokenizer.stop_ids if stop_ids is None else stop_ids)
         cache = self.model.new_cache()
         ids = self._ids(prompt_ids)[None]
@@ -124,6 +96,16 @@ class LocalEngine:
                 return
             yield token
             ids = self._ids([token])[None]
+
+    def write_each(self, prompts: Sequence[Sequence[int]], sampling: Sampling, take: Take) -> None:
+        """Writes a reply to each prompt, several at once; each token goes to `take`, which may end the reply.
+
+        Raises:
+            UserError: a prompt is empty or longer than the model's context.
+        """
+        from sagecraft.inference.batch import write_each
+
+        write_each(self, prompts, sampling, take)
 
     @torch.inference_mode()
     def next_logprobs(self, prompt_ids: Sequence[int]) -> Tensor:

@@ -106,7 +106,12 @@ class Tokenizer:
     def _named(self, key: str) -> int | None:
         value = self.config.get(key)
         text = value.get("content") if isinstance(value, dict) else value
-        return self._markup.token_to_id(text) if isinstance(text, str) else None
+        return self._id(text) if isinstance(text, str) else None
+
+    def _id(self, text: str) -> int | None:
+        """The id of a vocabulary's entry."""
+        found: int | None = self._markup.token_to_id(text)
+        return found
 
     @cached_property
     def bos_id(self) -> int | None:
@@ -144,9 +149,9 @@ class Tokenizer:
         if found is not None:
             return found
         for text in _PADDING:
-            found = self._markup.token_to_id(text)
+            found = self._id(text)
             if found is not None:
-                return int(found)
+                return found
         return self.eos_id
 
     @cached_property

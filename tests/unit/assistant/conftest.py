@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sagecraft.chat.template import ChatTemplate
-from sagecraft.inference.local import Sampling
+from sagecraft.inference.protocol import Sampling
 from sagecraft.models.tokenizer import Tokenizer
 
 
@@ -31,7 +31,7 @@ class ScriptedEngine:
         self.active = 0
         self.most_active = 0
 
-    def stream(self, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Any = None) -> Iterator[int]:
+    def stream(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[int]:
         self.prompts.append(self.tokenizer.decode(list(prompt_ids), skip_special=False))
         self.samplings.append(sampling)
         text = self.script.pop(0) if len(self.script) > 1 else self.script[0]

@@ -21,7 +21,7 @@ from sagecraft.chat.messages import Message
 from sagecraft.chat.thinking import TAGS, Tags, join_thought, tags_of
 from sagecraft.console import plain_text
 from sagecraft.errors import UserError
-from sagecraft.inference.local import Sampling
+from sagecraft.inference.protocol import Sampling
 from sagecraft.models.tokenizer import Tokenizer
 
 

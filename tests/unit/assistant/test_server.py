@@ -350,14 +350,15 @@ def test_the_served_model_says_what_the_engine_says(pico: Path) -> None:
     from sagecraft.assistant.reply import Reply
     from sagecraft.chat.masks import encode_prompt
     from sagecraft.chat.messages import Message
-    from sagecraft.inference.local import LocalEngine, Sampling
+    from sagecraft.inference.local import LocalEngine
+    from sagecraft.inference.protocol import Sampling
 
     engine = LocalEngine(pico)
     ids = encode_prompt(engine.tokenizer, engine.template, [Message(role="user", content="A star")], "off")
     reply = Reply(engine, ids, Sampling(max_tokens=20, temperature=1.0, seed=5))
     list(reply)
     request = {"messages": [{"role": "user", "content": "A star"}], "temperature": 1.0, "seed": 5, "max_tokens": 20}
-    with client(pico) as http:
+    with client(engine) as http:
         body = http.post(URL, json=request).json()
     assert body["choices"][0]["message"]["content"] == reply.answer
     assert body["usage"]["prompt_tokens"] == len(ids)

@@ -146,7 +146,7 @@ def test_each_reply_draws_its_own_numbers_and_the_same_ones_again(scripted, scre
 
 def test_piped_lines_are_answered_without_prompts(scripted, monkeypatch, capsys) -> None:
     engine = scripted("One.", "Two.")
-    monkeypatch.setattr("sagecraft.inference.local.LocalEngine", lambda path, adapter: engine)
+    monkeypatch.setattr("sagecraft.inference.local.LocalEngine", lambda *_: engine)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"What is a star?\n\xff bad\n/quit\nnever\n")))
     terminal.chat(Path("anywhere"), max_tokens=80)
     assert capsys.readouterr().out == "One.\nTwo.\n"

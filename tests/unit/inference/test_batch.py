@@ -7,7 +7,8 @@ import pytest
 from pico import pico_model
 from sagecraft.errors import UserError
 from sagecraft.inference.batch import write_each
-from sagecraft.inference.local import LocalEngine, Sampling
+from sagecraft.inference.local import LocalEngine
+from sagecraft.inference.protocol import Sampling
 
 PROMPTS = [[5, 6, 7, 8], [9], [*range(20, 60)], [5, 6], [11, 12, 13], [40, 3, 40], [7, 7, 7, 7, 7, 7, 7]]
 

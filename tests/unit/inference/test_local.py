@@ -8,7 +8,8 @@ import torch
 
 from pico import pico_model
 from sagecraft.errors import UserError
-from sagecraft.inference.local import LocalEngine, Question, Sampling, draw
+from sagecraft.inference.local import LocalEngine, draw
+from sagecraft.inference.protocol import Question, Sampling
 from sagecraft.models.branches import common_start, grow
 from sagecraft.models.decoder import Decoder
 
