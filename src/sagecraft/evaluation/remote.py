@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sagecraft.chat.thinking import TAGS, split_thought
 from sagecraft.errors import MachineError
-from sagecraft.evaluation import courier, prompts
+from sagecraft.evaluation import courier, loose_json, prompts
+from sagecraft.evaluation.plain_text import tidy
 from sagecraft.evaluation.score import Request
 from sagecraft.evaluation.tasks import Item
 from sagecraft.inference.prices import Bill
@@ -106,13 +107,13 @@ class Answers(Protocol):
 
 
 async def measure(asker: Answers, request: Request) -> dict[str, Any]:
-    """Asks; where the limit fell inside a visible thought, asks once more for the answer alone."""
+    """Asks; where the limit fell inside a visible thought, or left the answer no room, asks once more for the answer alone."""
     thought_tokens, answer_tokens = request.body["budgets"]
     body = request.body["body"]
     reply = await asker.ask(body)
     bills = [_tokens(asker.endpoint, body, reply)]
     thought, answer, closed = _parts(reply, request.body["thinking"])
-    unfinished = reply.finish == "length" and (not closed or not answer.strip())
+    unfinished = reply.finish == "length" and (not closed or _lacked_room(reply, thought, answer, answer_tokens))
     closed_by_us = unfinished and bool(thought)
     if closed_by_us and thought:
         # what has thought enough is asked not to think again, if it knows how
@@ -131,6 +132,20 @@ async def measure(asker: Answers, request: Request) -> dict[str, Any]:
         "finish": reply.finish,
         "tokens": {name: sum(bill[name] for bill in bills) for name in bills[0]},
     }
+
+
+def _lacked_room(reply: Reply, thought: str | None, answer: str, answer_tokens: int) -> bool:
+    """Whether a thought, which shares its limit with the answer, left the answer less than its budget, and it says nothing yet.
+
+    Where the endpoint does not count the thought apart, its share of the characters is taken.
+    """
+    if not answer.strip():
+        return True
+    if not thought or reply.bill is None or loose_json.repaired(tidy(answer), cut=True) is not None:
+        return False
+    written = reply.bill.written
+    thought_tokens = reply.thought_tokens or written * len(thought) // (len(thought) + len(answer))
+    return written - thought_tokens < answer_tokens
 
 
 def _parts(reply: Reply, thinking: Switch | None) -> tuple[str | None, str, bool]:

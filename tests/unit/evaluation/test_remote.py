@@ -70,6 +70,27 @@ def test_a_thought_that_outruns_its_limit_is_asked_for_the_answer() -> None:
     assert value["tokens"] == {"in": 30, "cached": 0, "thought": 150, "out": 9, "uncounted": 0}
 
 
+@pytest.mark.parametrize(
+    ("answer", "num_thought", "is_asked_again"),
+    [
+        ("It burns, so", 140, True),  # 10 tokens of the 50 that an answer may have
+        ("It burns, so", None, True),  # by characters
+        ("It burns, so", 100, False),  # it had its 50 tokens
+        ('{"answer": "B", "explanation": "it', 140, False),  # says already what it is
+        ('{"answer": "', 140, True),
+    ],
+)
+def test_an_answer_that_a_thought_left_no_room_is_asked_for_again(
+    answer: str, num_thought: int | None, is_asked_again: bool
+) -> None:
+    bill = Bill(prompt=10, written=150)
+    first = Reply(text=answer, thought="well " * 40, finish="length", bill=bill, thought_tokens=num_thought)
+    asker, value, row = measured(first, Reply(text=ANSWER, bill=Bill(prompt=20, written=9)))
+    assert (len(asker.asked) == 2) == value["closed_by_us"] == is_asked_again
+    assert row["outcome"] == ("truncated" if row["pick"] is None else "correct")
+    assert (row["pick"] == "B") == (is_asked_again or "B" in answer)
+
+
 def test_a_hidden_thought_cannot_be_closed() -> None:
     _, _, row = measured(Reply(text="", finish="length", bill=Bill(prompt=1, written=150)))
     assert (row["outcome"], row["closed_by_us"]) == ("truncated", False)
