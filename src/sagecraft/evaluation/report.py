@@ -61,7 +61,7 @@ def render(results: Results, rows: Sequence[Mapping[str, Any]]) -> str:
     page = Page(f"{results['model']} on {results['task']}", f"{results['n']:,} questions, {_count(modes, 'mode')}")
     page.note(verdict(results))
     _cards(page, results)
-    _table(page, modes)
+    _table(page, modes, is_priced(results))
     _plots(page, results)
     statistics_page.agreement(page, results.get("agreement", []))
     for name, mode in modes.items():
@@ -118,7 +118,7 @@ def _visible(mode: Mode) -> tuple[str, str, str] | None:
     return "can show differences of", f"{100 * row['difference']:.1f} points", detail
 
 
-def _table(page: Page, modes: Mapping[str, Mode]) -> None:
+def _table(page: Page, modes: Mapping[str, Mode], priced: bool) -> None:
     columns = ["mode", "accuracy", "95 % interval", "against guessing", "correct", "wrong", "truncated", "unparsed", "refused",
                "failed", "other", "cost (USD)"]  # fmt: skip
     table: list[list[str | int | None]] = []
@@ -128,14 +128,14 @@ def _table(page: Page, modes: Mapping[str, Mode]) -> None:
         bounds = None if mode["accuracy"] is None else headline(mode)
         table.append(
             [name, percent(mode["accuracy"]), interval(bounds), against_guessing(mode), *known, sum(outcomes.values()),
-             money(mode["cost_usd"])]
+             money(mode["cost_usd"]) if priced else None]
         )  # fmt: skip
     # columns that say nothing only make the others narrow
     kept = [place for place, column in enumerate(columns) if column not in _QUIET or any(row[place] for row in table)]
     page.table([columns[place] for place in kept], [[row[place] for place in kept] for row in table])
 
 
-_QUIET = ("against guessing", "truncated", "unparsed", "refused", "failed", "other")
+_QUIET = ("against guessing", "truncated", "unparsed", "refused", "failed", "other", "cost (USD)")
 
 
 def _plots(page: Page, results: Results) -> None:

@@ -91,7 +91,9 @@ def _silent(modes: Mapping[str, Mode]) -> str:
     for name, mode in modes.items():
         kinds = [f"{n:,} {kind}" for kind, n in mode["outcomes"].items() if kind not in ("correct", "wrong", "unkeyed")]
         if kinds:
-            told.append(f"{num_silent(mode):,} of {mode['n']:,} in {name} ({', '.join(kinds)})")
+            read = mode.get("accuracy_answered")
+            rest = "" if read is None else f"; of those read, {percent(read)} are right"
+            told.append(f"{num_silent(mode):,} of {mode['n']:,} in {name} ({', '.join(kinds)}{rest})")
     if not told:
         return "Every question has a readable answer."
     return f"Without a readable answer, and so not right: {'; '.join(told)}."

@@ -46,12 +46,15 @@ def test_without_a_key_or_a_guess() -> None:
 
 def test_other_modes_thought_failures_and_cost() -> None:
     silent = {"correct": 40, "wrong": 40, "truncated": 15, "failed": 5}
-    found = results(letter=mode(), generate=mode(0.2, 0.5, outcomes=silent, cost_usd=1.25))
+    found = results(letter=mode(), generate=mode(0.2, 0.5, outcomes=silent, cost_usd=1.25, accuracy_answered=0.5))
     found["thinking_difference"] = {"difference": 0.05, "p_value": 0.02}
     text = verdict(found)
     assert "In other modes: generate 20.0 % (not told from guessing)." in text
     assert "With thought it is 5.0 points more (p = 0.02)." in text
-    assert "Without a readable answer, and so not right: 20 of 100 in generate (15 truncated, 5 failed)." in text
+    assert (
+        "Without a readable answer, and so not right: 20 of 100 in generate (15 truncated, 5 failed; of those read, 50.0 % are right)."
+        in text
+    )
     assert text.endswith("It cost 1.2500 USD.")
     found["thinking_difference"] = {"difference": -0.05, "p_value": 0.2}
     found["modes"]["generate"]["cost_usd"] = "unknown"
