@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chromium import ask
 from evaluations import evaluation
 from sagecraft import artifact
+from sagecraft.evaluation import compare_page
 from sagecraft.evaluation.compare import CompareConfig, compare
 from sagecraft.evaluation.compare_page import render
 from sagecraft.evaluation.compare_tables import Item, gather, item_list, tables
@@ -99,6 +102,20 @@ def test_the_page_names_whom_the_plots_of_cost_leave_out(tmp_path: Path) -> None
 def test_against_the_first_there_is_no_matrix(tmp_path: Path) -> None:
     found, config = three(tmp_path), CompareConfig(num_resamples=200, against="first")
     assert "Lead of each row" not in render(compare(found, config), found, config)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "count", "text"),
+    [
+        (-4.26, True, 4, "−4.3*"),
+        (4.26, False, 4, "+4.3"),
+        (4.26, True, 11, "+4"),  # of many models only what counts is written, and in whole points
+        (4.26, False, 11, ""),
+        (None, False, 4, ""),
+    ],
+)
+def test_leads_in_a_matrix(value: float | None, shown: bool, count: int, text: str) -> None:
+    assert compare_page._lead(value, shown, count) == text
 
 
 def test_strangers_text_stays_text_and_lists_work(tmp_path: Path) -> None:

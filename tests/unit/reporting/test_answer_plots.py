@@ -45,3 +45,12 @@ def test_nothing_to_plot_is_refused() -> None:
     for call in (lambda: answer_plots.reliability([]), lambda: answer_plots.positions([], [], [])):
         with pytest.raises(ValueError, match="nothing to plot"):
             call()
+
+
+def test_outcomes_are_shares_of_each_models_own_answers() -> None:
+    few = answer_plots.outcomes(["a", "b"], [{"correct": 1, "wrong": 1}, {"correct": 50, "wrong": 50, "refused": 0}])
+    many = answer_plots.outcomes(["a", "b"], [{"correct": 500, "wrong": 500}, {"correct": 5, "wrong": 5}])
+    assert few == many
+    assert re.findall(r">(correct|wrong|refused)</text>", few) == ["correct", "wrong"]  # what nobody has is not named
+    with pytest.raises(ValueError, match="without answers"):
+        answer_plots.outcomes(["a"], [{"correct": 0}])
