@@ -106,16 +106,25 @@ def export(
     to: Annotated[str, typer.Option("--to", help="lm-eval or inspect")],
     out: Out,
     max_tokens: Annotated[int | None, typer.Option(help="tokens of a reply at most, where one is written")] = None,
+    max_items: Annotated[int | None, typer.Option(help="a keyed sample of this many questions")] = None,
+    column: Annotated[list[str], typer.Option(help="OURS=NAME of a column: question=Frage, options=a,b,c,d")] = [],  # noqa: B006
+    shots: Annotated[int, typer.Option(help="solved questions shown before each")] = 0,
+    shots_from: Annotated[Path | None, typer.Option(help="their file; else the split beside the task")] = None,
+    shots_by_topic: Annotated[bool, typer.Option("--shots-by-topic", help="of the same topic")] = False,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Write questions as a task of another harness: lm-evaluation-harness or Inspect."""
     from sagecraft.evaluation import export as stage
     from sagecraft.settings import explained
 
+    questions = {"columns": _columns(column), "shots": shots, "shots_by_topic": shots_by_topic}
+    settings: dict[str, Any] = {"to": to, "questions": questions, "max_items": max_items, "seed": seed}
+    settings |= {} if max_tokens is None else {"max_tokens": max_tokens}
     with explained(stage.ExportConfig, "export"):
-        settings = {"to": to} | ({} if max_tokens is None else {"max_tokens": max_tokens})
         config = stage.ExportConfig.model_validate(settings)
-    finish(stage.run(config, {"task": task}, out), out, json)
+    inputs = {"task": task} | ({"shots": shots_from} if shots_from is not None else {})
+    finish(stage.run(config, inputs, out), out, json)
 
 
 def compare(

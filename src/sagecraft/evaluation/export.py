@@ -20,9 +20,11 @@ from sagecraft.artifact import Manifest
 from sagecraft.errors import UserError
 from sagecraft.evaluation import prompts
 from sagecraft.evaluation.bundle import bring
+from sagecraft.evaluation.config import EvaluateConfig, QuestionsConfig
 
 if TYPE_CHECKING:
-    from sagecraft.evaluation.tasks import Item, Task
+    from sagecraft.evaluation.shots import Asked
+    from sagecraft.evaluation.tasks import Item
 
 VERSION = 1
 
@@ -41,26 +43,35 @@ class ExportConfig(BaseModel):
         ge=1,
         description="tokens of a reply, where one is written; models that think need their thoughts' tokens as well",
     )
+    questions: QuestionsConfig = Field(
+        default=QuestionsConfig(), description="how the file is read, and what is shown before each question"
+    )
+    max_items: int | None = Field(default=None, ge=1, description="questions at most, drawn by seed; null takes all")
+    seed: int = Field(default=0, description="key of what is drawn: questions, examples")
 
 
 def run(config: ExportConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
-    """Runs the stage: the input is `task`, as an evaluation takes it.
+    """Runs the stage: the inputs are `task` and, of few-shot examples, `shots`, as an evaluation takes them.
 
     Raises:
-        UserError: the task cannot be read.
+        UserError: a file cannot be read, or the harness cannot ask what is wanted.
     """
-    if set(inputs) != {"task"}:
-        raise UserError(f"inputs: an export takes one task, not {', '.join(sorted(inputs)) or 'none'}")
-    from sagecraft.evaluation.tasks import read_task
+    if "task" not in inputs or set(inputs) - {"task", "shots"}:
+        raise UserError(f"inputs: an export takes task and shots, not {', '.join(sorted(inputs)) or 'nothing'}")
+    from sagecraft.evaluation.shots import read_asked
 
-    task = read_task(inputs["task"])
-    write: dict[str, Callable[[Path, Task, ExportConfig], list[str]]] = {
+    settings = EvaluateConfig(questions=config.questions, max_items=config.max_items, seed=config.seed)
+    asked = read_asked(settings, inputs)
+    write: dict[str, Callable[[Path, Asked, ExportConfig], list[str]]] = {
         "lm-eval": write_lm_eval,
         "inspect": write_inspect,
     }
-    with artifact.build(out, kind="export", stage="export", version=VERSION, config=config, inputs=inputs) as build:
-        tasks = write[config.to](build.path, task, config)
-        build.stats.update({"to": config.to, "tasks": ", ".join(tasks), "n": len(task.items), "keyed": task.keyed})
+    with artifact.build(
+        out, kind="export", stage="export", version=VERSION, config=config, inputs=asked.inputs
+    ) as build:
+        tasks = write[config.to](build.path, asked, config)
+        build.stats.update({"to": config.to, "tasks": ", ".join(tasks), "n": len(asked.items)})
+        build.stats.update({"keyed": asked.task.keyed, "shots": asked.shots})
     return build.manifest
 
 
@@ -70,24 +81,32 @@ def safe_name(name: str) -> str:
     return f"sagecraft_{kept or 'questions'}"
 
 
-def write_lm_eval(folder: Path, task: Task, config: ExportConfig) -> list[str]:
+def write_lm_eval(folder: Path, asked: Asked, config: ExportConfig) -> list[str]:
     """A YAML file for each mode, the questions, and the functions that the files name.
 
     Returns:
         The names of the tasks.
+
+    Raises:
+        UserError: examples of replies, which are turns of a chat: the harness takes a prompt as one turn.
     """
-    numbers = bool(task.items[0].target)
-    name = safe_name(task.name)
+    numbers = bool(asked.items[0].target)
+    if numbers and asked.shots is not None:
+        raise UserError(
+            "questions.shots: examples of written replies are turns of a chat, and lm-eval takes a prompt as one turn; "
+            "export to inspect, or without examples"
+        )
+    name = safe_name(asked.task.name)
     # an option that stands there twice is right under both letters; lists of answers only where a set has such
-    twice = any(len(_right_indices(item)) > 1 for item in task.items)
-    artifact.write_jsonl(folder / "items.jsonl", [_lm_eval_row(item, twice) for item in task.items])
+    twice = any(len(_right_indices(item)) > 1 for item in asked.items)
+    artifact.write_jsonl(folder / "items.jsonl", [_lm_eval_row(item, twice) for item in asked.items])
     _put(folder, "lm_eval_task.py")
     if numbers:
-        bring(folder, "numeric")
+        bring(folder, "evaluation.numeric", "chat.thinking")
         written = {f"{name}_generate": _yaml(f"{name}_generate", _number_lines(config))}
     else:
         written = {
-            f"{name}_{mode}": _yaml(f"{name}_{mode}", _choice_lines(mode, task.keyed))
+            f"{name}_{mode}": _yaml(f"{name}_{mode}", _choice_lines(mode, asked.task.keyed))
             for mode in ("continuation", "letter")
         }
     for task_name, text in written.items():
@@ -157,25 +176,25 @@ def _metrics(*names: str) -> list[str]:
     return lines
 
 
-def write_inspect(folder: Path, task: Task, config: ExportConfig) -> list[str]:
+def write_inspect(folder: Path, asked: Asked, config: ExportConfig) -> list[str]:
     """The Python file, the questions, and sagecraft's readers of replies.
 
     Returns:
         The name of the task.
     """
-    name = safe_name(task.name)
+    name = safe_name(asked.task.name)
     artifact.write_json(
         folder / "items.json",
         {
             "name": name,
-            "keyed": task.keyed,
-            "numbers": bool(task.items[0].target),
+            "keyed": asked.task.keyed,
+            "numbers": bool(asked.items[0].target),
             "max_tokens": config.max_tokens,
-            "items": [_inspect_sample(item) for item in task.items],
+            "items": [_inspect_sample(item) for item in asked.items],
         },
     )
     _put(folder, "inspect_task.py")
-    bring(folder, "extract", "numeric")
+    bring(folder, "evaluation.extract", "evaluation.numeric", "chat.thinking")
     artifact.write_text(folder / "README.md", _INSPECT_README)
     return [name]
 
@@ -183,7 +202,9 @@ def write_inspect(folder: Path, task: Task, config: ExportConfig) -> list[str]:
 def _inspect_sample(item: Item) -> dict[str, Any]:
     right = None if item.answer is None else item.options[item.answer]
     known = {"topic": item.topic, "kind": item.kind, "article": item.article, "question": item.question}
-    sample = {"id": item.id, "input": prompts.generate_prompt(item), "target": item.key or ""}
+    turns = prompts.generate_turns(item)
+    asked: str | list[prompts.Turn] = turns if len(turns) > 1 else turns[0]["content"]
+    sample = {"id": item.id, "input": asked, "target": item.key or ""}
     choices = {"choices": list(item.options)} if item.options else {}
     return {**sample, **choices, "metadata": {**known, "right": right}}
 

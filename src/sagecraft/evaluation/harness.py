@@ -85,18 +85,16 @@ def run(config: HarnessConfig, inputs: Mapping[str, Path], out: Path) -> Manifes
         logged = {name: _evaluate(model, name, tasks, config) for name, tasks in loaded.items()}
         results, rows = _results(config, inputs, model, logged, time.monotonic() - started)
         build.timed.add("results.json")
+        from sagecraft.evaluation import report
         from sagecraft.evaluation.evaluate import describe
         from sagecraft.evaluation.predictions import predictions_csv
-        from sagecraft.evaluation.report import render
-        from sagecraft.reporting import png
 
         artifact.write_jsonl(build.path / "items.jsonl", rows)
         if results["accuracy"] is None:
             first = [row for row in rows if row["mode"] == results["mode"]]
             artifact.write_text(build.path / "predictions.csv", predictions_csv(first))
         artifact.write_json(build.path / "results.json", results)
-        artifact.write_text(build.path / "report.html", render(results, rows))
-        png.write_figures(build.path / "report.html")
+        report.write(build.path, results, rows)
         build.stats.update({key: results[key] for key in ("model", "mode", "n", "accuracy", "ci95")})
     console.say(f"  {results['model']}: {describe(results)}")
     return build.manifest

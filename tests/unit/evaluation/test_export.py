@@ -14,8 +14,10 @@ import yaml
 
 from sagecraft.errors import UserError
 from sagecraft.evaluation import bundle, prompts
+from sagecraft.evaluation.config import EvaluateConfig
 from sagecraft.evaluation.export import ExportConfig, run, safe_name
 from sagecraft.evaluation.extract import extract
+from sagecraft.evaluation.shots import read_asked
 from sagecraft.evaluation.tasks import read_task
 
 HOSTILE = [
@@ -118,7 +120,7 @@ def test_numbers_are_read_as_ours_are(tmp_path: Path) -> None:
     assert value["generation_kwargs"] == {"until": [], "do_sample": False, "max_gen_toks": 99}
     module = load_file(tmp_path / "out" / "lm_eval_task.py", "exported_numbers")
     assert module.number({"target": "7"}, ['{"explanation": "3 and 4", "answer": 7.0}']) == {"exact_match": 1.0}
-    assert module.number({"target": "1/3"}, [r"<think>so 5</think>The answer is \frac{2}{6}."]) == {"exact_match": 1.0}
+    assert module.number({"target": "1/3"}, [r"[THINK]so 5[/THINK]The answer is \frac{2}{6}."]) == {"exact_match": 1.0}
     assert module.number({"target": "7"}, ["<think>7"]) == {"exact_match": 0.0}
     assert module.number({"target": "7"}, ["no idea"]) == {"exact_match": 0.0}
 
@@ -136,7 +138,7 @@ def test_inspect_files_hold_nothing_of_a_question(tmp_path: Path) -> None:
 
 
 def test_readers_run_without_sagecraft(tmp_path: Path) -> None:
-    bundle.bring(tmp_path, "extract", "numeric")
+    bundle.bring(tmp_path, "evaluation.extract", "evaluation.numeric", "chat.thinking")
     for path in (tmp_path / "readers").iterdir():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert not [
@@ -146,7 +148,7 @@ def test_readers_run_without_sagecraft(tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
-from readers import extract, numeric
+from readers import extract, numeric, thinking
 assert not any(name.startswith('sagecraft') for name in sys.modules)
 print(extract.extract({reply!r}, ['x', 'y']).letter, numeric.read('#### 1/2')[0])
 """
@@ -155,15 +157,40 @@ print(extract.extract({reply!r}, ['x', 'y']).letter, numeric.read('#### 1/2')[0]
     assert extract(reply, ["x", "y"]).letter == "B"
 
 
-def test_readers_that_need_more_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=r"score.py, line \d+: an export cannot bring sagecraft.errors"):
-        bundle.standalone("score")
+def test_readers_that_need_more_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"store.py, line \d+: an export cannot bring sagecraft"):
+        bundle.standalone("evaluation.store")
+
+
+def test_examples_stand_in_the_data(tmp_path: Path) -> None:
+    task = write(tmp_path / "t.jsonl", hostile_rows())
+    solved = [{"question": f"Solved {n}?", "choices": ["yes", "no"], "answer": n % 2} for n in range(5)]
+    inputs = {"task": task, "shots": write(tmp_path / "s.jsonl", solved)}
+    settings = {"questions": {"shots": 2}, "max_items": 3, "seed": 5}
+    run(ExportConfig.model_validate({"to": "lm-eval", **settings}), inputs, tmp_path / "lm-eval")
+    run(ExportConfig.model_validate({"to": "inspect", **settings}), inputs, tmp_path / "inspect")
+    asked = read_asked(EvaluateConfig.model_validate(settings), inputs)
+    with (tmp_path / "lm-eval" / "items.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    assert [row["letter_prompt"] for row in rows] == [prompts.letter_prompt(item) for item in asked.items]
+    assert all(row["continuation_prompt"].count("Solved") == 2 for row in rows)
+    data = json.loads((tmp_path / "inspect" / "items.json").read_text(encoding="utf-8"))
+    assert [row["input"] for row in data["items"]] == [prompts.generate_turns(item) for item in asked.items]
+    assert [turn["role"] for turn in data["items"][0]["input"]] == ["user", "assistant"] * 2 + ["user"]
+
+
+def test_examples_of_numbers_are_turns_that_lm_eval_does_not_know(tmp_path: Path) -> None:
+    rows = [{"question": f"{n} + 1?", "target": str(n + 1)} for n in range(4)]
+    inputs = {"task": write(tmp_path / "t.jsonl", rows[:2]), "shots": write(tmp_path / "s.jsonl", rows[2:])}
+    config = {"to": "lm-eval", "questions": {"shots": 1}}
+    with pytest.raises(UserError, match="export to inspect"):
+        run(ExportConfig.model_validate(config), inputs, tmp_path / "out")
 
 
 def test_bad_tasks_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         run(ExportConfig(to="inspect"), {"task": tmp_path / "none.csv"}, tmp_path / "out")
-    with pytest.raises(UserError, match="takes one task"):
+    with pytest.raises(UserError, match="takes task and shots"):
         run(ExportConfig(to="inspect"), {}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -43,11 +43,7 @@ def _reader(name: str) -> ModuleType:
     return importlib.import_module(f"{package}.{name}")
 
 
-extract, numeric = _reader("extract"), _reader("numeric")
-
-
-def _without_thought(text: str) -> str:
-    return text.partition("</think>")[2] if text.lstrip().startswith("<think>") else text
+extract, numeric, thinking = _reader("extract"), _reader("numeric"), _reader("thinking")
 
 
 @scorer(metrics=METRICS)  # type: ignore[untyped-decorator]
@@ -55,7 +51,7 @@ def pick() -> Any:
     """The letter or the number that a reply gives; without a readable one there is no answer, which counts as wrong."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        text = _without_thought(state.output.completion)
+        _, text, _ = thinking.split_thought(state.output.completion)
         cut = state.output.stop_reason in ("max_tokens", "model_length")
         if DATA["numbers"]:
             found, stage = numeric.read(text, cut)

@@ -44,10 +44,8 @@ def _reader(name: str) -> ModuleType:
 def number(doc: dict[str, Any], replies: list[str]) -> dict[str, float]:
     """Whether a reply states the right number; a thought in front of the answer is left aside."""
     numeric = _reader("numeric")
-    text = replies[0].lstrip()
-    if text.startswith("<think>"):
-        text = text.partition("</think>")[2]
-    found, _ = numeric.read(text)
+    _, answer, _ = _reader("thinking").split_thought(replies[0])
+    found, _ = numeric.read(answer)
     return {"exact_match": float(found is not None and numeric.same(found, numeric.numbers(doc["target"])[0]))}
 
 
