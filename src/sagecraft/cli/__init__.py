@@ -332,7 +332,7 @@ app.command()(evaluation.export)
 
 @app.command()
 def chat(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder, or folder+adapter")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder, folder+adapter, or GGUF file")],
     think: Annotated[str, typer.Option(help="on or off; `/think on|off` switches while talking")] = "off",
     max_tokens: Annotated[int, typer.Option(help="tokens of a reply at most")] = 512,
     seed: Seed = 0,
@@ -345,7 +345,7 @@ def chat(
 
 @app.command()
 def serve(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder, or folder+adapter")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Hugging Face folder, folder+adapter, or GGUF file")],
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
 ) -> None:

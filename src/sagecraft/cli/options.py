@@ -22,7 +22,7 @@ Out = Annotated[Path, typer.Option("--out", help="folder to write; appears only 
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on standard output")]
 Seed = Annotated[int, typer.Option(help="keys every random choice")]
 ModelPath = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Hugging Face folder, folder+adapter, or provider:model")
+    str, typer.Argument(metavar="MODEL", help="Hugging Face folder, folder+adapter, GGUF file, or provider:model")
 ]
 
 

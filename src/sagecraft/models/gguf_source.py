@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sagecraft.errors import UserError
+from sagecraft.models.gguf_header import read_header
 
 #: `tokenizer.ggml.pre` → the pre-tokenizer in the form of tokenizer.json.
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
@@ -43,9 +44,7 @@ def read_gguf(path: Path) -> GgufModel:
     Raises:
         UserError: the file is no GGUF, or of an architecture that transformers cannot read.
     """
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise UserError(f"{path}: not a GGUF file; fetch it again")
+    read_header(path)  # a stranger's file is held against its own numbers before anybody computes with it
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 

@@ -34,10 +34,8 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "fastapi": ("serve", ("serve",)),
     "uvicorn": ("serve", ("serve",)),
     "datatrove": ("slurm", ("ingest on Slurm or Ray",)),
-    "llama_cpp": ("gguf", ("chat and serve of a GGUF file",)),
+    "xllamacpp": ("gguf", ("evaluate, chat and serve of a GGUF file",)),
 }
-#: Extras whose packages are built on this machine and are therefore asked for by name.
-_BY_NAME = {"gguf": "pip install llama-cpp-python"}
 #: Processor flag → what it does for us.
 _FLAGS = {
     "avx2": "AVX2",
@@ -118,7 +116,7 @@ def how_to_install(part: str) -> str | None:
     if part.partition(".")[0] not in PARTS:
         return None
     extra, _ = PARTS[part.partition(".")[0]]
-    return _BY_NAME.get(extra, f"pip install 'sagecraft[{extra}]'")
+    return f"pip install 'sagecraft[{extra}]'"
 
 
 def _missing(parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
