@@ -271,6 +271,6 @@ def _measured(page: Page, results: Results) -> None:
         ("items.jsonl: every item as it was asked and answered", "items.jsonl"),
         ("results.json: all figures", "results.json"),
     ]
-    if results["accuracy"] is None and "harness" not in results:
+    if results["accuracy"] is None:
         links.append(("predictions.csv: picks for the keepers of the set", "predictions.csv"))
     page.links(links)
