@@ -27,11 +27,14 @@ _ELSEWHERE = (
     "limits",
     "perplexity",
 )
+#: How a file is read: what is read shows in the questions.
+_READING = "questions.columns"
 #: Keys that only generate mode reads, and keys that it does not.
 _WRITTEN, _SCORED = ("thinking", "reply"), ("chat_template",)
 _GENERATE = "generate"
-#: What is told of each model but said to differ of none: every model has a template and a price of its own.
-OWN = ("chat template", "price")
+#: What is told of each model but said to differ of none: every model has a template and a price of its own, and the
+#: questions of two files are compared one by one.
+OWN = ("task", "chat template", "price")
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,13 @@ def _settings(folder: Path, results: Mapping[str, Any], mode: str) -> dict[str, 
         "chat template": "not known" if template is None else str(template)[:12],
         "price": _price(results["modes"][mode], config),
     }
-    found |= {name: text for name, text in _flat(config).items() if name.split(".")[0] not in left_out}
+    found |= {
+        name: text
+        for name, text in _flat(config).items()
+        if name.split(".")[0] not in left_out and not name.startswith(_READING)
+    }
+    if isinstance(shots := results.get("shots"), dict):  # as many of another file, or drawn by another seed, are others
+        found["examples"] = f"{shots.get('n')} of {shots.get('file')} {artifact.digest_of(shots)[:12]}"
     summary = results["modes"][mode]
     # a run with both states of the switch says for each of its modes which one it was
     return found | ({"thinking": summary["thinking"] or "none"} if written and "thinking" in summary else {})

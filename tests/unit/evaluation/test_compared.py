@@ -47,6 +47,7 @@ def read_two(tmp_path: Path, one: dict[str, Any], two: dict[str, Any], mode: str
         ("generate", {"chat_template": True}, {}, []),  # replies are always asked for through the template
         ("generate", {"endpoint": "openai:x", "dtype": "float32"}, {"endpoint": "openai:x"}, []),
         ("letter", {"seed": 1, "max_items": 20}, {"device_usd_per_hour": 3.0}, []),
+        ("letter", {"questions": {"columns": {"question": "Frage"}}}, {"questions": {"shots": 5}}, ["questions.shots"]),
     ],
 )
 def test_settings_that_differ_are_named_where_they_matter(
@@ -128,3 +129,14 @@ def test_what_a_model_saw_and_thought_is_not_held_in_memory(tmp_path: Path) -> N
     one, two = read(folders, ())
     assert max(len(json.dumps(row)) for row in one.rows) < 1000
     assert all(a["options"] is b["options"] for a, b in zip(one.rows, two.rows, strict=True))
+
+
+def test_examples_of_another_draw_are_others(tmp_path: Path) -> None:
+    folders = []
+    for name, shown in (("a", ["x", "y"]), ("b", ["x", "z"]), ("c", ["x", "y"])):
+        folder = evaluation(tmp_path / name, name, [True, False])
+        results = artifact.read_json(folder / "results.json")
+        artifact.write_json(folder / "results.json", results | {"shots": {"n": 2, "file": "dev.csv", "ids": shown}})
+        folders.append(folder)
+    [row] = unlike(read(folders, ()))
+    assert (row["setting"], list(row["values"].values())) == ("examples", [["a", "c"], ["b"]])
