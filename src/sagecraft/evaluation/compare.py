@@ -261,7 +261,7 @@ def _model(evaluation: Evaluation, shared: Sequence[str]) -> dict[str, Any]:
         "num_uncounted": found.get("num_uncounted", 0),
         "cost_usd": cost,
         "usd_per_100k_tokens": "unknown" if price is None else price,
-        "perplexity": evaluation.results["perplexity"],
+        "perplexity": evaluation.results.get("perplexity", {}),
         "settings": dict(evaluation.settings),
     }
 

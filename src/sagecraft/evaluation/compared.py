@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagecraft import artifact
 from sagecraft.errors import UserError
+from sagecraft.evaluation.cost import Tokens
 
 Row = Mapping[str, Any]
 
-_NEEDED = {"id", "correct", "digest", "outcome"}
 #: What of a row is kept in memory: of the reply its beginning, of the options their letters and texts.
 _KEPT = ("id", "correct", "digest", "outcome", "pick", "key", "topic", "kind", "article", "tokens", "error")
 MAX_REPLY = 600
@@ -35,6 +37,32 @@ _GENERATE = "generate"
 #: What is told of each model but said to differ of none: every model has a template and a price of its own, and the
 #: questions of two files are compared one by one.
 OWN = ("task", "chat template", "price")
+
+
+class _Summary(BaseModel):
+    """What a comparison needs of a mode's figures; a file that was edited may hold anything."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    n: int = Field(ge=1)
+    accuracy: float | None = Field(ge=0, le=1)
+    ci95: tuple[float, float] | None
+    ci95_by_article: tuple[float, float] | None = None
+    outcomes: dict[str, int]
+    tokens: Tokens | Literal["unknown"]
+    cost_usd: float | Literal["unknown"]
+
+
+class _Row(BaseModel):
+    """What a comparison needs of an item."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    id: str
+    correct: bool | None
+    digest: str
+    outcome: str
+    pick: str | None = None
+    options: list[dict[str, Any]] | None = None
+    tokens: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +105,7 @@ def read(folders: Sequence[Path], modes: Sequence[str]) -> list[Evaluation]:
                 f"{folder}: has no mode {' or '.join(modes)} (it has {', '.join(results['modes'])}); evaluate it in that "
                 "mode, or name one with --mode"
             )
+        _check(_Summary, results["modes"][mode], folder / "results.json")
         rows = list(_rows(folder / "items.jsonl", mode, questions))
         if not rows:
             raise UserError(f"{folder / 'items.jsonl'}: has no row of mode {mode}; run `sagecraft eval` again")
@@ -90,8 +119,7 @@ def _rows(file: Path, mode: str, questions: dict[str, dict[str, Any]]) -> Iterat
     for row in artifact.read_jsonl(file):
         if row.get("mode") != mode:
             continue
-        if not row.keys() >= _NEEDED:
-            raise UserError(f"{file}: a row lacks one of {', '.join(sorted(_NEEDED))}; run `sagecraft eval` again")
+        _check(_Row, row, file)
         asked = questions.setdefault(
             str(row["digest"]),
             {
@@ -104,6 +132,15 @@ def _rows(file: Path, mode: str, questions: dict[str, dict[str, Any]]) -> Iterat
         )
         reply = {"raw": str(row["raw"])[: MAX_REPLY + 1]} if "raw" in row else {}
         yield {name: row[name] for name in _KEPT if name in row} | asked | reply
+
+
+def _check(model: type[BaseModel], value: object, file: Path) -> None:
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{file}: {where}: {first['msg'].lower()}; run `sagecraft eval` again") from error
 
 
 def _results(folder: Path) -> dict[str, Any]:

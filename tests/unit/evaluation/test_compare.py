@@ -126,7 +126,7 @@ def test_bad_inputs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no row of mode letter"):
         run(CompareConfig(), {"0": one, "1": one}, tmp_path / "out")
     artifact.write_jsonl(one / "items.jsonl", [{"id": "q0", "mode": "letter", "correct": True}])
-    with pytest.raises(UserError, match="lacks one of correct, digest, id, outcome"):
+    with pytest.raises(UserError, match=r"items.jsonl: digest: field required; run `sagecraft eval` again"):
         run(CompareConfig(), {"0": one, "1": one}, tmp_path / "out")
     (one / "results.json").write_text("[]")
     with pytest.raises(UserError, match="not an evaluation's results"):

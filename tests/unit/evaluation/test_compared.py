@@ -140,3 +140,31 @@ def test_examples_of_another_draw_are_others(tmp_path: Path) -> None:
         folders.append(folder)
     [row] = unlike(read(folders, ()))
     assert (row["setting"], list(row["values"].values())) == ("examples", [["a", "c"], ["b"]])
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("n", 0),
+        ("accuracy", 7.0),
+        ("ci95", [0.1]),
+        ("outcomes", ["correct"]),
+        ("tokens", {"in": -5}),
+        ("cost_usd", "much"),
+        ("outcomes", None),
+    ],
+)
+def test_figures_that_were_edited_are_refused_by_name(tmp_path: Path, place: str, value: object) -> None:
+    folder = evaluation(tmp_path / "a", "a", [True, False])
+    results = artifact.read_json(folder / "results.json")
+    results["modes"]["letter"][place] = value
+    artifact.write_json(folder / "results.json", results)
+    with pytest.raises(UserError, match=rf"results.json: {place}"):
+        read([folder], ())
+
+
+@pytest.mark.parametrize("change", [{"options": "ABC"}, {"options": ["A"]}, {"tokens": {"in": "five"}}, {"id": ["q"]}])
+def test_rows_that_were_edited_are_refused_by_name(tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = evaluation(tmp_path / "a", "a", [True, False], **change)
+    with pytest.raises(UserError, match=rf"items.jsonl: {next(iter(change))}"):
+        read([folder], ())
