@@ -12,7 +12,8 @@ from sagecraft.chat.thinking import TAGS, Tags, join_thought, tags_of
 from sagecraft.evaluation import generate
 from sagecraft.evaluation.config import EvaluateConfig, ReplyConfig
 from sagecraft.evaluation.tasks import Item
-from sagecraft.inference.local import LocalEngine, Sampling
+from sagecraft.inference.local import LocalEngine
+from sagecraft.inference.protocol import Sampling, Take
 from sagecraft.models.tokenizer import Tokenizer
 
 ITEM = Item("1", "Which is hot?", ("ice", "fire"), 1)
@@ -21,8 +22,6 @@ ANSWER = '{"answer": "B", "explanation": "it burns"}'
 
 class Scripted:
     """An engine that says what it is told to, one reply a call."""
-
-    model = None  # none of ours: replies are asked for one by one
 
     def __init__(self, folder: Path, *replies: str, context: int = 4096) -> None:
         self.tokenizer = Tokenizer.from_folder(folder)
@@ -35,6 +34,12 @@ class Scripted:
         self.prompts.append(list(prompt_ids))
         room = min(sampling.max_tokens, self.max_positions - len(prompt_ids))
         yield from self.tokenizer.encode(self.replies.pop(0))[:room]
+
+    def write_each(self, prompts: Sequence[Sequence[int]], sampling: Sampling, take: Take) -> None:
+        for number, prompt in enumerate(prompts):
+            for token in self.stream(prompt, sampling):
+                if not take(number, token):
+                    break
 
 
 def ask(engine: Any, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
