@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Of more models a matrix has room for whole points only, and only for those that count.
 _MAX_WRITTEN = 10
 _MAX_TOPICS = 24
+#: Points of a lead up to which its colour is not the darkest, however small all others are.
+_PALE = 5.0
 
 Results = Mapping[str, Any]
 
@@ -231,7 +233,7 @@ def _agreement(page: Page, results: Results, models: Sequence[Mapping[str, Any]]
         return
     rows, columns = [f"{n} {name}" for n, name in enumerate(names, start=1)], [str(n + 1) for n in range(len(names))]
     leads = [[None if a == b else 100 * pairs[a, b][1] * pairs[a, b][0]["difference"] for b in names] for a in names]
-    reach = max(abs(value) for line in leads for value in line if value is not None) or 1.0
+    reach = max(_PALE, *(abs(value) for line in leads for value in line if value is not None))
     sure = [[a != b and pairs[a, b][0]["significant"] for b in names] for a in names]
     texts = [
         [_lead(value, shown, len(names)) for value, shown in zip(*lines, strict=True)]
@@ -255,5 +257,6 @@ def _agreement(page: Page, results: Results, models: Sequence[Mapping[str, Any]]
 def _lead(value: float | None, shown: bool, count: int) -> str:
     if value is None or (not shown and count > _MAX_WRITTEN):
         return ""
+    value += 0.0  # never "−0.0"
     text = f"{value:+.1f}{'*' if shown else ''}" if count <= _MAX_WRITTEN else f"{value:+.0f}"
     return text.replace("-", "\N{MINUS SIGN}")

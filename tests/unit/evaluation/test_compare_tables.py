@@ -109,6 +109,7 @@ def test_against_the_first_there_is_no_matrix(tmp_path: Path) -> None:
     [
         (-4.26, True, 4, "−4.3*"),
         (4.26, False, 4, "+4.3"),
+        (-0.0, False, 4, "+0.0"),
         (4.26, True, 11, "+4"),  # of many models only what counts is written, and in whole points
         (4.26, False, 11, ""),
         (None, False, 4, ""),
