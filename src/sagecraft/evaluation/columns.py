@@ -22,7 +22,7 @@ Names = Mapping[str, str | tuple[str, ...]]
 
 def normal(name: str) -> str:
     """`question`, `Question ` and `A`, `a` mean the same; other names stay as they are."""
-    name = name.strip()
+    name = name.encode("utf-8", "replace").decode("utf-8").strip()
     if len(name) == 1 and name.upper() in LETTERS:
         return name.upper()
     low = name.lower()

@@ -121,9 +121,9 @@ def _with_options(row: Mapping[str, Any], place: str) -> dict[str, Any]:
         options = [options[letter] for letter in letters]
     index = row.get("answer_idx", row.get("answer_index"))
     if index not in (None, ""):
-        letter = _letter(index)
-        if isinstance(answer, str) and len(answer.strip()) == 1 and answer.strip().upper() != letter:
-            raise UserError(f"{place}, column answer: {answer.strip()!r}, but the index beside it is {index!r}")
+        named = _letter(answer) if isinstance(answer, str) and isinstance(options, list) else ""
+        if named and named != _letter(index) and named in LETTERS[: len(options)]:
+            raise UserError(f"{place}, column answer: {named!r}, but the index beside it is {index!r}")
         answer = index
     while isinstance(options, list) and len(options) > 2 and options[-1] == "N/A" and _letter(answer) != _last(options):
         options = options[:-1]

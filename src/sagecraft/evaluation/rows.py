@@ -45,12 +45,12 @@ class Faults:
         """One more."""
         self._count += 1
         if len(self._told) < MAX_FAULTS:
-            self._told.append(fault)
+            self._told.append(_one_line(fault))
 
     def add_first(self, fault: str) -> None:
         """One that explains others."""
         self._count += 1
-        self._told = [fault, *self._told][:MAX_FAULTS]
+        self._told = [_one_line(fault), *self._told][:MAX_FAULTS]
 
     def end(self) -> None:
         """Raises what there is.
@@ -61,6 +61,11 @@ class Faults:
         if self._count:
             more = self._count - len(self._told)
             raise UserError("\n".join([*self._told, *([f"… and {more:,} more"] if more else [])]))
+
+
+def _one_line(fault: str) -> str:
+    """A fault that may quote a stranger: no line breaks, no control characters, nothing that a terminal cannot show."""
+    return "".join(char if char.isprintable() else " " for char in fault)
 
 
 def read_rows(path: Path, columns: Columns, faults: Faults) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -104,6 +109,8 @@ def _csv_rows(path: Path) -> Iterator[_Read]:
             reader = csv.reader(file, strict=True, delimiter=delimiter)
             first = next(reader, [])
             unnamed = forms.headerless(first)
+            if not all(map(_is_whole, first)):
+                raise UserError(f"{path}: line 1: not UTF-8; save the file as UTF-8")
             header = list(normalised(((name, None) for name in unnamed or first), f"{path}: line 1"))
             if unnamed:
                 yield f"{path}: line 1", _row_of_cells(header, first, f"{path}: line 1")
@@ -128,9 +135,13 @@ def _row_of_cells(header: list[str], cells: list[str], place: str) -> dict[str, 
     if len(cells) != len(header):
         return UserError(f"{place}: {len(cells)} columns, the header has {len(header)}; quote the commas")
     for name, cell in zip(header, cells, strict=True):
-        if not cell.isascii() and any("\udc80" <= char <= "\udcff" for char in cell):
+        if not _is_whole(cell):
             return UserError(f"{place}, column {name}: not UTF-8; save the file as UTF-8")
     return dict(zip(header, cells, strict=True))
+
+
+def _is_whole(cell: str) -> bool:
+    return cell.isascii() or not any("\udc80" <= char <= "\udcff" for char in cell)
 
 
 def _jsonl_rows(path: Path) -> Iterator[_Read]:
