@@ -202,7 +202,8 @@ def test_examples_are_no_part_of_what_is_asked(files: dict[str, Path]) -> None:
 
 
 def test_a_run_with_examples(pico: Path, files: dict[str, Path], tmp_path: Path) -> None:
-    options = ["--shots", "2", "--shots-from", str(files["shots"]), "--column", "topic=id", "--mode", "letter"]
+    options = ["--shots", "2", "--shots-from", str(files["shots"]), "--column", "topic=id"]
+    options += ["--column", "id=id", "--mode", "letter"]
     where = ["--task", str(files["task"]), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, ["eval", str(pico), *where, *options], catch_exceptions=False)
     assert done.exit_code == 0
