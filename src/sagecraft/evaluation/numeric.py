@@ -26,8 +26,9 @@ _NUMBER = re.compile(
 )
 _FIELD = re.compile(r"""["']answer["']\s{0,8}:\s{0,8}["']?""", re.IGNORECASE)
 _STATED = re.compile(r"(?:####|\\boxed\{|\banswer\b[*_`]{0,3}\s{0,4}(?:is|:|=))", re.IGNORECASE)
-#: Characters behind such a statement in which its number stands.
+#: Characters behind such a statement in which its number stands, perhaps behind a sum: "the answer is 3 + 4 = 7".
 _REACH = 80
+_SUM = re.compile(r"(?:(?:[\s\d.,+*/×÷^()$€£%−–-]|\b[A-Za-z]\b)*=)*")
 
 
 def numbers(text: str) -> list[Fraction]:
@@ -55,8 +56,11 @@ def read(text: str, cut: bool = False) -> tuple[Fraction | None, str]:
         text = text[:_END_CHARS] + "\n" + text[-_END_CHARS:]
     for stage, pattern in (("json", _FIELD), ("stated", _STATED)):
         for stated in reversed([match.end() for match in pattern.finditer(text)]):
-            if found := numbers(text[stated : stated + _REACH].partition("\n")[0]):
-                return found[0], stage
+            begin = stated + len(_SUM.match(text[stated : stated + _REACH])[0])  # type: ignore[index]  # it may be empty
+            line = text[begin : begin + _REACH].partition("\n")[0]
+            first = next((match for match in _NUMBER.finditer(line) if _value(match) is not None), None)
+            if first is not None and not (cut and begin + first.end() >= len(text.rstrip(".,"))):  # a digit may be missing
+                return _value(first), stage
     found = [] if cut else numbers(text)
     return (found[-1], "number") if found else (None, "none")
 

@@ -50,6 +50,9 @@ def test_no_numbers() -> None:
         ("So the answer is 8 (of 20).", 8, "stated"),
         (r"Thus \boxed{\frac{1}{2}}.", Fraction(1, 2), "stated"),
         ("The answer is 4. No, wait: the answer is 5.", 5, "stated"),
+        ("The answer is 3 + 4 = 7 apples.", 7, "stated"),
+        ("The answer is x = 2 * 3 = $6", 6, "stated"),
+        ("The answer is 8 because 2 = 1 + 1", 8, "stated"),
         ("2 and 2 make 4", 4, "number"),
         ("I do not know", None, "none"),
     ],
@@ -60,6 +63,9 @@ def test_stages(text: str, value: Fraction | None, stage: str) -> None:
 
 def test_a_step_of_a_cut_reply_is_no_answer() -> None:
     assert read("First 3 + 4 = 7, then", cut=True) == (None, "none")
+    assert read("The answer is 12", cut=True) == (None, "none")  # or 123
+    assert read("The answer is 12. So", cut=True) == (12, "stated")
+    assert read('{"explanation": "3 times 4", "answer": 12', cut=True) == (None, "none")
     assert grade("7", {"answer": "3 + 4 = 7, then", "cut": True, "finish": "length"})["outcome"] == "truncated"
 
 
