@@ -130,7 +130,7 @@ def export(
 def compare(
     evaluations: Annotated[list[Path], typer.Argument(metavar="DIR…", help="folders that eval wrote")],
     out: Out,
-    mode: Annotated[list[str], typer.Option(help="mode compared; repeatable: of each the first it has")] = [],  # noqa: B006
+    mode: Annotated[list[str], typer.Option(help="mode compared; repeatable: of each the first it has; or all")] = [],  # noqa: B006
     against: Annotated[str, typer.Option(help="all pairs, or each against the first only: all or first")] = "all",
     alpha: Annotated[float, typer.Option(help="level of the tests after Holm's correction")] = 0.05,
     points_per_decade: Annotated[float | None, typer.Option(help="points that ten times the price is worth")] = None,

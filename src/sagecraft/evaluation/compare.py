@@ -37,7 +37,7 @@ class CompareConfig(BaseModel):
     modes: tuple[str, ...] = Field(
         default=(),
         description="modes whose items are compared: of each evaluation the first one that it has; by default the first "
-        "mode of the first evaluation, which all must then have",
+        "mode of the first evaluation, which all must then have; all: each evaluation once a mode",
     )
     against: Literal["all", "first"] = Field(
         default="all", description="test every pair, or every model against the first only (fewer tests, more power)"
@@ -179,9 +179,9 @@ def _matched(items_a: Iterable[Row], items_b: Iterable[Row]) -> list[tuple[Row, 
 def run(config: CompareConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     """Runs the stage: `inputs` are evaluations, in the order of their keys ("0", "1", …)."""
     order = sorted(inputs, key=lambda key: (not key.isdigit(), int(key) if key.isdigit() else 0, key))
-    if len(order) < 2:
-        raise UserError("compare: give at least two evaluations")
     evaluations = read([inputs[key] for key in order], config.modes)
+    if len(evaluations) < 2:
+        raise UserError("compare: give at least two evaluations, or one of several modes with --mode all")
     with artifact.build(
         out, kind="comparison", stage="compare", version=VERSION, config=config, inputs=inputs
     ) as build:

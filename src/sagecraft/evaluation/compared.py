@@ -29,6 +29,8 @@ _ELSEWHERE = (
     "limits",
     "perplexity",
 )
+#: Instead of a mode: every one that an evaluation has.
+EVERY = "all"
 #: How a file is read: what is read shows in the questions.
 _READING = "questions.columns"
 #: Keys that only generate mode reads, and keys that it does not.
@@ -91,6 +93,8 @@ class Evaluation:
 def read(folders: Sequence[Path], modes: Sequence[str]) -> list[Evaluation]:
     """Reads evaluations, each in the first of `modes` that it has; without any, all in the first mode of the first.
 
+    With `all` among the modes each evaluation stands there once a mode, as models of their own.
+
     Raises:
         UserError: a folder is no evaluation, has none of the modes, or a row lacks what is compared.
     """
@@ -99,18 +103,20 @@ def read(folders: Sequence[Path], modes: Sequence[str]) -> list[Evaluation]:
     for folder in folders:
         results = _results(folder)
         modes = modes or [results["mode"]]
-        mode = next((name for name in modes if name in results["modes"]), None)
-        if mode is None:
+        chosen = list(results["modes"]) if EVERY in modes else [name for name in modes if name in results["modes"]][:1]
+        if not chosen:
             raise UserError(
                 f"{folder}: has no mode {' or '.join(modes)} (it has {', '.join(results['modes'])}); evaluate it in that "
                 "mode, or name one with --mode"
             )
-        _check(_Summary, results["modes"][mode], folder / "results.json")
-        rows = list(_rows(folder / "items.jsonl", mode, questions))
-        if not rows:
-            raise UserError(f"{folder / 'items.jsonl'}: has no row of mode {mode}; run `sagecraft eval` again")
-        name = _distinct(str(results.get("model")), found)
-        found.append(Evaluation(name, {**results, "mode": mode}, rows, _settings(folder, results, mode)))
+        for mode in chosen:
+            _check(_Summary, results["modes"][mode], folder / "results.json")
+            rows = list(_rows(folder / "items.jsonl", mode, questions))
+            if not rows:
+                raise UserError(f"{folder / 'items.jsonl'}: has no row of mode {mode}; run `sagecraft eval` again")
+            name = str(results.get("model")) + (f", {mode}" if EVERY in modes else "")
+            settings = _settings(folder, results, mode)
+            found.append(Evaluation(_distinct(name, found), {**results, "mode": mode}, rows, settings))
     return found
 
 

@@ -72,6 +72,20 @@ def test_of_each_evaluation_the_first_of_the_modes_is_taken_and_said(tmp_path: P
         read(folders, ())
 
 
+def test_every_mode_of_one_evaluation(tmp_path: Path) -> None:
+    folder = evaluation(tmp_path / "a", "m", [True] * 10, mode="generate")
+    results, rows = artifact.read_json(folder / "results.json"), list(artifact.read_jsonl(folder / "items.jsonl"))
+    results["modes"]["generate+thinking"] = {**results["modes"]["generate"], "thinking": "on"}
+    results["modes"]["generate"]["thinking"] = "off"
+    artifact.write_json(folder / "results.json", results)
+    thought = [{**row, "mode": "generate+thinking", "correct": False, "outcome": "wrong"} for row in rows]
+    artifact.write_jsonl(folder / "items.jsonl", rows + thought)
+    found = read([folder], ["all"])
+    assert [one.name for one in found] == ["m, generate", "m, generate+thinking"]
+    assert [sum(row["correct"] for row in one.rows) for one in found] == [10, 0]
+    assert [one.settings["thinking"] for one in found] == ["off", "on"]
+
+
 def test_questions_that_not_all_answered(tmp_path: Path) -> None:
     right = [n < 25 for n in range(40)]
     folders = [
