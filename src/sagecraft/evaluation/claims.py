@@ -19,7 +19,7 @@ _MAX_OPTION_CHARS = 300
 #: What may stand around a letter: brackets, quotes, Markdown, LaTeX.
 _MARKS = r"(?:[\s(\[{\"'*_`$<>#:]|\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it)|boxed|bf|rm|left|,)(?![a-z])){0,12}"
 _LEAD = re.compile(
-    rf"{_MARKS}(?:(?:either|both|only|clearly|definitely|probably|most\slikely|likely|indeed|simply)\s{{1,4}}){{0,2}}"
+    rf"{_MARKS}(?:(?:either|both|only|clearly|definitely|probably|most\slikely|likely|indeed|simply|therefore|thus|hence|obviously|then)\s{{1,4}}){{0,2}}"
     rf"(?:(?:the\s{{1,4}})?(?:(?:correct|right|best|final)\s{{1,4}})?"
     rf"(?:option|choice|letter|answer|alternative)s?(?:\s{{1,4}}(?:is|are|was)(?!\w)|\s?:)?(?=[\s*_(\[\"'`:$])(?!\s{{1,4}}not\b))?{_MARKS}",
     re.IGNORECASE,

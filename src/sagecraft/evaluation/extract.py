@@ -83,7 +83,7 @@ def _read(raw: str, choices: Choices, cut: bool) -> Extraction | None:
     if found is None:
         stage, source, found = "json_repaired", text, loose_json.repaired(text, cut)
     if found is not None:
-        corrected = stated(tidy(source[found.end :]), choices, cut)
+        corrected = stated(tidy(source[found.end :]), choices, cut, pointing=False)
         if corrected is not None:
             return Extraction.of(corrected.letter, "stated")
         return Extraction.of(choices.named_by(found.value), stage)

@@ -14,12 +14,15 @@ NEGATION = re.compile(
     r"ruled?\sout|eliminated?|cannot|unlikely|if|whether|unless|would|might|may|could)\b|n't\b",
     re.IGNORECASE,
 )
-_IS = r"(?:(?:is|was|are|would\sbe|should\sbe|must\sbe|has\sto\sbe|will\sbe|seems\sto\sbe|appears\sto\sbe)\b(?:\s?:)?|:|=|→|-{1,2}>)"
+_IS = (
+    r"(?:(?:is|was|are|(?:would|should|must|will)\s(?:\w{1,12}\s)?be|has\sto\sbe|seems\sto\sbe|appears\sto\sbe)\b(?:\s?:)?"
+    r"|:|=|→|-{1,2}>|[–—-](?=\s))"
+)
 #: What a claim follows.
 _BEFORE = re.compile(
     rf"\b(?:answer|(?:correct|right|best|final|chosen|likely|appropriate|accurate)\s(?:option|choice|letter|one|statement|response|answer))"
     rf"\b[*_\"`]{{0,3}}(?:\s(?:to|for|here|of|among|in)\b[^.?!\n:]{{0,80}}?)?[*_\"`)]{{0,3}}\s{{0,4}}{_IS}"
-    rf"|\\boxed\{{|####|</?answer>"
+    rf"|\\boxed\{{|####|</?answer>|\b(?:correct|right)\s?:|\b(?:my\s)?(?:choice|selection|pick|selected|verdict)\s?(?:is\b|:)"
     rf"|(?m:^[ \t#*_>]{{0,8}}(?:(?:my|the)\s)?(?:final\s|correct\s)?answer[ \t:*_#]{{0,6}}\n)"
     rf"|\bI(?:\s(?:would|will)|'d|'ll)?\s(?:choose|chose|pick|picked|select|selected|go\swith|opt\sfor|answer\swith|say)\b"
     rf"|\bI(?:\s(?:think|believe|am\ssure)|'m\ssure)\s(?:that\s)?(?:it\sis|it's|its)\b",
@@ -34,6 +37,12 @@ _LETTER_IS = re.compile(
     r"(?:(?:only|single|one|most|best|likely)\s{1,4}){0,2}(?:correct|right|best|true|accurate|appropriate|answer)\b(?!\s(?:of|about|for|in)\s(?:the\s)?other)",
     re.IGNORECASE,
 )
+#: A letter that ends a conclusion: "So B.", "It must be (C)".
+_CONCLUDED = re.compile(
+    r"\b(?:so|thus|hence|therefore|it's|it\sis|that's|it\smust\sbe|it\shas\sto\sbe)[,:]?\s{1,3}(?:(?:option|choice)\s)?"
+    r"(?=[(\[*_\"'`]{0,4}[A-J][)\]*_\"'`]{0,4}\s{0,2}(?:[.!,;\n]|\Z))",
+    re.IGNORECASE,
+)
 #: A letter that is pointed at: "Option B", "(B)". It counts where no other is.
 _POINTED = re.compile(
     r"\b(?:[Oo]ption|OPTION|[Cc]hoice|[Aa]nswer)\s{1,3}[(\[*_\"'`]{0,4}([A-J])(?![\w'+]|-\w)|(?<![\w\\])\(([A-J])\)"
@@ -42,7 +51,7 @@ _SENTENCE_ENDS = re.compile(r"[.!?](?=[\s\"'*_)\]}]|\Z)|\n")
 #: Beginnings of a sentence after which it states nothing, or something else.
 _HYPOTHETICAL = re.compile(r"\b(?:if|whether|unless|suppose|supposing|assuming)\b[^,]{0,80}\Z", re.IGNORECASE)
 _DOUBTED = re.compile(
-    r"(?:\bnot|n't)\s(?:think|believe|say|sure|mean|know|certain|claim)\b[^,.]{0,40}\Z|\bfrom\sbeing\b[^,.]{0,20}\Z",
+    r"\bdoubt\b[^,.]{0,40}\Z|(?:\bnot|n't)\s(?:think|believe|say|sure|mean|know|certain|claim)\b[^,.]{0,40}\Z|\bfrom\sbeing\b[^,.]{0,20}\Z",
     re.IGNORECASE,
 )
 _OTHER = re.compile(
@@ -62,17 +71,18 @@ class Statement:
     end: int
 
 
-def stated(text: str, choices: Choices, cut: bool) -> Statement | None:
+def stated(text: str, choices: Choices, cut: bool, pointing: bool = True) -> Statement | None:
     """The last statement; None if there is none. Two that differ in one sentence are none of the options.
 
     Args:
         text: tidied.
         choices: the options.
         cut: the text was cut off, so a claim that reaches its end may be the beginning of another word.
+        pointing: take a letter that is merely pointed at, where nothing is stated.
     """
     found = [one for one in _statements(text, choices) if not (cut and one.end >= len(text.rstrip()))]
     if not found:
-        return _pointed(text, choices, cut)
+        return _pointed(text, choices, cut) if pointing else None
     found.sort(key=lambda one: one.end)
     last = found[-1]
     start, _ = sentence_of(text, last.begin)
@@ -83,7 +93,7 @@ def stated(text: str, choices: Choices, cut: bool) -> Statement | None:
 
 
 def _statements(text: str, choices: Choices) -> Iterator[Statement]:
-    for match in _BEFORE.finditer(text):
+    for match in (*_BEFORE.finditer(text), *_CONCLUDED.finditer(text)):
         claim = choices.claim_at(text, match.end())
         if claim is not None and _is_meant(text, match.start(), claim.end):
             yield Statement(claim.letter, match.start(), claim.end)
