@@ -23,6 +23,7 @@ from sagecraft.evaluation.processes import open_helpers
 from sagecraft.evaluation.subject import Subject, open_subject
 
 if TYPE_CHECKING:
+    from sagecraft.evaluation.columns import Names
     from sagecraft.evaluation.cost import Tokens
     from sagecraft.evaluation.score import Mode, Request
     from sagecraft.evaluation.store import Store
@@ -80,12 +81,16 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
         results = _results(subject, task, modes, texts, seconds) | spent
         results |= {"task_facts": facts} | ({} if asked.shots is None else {"shots": asked.shots})
         build.timed.add("results.json")
-        _write(build.path, results, [row for mode in modes.values() for row in mode.rows])
+        _write(build.path, results, [row for mode in modes.values() for row in mode.rows], config.questions.columns)
         if config.permutations != "none":
             others = (row for mode in modes.values() for row in mode.others)
             artifact.write_jsonl(build.path / "permutations.jsonl", others)
         build.stats.update({key: results[key] for key in ("model", "mode", "n", "accuracy", "ci95", "perplexity")})
     console.say(f"  {subject.name}: {describe(results)}")
+    if not task.keyed:
+        missing = sum(row["pick"] is None for row in modes[results["mode"]].rows)
+        told = f"{len(asked.items):,} of {len(task.items):,} questions, {missing:,} without an answer"
+        console.say(f"  {out / 'predictions.csv'}: {told}")
     return build.manifest
 
 
@@ -256,14 +261,14 @@ def _thought_helps(modes: Mapping[str, Asked]) -> dict[str, Any]:
     return {"thinking_difference": {"a": "generate", "b": WITH_THOUGHT, **found}}
 
 
-def _write(folder: Path, results: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+def _write(folder: Path, results: dict[str, Any], rows: list[dict[str, Any]], names: Names) -> None:
     from sagecraft.evaluation import report
     from sagecraft.evaluation.predictions import predictions_csv
 
     artifact.write_jsonl(folder / "items.jsonl", rows)
     if rows[0]["key"] is None:
         first = [row for row in rows if row["mode"] == results["mode"]]
-        artifact.write_text(folder / "predictions.csv", predictions_csv(first))
+        artifact.write_text(folder / "predictions.csv", predictions_csv(first, names))
     artifact.write_json(folder / "results.json", results)
     report.write(folder, results, rows)
 
