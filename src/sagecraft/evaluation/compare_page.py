@@ -145,24 +145,25 @@ def _cost(page: Page, models: Sequence[Mapping[str, Any]], points_per_decade: fl
     axes = [("usd_per_100k_tokens", "USD for 0.1 million tokens, as mixed here (logarithmic)")]
     if alike:  # else the run that asked less would look cheap
         axes.insert(0, ("cost_usd", "USD for the run (logarithmic)"))
+    drawn = False
     for key, label in axes:
         priced = [m for m in models if not isinstance(m[key], str) and m[key] > 0]
-        if priced:
+        if len(priced) > 1:  # one alone says no more than the table
             points = [(m["name"], m[key], m["accuracy"], headline(m)) for m in priced]
             page.figure(
                 score_plots.cost_value(points, points_per_decade, label),
                 f"Accuracy against {label.partition(' (')[0]}. {score_plots.caption(points, points_per_decade)}",
             )
+            drawn = True
     unknown = [m["name"] for m in models if isinstance(m["cost_usd"], str)]
     free = [m["name"] for m in models if m["cost_usd"] == 0]
-    said = [f"the cost of {listed(unknown)} is unknown (no price, or tokens that were not counted)"] if unknown else []
+    said = [f"that of {listed(unknown)} is unknown (no price, or tokens that were not counted)"] if unknown else []
     if free:
         said.append(f"{listed(free)} cost nothing by the prices configured (see --device-usd-per-hour)")
     if not alike:
         said.append("the models answered different numbers of questions, so that costs of runs do not compare")
     if said:
-        text = "; ".join(said)
-        page.paragraph(f"Not in the plots of cost: {text}.")
+        page.paragraph(f"{'Of costs' if drawn else 'No costs are plotted'}: {'; '.join(said)}.")
 
 
 def _outcomes(page: Page, models: Sequence[Mapping[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -51,7 +51,7 @@ class _Summary(BaseModel):
     ci95_by_article: tuple[float, float] | None = None
     outcomes: dict[str, int]
     tokens: Tokens | Literal["unknown"]
-    cost_usd: float | Literal["unknown"]
+    cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["unknown"]
 
 
 class _Row(BaseModel):

@@ -68,7 +68,7 @@ def test_costs_reach_the_comparison(folders: list[Path], tmp_path: Path) -> None
     )
     assert prices[2] == "unknown"
     page = (tmp_path / "out/report.html").read_text()
-    assert f"Not in the plots of cost: the cost of {unknown['name']} is unknown" in page
+    assert f"Of costs: that of {unknown['name']} is unknown" in page
     assert f"{dear['name']} 570 USD" in results["verdict"][-1] or f"{dear['name']} 570 USD" in " ".join(
         results["verdict"]
     )

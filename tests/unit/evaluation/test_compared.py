@@ -165,6 +165,7 @@ def test_examples_of_another_draw_are_others(tmp_path: Path) -> None:
         ("outcomes", ["correct"]),
         ("tokens", {"in": -5}),
         ("cost_usd", "much"),
+        ("cost_usd", float("nan")),
         ("outcomes", None),
     ],
 )
