@@ -29,6 +29,7 @@ LAYERS = [
     {"chat"},
     {"inference"},
     {"corpus", "tokens"},
+    {"literature"},
     {"evaluation"},
     {"training", "synthesis", "benchmark", "merging"},
     {"planning", "assistant", "publishing", "launch"},

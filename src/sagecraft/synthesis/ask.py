@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sagecraft.corpus.sentences import mask_math, unmask
-from sagecraft.synthesis import english
-from sagecraft.synthesis.candidate import Candidate, Clause, Names
+from sagecraft.literature import english
+from sagecraft.literature.names import Names
+from sagecraft.synthesis.candidate import Candidate, Clause
 from sagecraft.synthesis.questions import RULES
 
 #: "In the core of a star, …": said before the question instead of being lost.

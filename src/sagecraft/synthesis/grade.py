@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from sagecraft.corpus.sentences import mask_math
-from sagecraft.synthesis import english
+from sagecraft.literature import english
 from sagecraft.synthesis.candidate import Candidate
 
 _LEAK = re.compile(

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.documents import Document, read_documents
 from sagecraft.corpus.sentences import Sentence, mask_math, sentences_of
-from sagecraft.synthesis import english
+from sagecraft.literature import english
+from sagecraft.literature.names import Names
 from sagecraft.synthesis.ask import ask
-from sagecraft.synthesis.candidate import Candidate, Names
+from sagecraft.synthesis.candidate import Candidate
 from sagecraft.synthesis.dedup import QuestionIndex
 from sagecraft.synthesis.grade import grade
 from sagecraft.synthesis.passages import accounts, metadata, quoted

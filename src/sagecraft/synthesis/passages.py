@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.documents import Document
 from sagecraft.corpus.sentences import Sentence
-from sagecraft.synthesis import english
+from sagecraft.literature import english
 from sagecraft.synthesis.candidate import Candidate
 
 #: Headings that name a part of a text and no subject.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from sagecraft.synthesis import english
+from sagecraft.literature import english
 from sagecraft.synthesis.candidate import Candidate, Clause
 from sagecraft.synthesis.questions_people import people
 from sagecraft.synthesis.questions_relations import agent, consequence, happened, place, relation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sagecraft.synthesis import english
+from sagecraft.literature import english
 from sagecraft.synthesis.candidate import Candidate, Clause
 from sagecraft.synthesis.questions_relations import is_finite
 from sagecraft.synthesis.shapes import DATE, subject_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sagecraft.synthesis import english
+from sagecraft.literature import english
 from sagecraft.synthesis.candidate import Clause
 
 AUX = english.AUXILIARIES

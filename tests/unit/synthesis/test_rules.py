@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sagecraft.synthesis import english
+from sagecraft.literature import english
+from sagecraft.literature.names import Names
 from sagecraft.synthesis.ask import ask
-from sagecraft.synthesis.candidate import Candidate, Names
+from sagecraft.synthesis.candidate import Candidate
 
 TEXT = "The bridges, rivers and a bell stand near the mill. Water and iron cool. In winter the Rhine froze. glass lamps of bronze or basalt"
 

@@ -1,0 +1,7 @@
+"""The rules of the offline teacher, one function each; a file's own table says which it has."""
+
+from __future__ import annotations
+
+from sagecraft.synthesis.candidate import Rule
+
+RULES: dict[str, Rule] = {}
