@@ -6,8 +6,10 @@ TASK is a file of multiple-choice questions that `sagecraft eval` reads; the mod
 same prompts, and are timed from the questions to their scores, after loading; the harness is asked with each batch size on a tenth of the
 questions first, and the fastest goes on. Its letters are " A", " B" …, of which each has one token; sagecraft adds the form without a space.
 
-`ratio` is questions a second over the harness's, of the continuation mode in the first type. A difference of picks is explained where the two options
-that were picked lie closer than the two sides' log-likelihoods do; `max_difference` is the largest of these.
+`ratio` is questions a second over the harness's, of the continuation mode in the first type, with the same work on both sides: the likelihoods
+of all options. `whole_ratio` has on sagecraft's side the likelihoods of the options without their questions as well, which `sagecraft eval` adds.
+A difference of picks is explained where the two options that were picked lie closer than the two sides' log-likelihoods do; each stands under
+`differences` with both distances. `max_difference` is the largest difference of log-likelihoods.
 """
 
 from __future__ import annotations
@@ -99,27 +101,31 @@ def compare(
     some = folder / "some.jsonl"
     some.write_text("".join(rows[: max(1, len(rows) // 10)]), encoding="utf-8")
     peer = Path(__file__).with_name("evaluation_peer.py")
-    tried = {size: run([str(python), str(peer)], model, some, mode, dtype, size)["seconds"] for size in batches}
+    # the first size pays for what is set up at the first use, so one that is not looked at comes first
+    tried = run([str(python), str(peer)], model, some, mode, dtype, ",".join([batches[-1], *batches]))["seconds"]
     best = min(tried, key=lambda size: tried[size])
     theirs = run([str(python), str(peer)], model, questions, mode, dtype, best)
     worker = Path(__file__).with_name("evaluation_worker.py")
-    ours = run([sys.executable, str(worker)], model, questions, mode, dtype, best)
+    ours = run([sys.executable, str(worker)], model, questions, mode, dtype)
+    seconds = theirs["seconds"][best]
     return {
         "tried": tried,
         "batch": best,
-        "peer_seconds": theirs["seconds"],
+        "peer_seconds": seconds,
         "peer_peak_mb": theirs["peak_mb"],
         "seconds": ours["seconds"],
         "peak_mb": ours["peak_mb"],
-        "ratio": theirs["seconds"] / ours["seconds"],
+        "ratio": seconds / ours["seconds"],
+        "whole_seconds": ours["whole_seconds"],
+        "whole_ratio": seconds / ours["whole_seconds"],
         **agreement([json.loads(row) for row in rows], ours["scores"], theirs["scores"], mode),
     }
 
 
-def run(command: list[str], model: Path, questions: Path, mode: str, dtype: str, batch: str) -> dict[str, Any]:
+def run(command: list[str], model: Path, questions: Path, mode: str, dtype: str, *batches: str) -> dict[str, Any]:
     """One side in a process of its own."""
     quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    arguments = [str(model), str(questions), mode, dtype, batch]
+    arguments = [str(model), str(questions), mode, dtype, *batches]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, env=quiet)
     if done.returncode:
         raise SystemExit(f"{command[-1]} failed:\n{done.stderr[-3000:]}")
@@ -134,7 +140,7 @@ def agreement(
     largest = max(
         abs(a - b) for left, right in zip(ours, theirs, strict=True) for a, b in zip(left, right, strict=True)
     )
-    num_same, num_explained, accuracies = 0, 0, [0, 0]
+    accuracies, differences = [0, 0], []
     for row, left, right in zip(rows, ours, theirs, strict=True):
         lengths = [len(option) if mode == "continuation" else 1 for option in row["choices"]]
         picks = []
@@ -143,15 +149,15 @@ def agreement(
             picks.append(values.index(max(values)))
             accuracies[number] += picks[-1] == row["answer"]
         if picks[0] == picks[1]:
-            num_same += 1
             continue
         gap = abs(right[picks[0]] / lengths[picks[0]] - right[picks[1]] / lengths[picks[1]])
         apart = sum(abs(left[pick] - right[pick]) / lengths[pick] for pick in picks)
-        num_explained += gap <= apart
+        differences.append({"id": row["id"], "picks": picks, "gap": gap, "apart": apart, "explained": gap <= apart})
     return {
-        "same_picks": num_same / len(rows),
-        "explained": num_explained,
-        "differing": len(rows) - num_same,
+        "same_picks": 1 - len(differences) / len(rows),
+        "explained": sum(entry["explained"] for entry in differences),
+        "differing": len(differences),
+        "differences": differences,
         "max_difference": largest,
         "accuracy": accuracies[0] / len(rows),
         "peer_accuracy": accuracies[1] / len(rows),
@@ -161,9 +167,14 @@ def agreement(
 def show(mode: str, dtype: str, row: dict[str, Any]) -> str:
     """A line."""
     goal = GOALS[mode]
+    whole = (
+        f" ({row['whole_ratio']:.2f} with options alone, {row['whole_seconds']:.1f} s)"
+        if mode == "continuation"
+        else ""
+    )
     return (
         f"{mode} {dtype}: lm-eval {row['peer_seconds']:.1f} s (batch {row['batch']}, {row['peer_peak_mb']:.0f} MB), sagecraft "
-        f"{row['seconds']:.1f} s ({row['peak_mb']:.0f} MB): {row['ratio']:.2f} times as fast (goal {goal:g}); same picks "
+        f"{row['seconds']:.1f} s ({row['peak_mb']:.0f} MB): {row['ratio']:.2f} times as fast{whole} (goal {goal:g}); same picks "
         f"{100 * row['same_picks']:.2f} %, {row['explained']} of {row['differing']} differences explained, log-likelihoods within "
         f"{row['max_difference']:.2g}; accuracy {row['accuracy']:.3f} and {row['peer_accuracy']:.3f}"
     )
