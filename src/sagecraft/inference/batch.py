@@ -37,9 +37,9 @@ class Rows(Branches):
         positions: [B] of the tokens that the next step adds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.past = None
-        self.positions = torch.zeros(0, dtype=torch.long)
+        self.positions = torch.zeros(0, dtype=torch.long, device=device)
         self._held: list[tuple[Tensor, Tensor]] = []  # a pair [rows, G, room, K] a layer
         self._masks: dict[int | None, Tensor] = {}
 
@@ -51,7 +51,7 @@ class Rows(Branches):
         for (keys, values), (new_keys, new_values) in zip(self._held, filled, strict=True):
             keys[row, :, : cache.length] = new_keys[0]
             values[row, :, : cache.length] = new_values[0]
-        self.positions = torch.cat((self.positions, torch.tensor([cache.length])))
+        self.positions = torch.cat((self.positions, self.positions.new_tensor([cache.length])))
         self._masks = {}
 
     def remove(self, row: int) -> None:
@@ -81,7 +81,7 @@ class Rows(Branches):
         rows, wider = max(rows, num_rows), max(room, -(-length // _GROWTH) * _GROWTH)
         grown = []
         for index, pair in enumerate(like):
-            new = [torch.zeros(rows, t.shape[1], wider, t.shape[3], dtype=t.dtype) for t in pair]
+            new = [torch.zeros(rows, t.shape[1], wider, t.shape[3], dtype=t.dtype, device=t.device) for t in pair]
             if self._held:
                 for target, old in zip(new, self._held[index], strict=True):
                     target[: old.shape[0], :, : old.shape[2]] = old
@@ -91,7 +91,7 @@ class Rows(Branches):
     def mask(self, window: int | None) -> Tensor:
         """[B, 1, 1, L]: true for the tokens that a row's new one sees."""
         if window not in self._masks:
-            places = torch.arange(int(self.positions.max()) + 1)
+            places = torch.arange(int(self.positions.max()) + 1, device=self.positions.device)
             seen = places <= self.positions[:, None]
             if window is not None:
                 seen = seen & (self.positions[:, None] - places < window)
@@ -104,7 +104,7 @@ class Rows(Branches):
         """[B, H, K], keys and values [B, G, K] with their positions applied, to [B, H, K]."""
         num_rows, num_heads, head_size = queries.shape
         held_keys, held_values = self._held[layer]
-        rows = torch.arange(num_rows)
+        rows = torch.arange(num_rows, device=queries.device)
         held_keys[rows, :, self.positions] = keys
         held_values[rows, :, self.positions] = values
         mask = self.mask(window)
@@ -143,7 +143,7 @@ def write_each(
                     break
         return
     stops = set(engine.tokenizer.stop_ids)
-    rows, written = Rows(), list[_Reply]()
+    rows, written = Rows(engine.device), list[_Reply]()
     waiting = iter(range(len(prompts)))
 
     def goes_on(reply: _Reply, logits: Tensor) -> bool:
@@ -157,13 +157,13 @@ def write_each(
         while len(written) < num_rows and (following := next(waiting, None)) is not None:
             room = min(sampling.max_tokens, room_for(engine, prompts[following]))
             cache, reply = model.new_cache(), _Reply(following, room)
-            hidden = model(torch.tensor([list(prompts[following])]), cache=cache)
+            hidden = model(torch.tensor([list(prompts[following])], device=engine.device), cache=cache)
             if goes_on(reply, model.logits(hidden[0, -1])):
                 rows.add(cache)
                 written.append(reply)
         if not written:
             return
-        hidden = model(torch.tensor([reply.last for reply in written]), boundaries=rows)
+        hidden = model(torch.tensor([reply.last for reply in written], device=engine.device), boundaries=rows)
         rows.advance()
         logits = model.logits(hidden)
         ended = [row for row, reply in enumerate(written) if not goes_on(reply, logits[row])]

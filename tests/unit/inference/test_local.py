@@ -187,3 +187,36 @@ def test_prompts_that_cannot_be_run_are_named(engine: LocalEngine) -> None:
     with pytest.raises(UserError, match="shorten"):
         list(engine.stream([5] * 512, Sampling()))
     assert len(list(engine.stream([5] * 510, Sampling(max_tokens=9), stop_ids=()))) == 2, "the context is the end"
+
+
+def test_all_that_a_pass_needs_is_where_the_model_is(pico: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No card here: on torch's device without memory, too, a tensor that is elsewhere is refused."""
+    engine = LocalEngine(pico, "float32", device="meta")
+    seen: list[torch.Size] = []
+
+    def chosen(_: object, __: torch.Tensor, hidden: torch.Tensor, rows: list[int], targets: list[int]) -> list[float]:
+        assert hidden.device.type == "meta"
+        seen.append(hidden.shape)
+        assert max(rows) < len(hidden)
+        return [0.0] * len(targets)
+
+    monkeypatch.setattr(LocalEngine, "_chosen", chosen)
+    engine.score(QUESTIONS)
+    engine.score(QUESTIONS, 2)
+    engine.score(BEHIND_ONE, 3)
+    engine.score([([1, 2, 3], [[4]])])
+    assert [len(shape) for shape in seen] == [2] * 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a card")
+def test_a_card_computes_what_the_processor_does(pico: Path) -> None:
+    there, here = LocalEngine(pico, "float32", device="cuda:0"), LocalEngine(pico, "float32", device="cpu")
+    for questions, shared in ((QUESTIONS, 0), (QUESTIONS, 2), (BEHIND_ONE, 3)):
+        for rows, expected in zip(there.score(questions, shared), here.score(questions, shared), strict=True):
+            assert rows == [pytest.approx(row, abs=1e-3) for row in expected]
+    written: dict[str, list[tuple[int, int]]] = {}
+    for engine in (there, here):
+        tokens = written.setdefault(str(engine.device), [])
+        engine.write_each([[5, 6], [7, 8, 9]], Sampling(max_tokens=6), lambda *pair, to=tokens: to.append(pair) is None)
+    assert written["cuda:0"] == written["cpu"]
+    assert there.sequence_logprobs([[1, 2, 3]])[0] == pytest.approx(here.sequence_logprobs([[1, 2, 3]])[0], abs=1e-3)
