@@ -237,8 +237,10 @@ def _facts(mode: Mode) -> list[str]:
     if "stages" in mode:
         stages = ", ".join(f"{name} {count}" for name, count in mode["stages"].items())
         facts.append(f"{'Letters' if 'picks' in mode else 'Numbers'} were read from: {stages}.")
+        right = mode["accuracy_of_thoughts_closed"]
+        behind = "" if right is None else f", of which {percent(right)} came out right"
         facts.append(
-            f"{mode['num_cut']} answers were cut off, {mode['num_thoughts_closed']} thoughts had to be closed."
+            f"{mode['num_cut']} answers were cut off, {mode['num_thoughts_closed']} thoughts had to be closed{behind}."
         )
     if "picks" in mode:
         facts.append("Picks: " + ", ".join(f"{letter} {count}" for letter, count in mode["picks"].items()) + ".")

@@ -325,10 +325,11 @@ def evaluate(step: Situation) -> Result:
     items = min(items, int(step.config.get("max_items") or items))
     modes: Sequence[str] = step.config.get("modes", ("continuation",))
     texts = sum(name in step.inputs for name in ("domain", "general"))
-    read = items * _TOKENS_PER_ITEM * len(modes) + texts * int(step.config.get("perplexity", {}).get("tokens", 0))
+    state, room = step.config.get("thinking"), step.config.get("reply", {})
+    asked = len(modes) + ("generate" in modes and state == "both")
+    read = items * _TOKENS_PER_ITEM * asked + texts * int(step.config.get("perplexity", {}).get("tokens", 0))
     written = 0
     if "generate" in modes:
-        state, room = step.config.get("thinking"), step.config.get("reply", {})
         answers, thoughts = 1 + (state == "both"), state in ("on", "both")
         written = items * (answers * int(room.get("answer_tokens", 0)) + thoughts * int(room.get("thought_tokens", 0)))
     width = 2 if step.config.get("dtype", "bfloat16") == "bfloat16" else 4

@@ -281,6 +281,9 @@ def test_evaluation_counts_questions_modes_and_thought(tmp_path: Path, corpus: P
     both = row(plan_recipe("x", LLAMA_8B, steps, machine()), "evaluate-base")
     assert both["tokens"] == 2 * 50 * 90 + 1000 + 50 * 100
     assert both["device_hours"] > 10 * read["device_hours"]
+    step["config"] |= {"thinking": "both"}  # without thought, and with it
+    states = row(plan_recipe("x", LLAMA_8B, steps, machine()), "evaluate-base")
+    assert states["tokens"] == 3 * 50 * 90 + 1000 + 50 * (10 + 100)
 
 
 def test_every_cluster_file_is_valid() -> None:
