@@ -38,19 +38,11 @@ class Faults:
         self._told: list[str] = []
         self._count = 0
 
-    def __bool__(self) -> bool:
-        return self._count > 0
-
     def add(self, fault: str) -> None:
         """One more."""
         self._count += 1
         if len(self._told) < MAX_FAULTS:
             self._told.append(_one_line(fault))
-
-    def add_first(self, fault: str) -> None:
-        """One that explains others."""
-        self._count += 1
-        self._told = [_one_line(fault), *self._told][:MAX_FAULTS]
 
     def end(self) -> None:
         """Raises what there is.

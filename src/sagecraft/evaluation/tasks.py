@@ -149,7 +149,7 @@ def task_files(path: Path) -> list[Path]:
 def _items(files: Iterable[Path], path: Path, names: Names) -> list[Item]:
     items: list[Item] = []
     places: dict[str, str] = {}
-    faults = Faults()
+    faults, unnamed = Faults(), Faults()
     for file in files:
         named = Columns(names)
         for place, row in read_rows(file, named, faults):
@@ -164,7 +164,8 @@ def _items(files: Iterable[Path], path: Path, names: Names) -> list[Item]:
             places[item.id] = place
             items.append(item)
         for fault in named.faults(str(file)):
-            faults.add_first(fault)
+            unnamed.add(fault)
+    unnamed.end()  # what else is wrong may follow from these
     faults.end()
     if not items:
         raise UserError(f"{path}: no questions in it")
@@ -237,8 +238,9 @@ def _text(value: Any, place: str, column: str, row: Mapping[str, Any]) -> str:
         raise UserError(f"{place}, column {column}: expected a text, found {type(value).__name__}")
     text = value.strip() if isinstance(value, str) else ""
     if not text:
-        state = "empty" if column in row else f"missing ({columns.near(column, row)}); name it with --column"
-        raise UserError(f"{place}, column {column}: {state}; every question needs its text and its options")
+        if column not in row:
+            raise UserError(f"{place}, column {column}: missing; {columns.near(column, row)}; name it with --column")
+        raise UserError(f"{place}, column {column}: empty; every question needs its text and its options")
     if len(text) > _MAX_TEXT_CHARS:
         raise UserError(f"{place}, column {column}: {len(text):,} characters (limit {_MAX_TEXT_CHARS:,})")
     return _whole(text, place, column)
