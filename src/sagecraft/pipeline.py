@@ -152,8 +152,8 @@ def _asked(recipe: Recipe, folder: Path, faults: list[str]) -> dict[str, Path]:
         found = _file(section.shots_from, "evaluate.shots_from", folder, faults)
         files |= {"shots": found} if found else {}
     _check(lambda: read_asked(section, files), "evaluate.task", faults)
-    if section.questions.columns and recipe.decontaminate:
-        told = "decontamination reads questions under their usual names; rename the columns in the file"
+    if section.questions.columns and (recipe.decontaminate or recipe.synth):
+        told = "decontaminate and synth look for leaks of questions under their usual names; rename the columns"
         faults.append(f"evaluate.questions.columns: {told}")
     return files
 
@@ -298,7 +298,7 @@ def _check(read: Callable[[], object], key: str, faults: list[str]) -> None:
     try:
         read()
     except UserError as error:
-        faults.append(f"{key}: {error}")
+        faults += [f"{key}: {line}" for line in str(error).split("\n")]
 
 
 def _read_headers(folder: Path) -> None:

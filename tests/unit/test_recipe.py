@@ -216,6 +216,35 @@ def test_files_are_read_before_anything_starts(tmp_path: Path, monkeypatch: pyte
     assert "no config.json" in found()
 
 
+def test_questions_of_an_evaluation_are_read_as_it_will_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "fragen.csv").write_text("Frage,A,B,answer\nWas?,eins,zwei,A\nWo?,hier,da,B\n")
+    (tmp_path / "other.csv").write_text("Frage,A,B,answer\nWie?,so,anders,A\nWas?,eins,zwei,A\n")
+    changes = [f"evaluate.task={tmp_path}/fragen.csv", "evaluate.questions.columns={question: Frage}"]
+
+    def found(*more: str) -> list[str]:
+        with pytest.raises(UserError) as caught:
+            plan_steps(load_recipe(Path("recipes/quickstart.yaml"), [*changes, *more]), Path("recipes"))
+        return str(caught.value).splitlines()
+
+    (clash,) = found()
+    assert clash.startswith("evaluate.questions.columns: decontaminate and synth look for leaks of questions under")
+    changes += ["decontaminate=null"]
+    assert found() == [clash]
+    changes += ["synth=null", "render=null", "sft=null", "merge=null"]
+    (missing,) = found("evaluate.questions.shots=1")
+    assert missing.startswith("evaluate.task: questions.shots: no split dev, validation, val, train stands beside")
+    (few,) = found("evaluate.questions.shots=2", f"evaluate.shots_from={tmp_path}/other.csv")
+    assert "1 questions can be shown, 2 are wanted" in few
+    changes += ["evaluate.questions.shots=1", f"evaluate.shots_from={tmp_path}/other.csv"]
+    steps = plan_steps(load_recipe(Path("recipes/quickstart.yaml"), changes), Path("recipes"))
+    inputs = [step.inputs for step in steps if step.stage == "evaluate"]
+    assert inputs
+    assert {(each["task"], each["shots"]) for each in inputs} == {(tmp_path / "fragen.csv", tmp_path / "other.csv")}
+
+
 def test_an_empty_path_is_not_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     recipe = load_recipe(Path("recipes/quickstart.yaml"), ['corpus.paths=[""]', 'evaluate.task=""'])
