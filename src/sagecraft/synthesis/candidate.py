@@ -14,7 +14,7 @@ class Candidate:
     """A question with its answer.
 
     Attributes:
-        kind: the kind of question (a key of `questions.RULES`, or `metadata`).
+        kind: the kind of question, one of `synth.KINDS`.
         question: ends with a question mark.
         focus: what it asks for, as a noun phrase for the thought ("the mass of X", "why X rises").
         answer: complete sentences, quoted or rewritten from the grounded sentence.
@@ -23,6 +23,9 @@ class Candidate:
         positions: running numbers of the sentences it is grounded in (`Sentence.position`); none of a question about the record.
         scope: questions of one scope are told from each other; `""` of those that name nothing but their subject, else
             the document's id.
+        ground: what it is grounded in as it stands in the document, where that is no sentence (rows of a table, entries
+            of a glossary).
+        drop: why the rule itself would not ask it ("not-alone"): it then stands among what was dropped, with this reason.
     """
 
     kind: str
@@ -33,6 +36,8 @@ class Candidate:
     rule: str = ""
     positions: tuple[int, ...] = ()
     scope: str = ""
+    ground: tuple[str, ...] = ()
+    drop: str | None = None
 
 
 #: Makes finished questions, which stand alone, of one document.
