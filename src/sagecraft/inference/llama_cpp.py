@@ -198,20 +198,45 @@ class LlamaCppEngine:
             found.append(values)
         return found
 
-    def _told(self, ids: Sequence[int], *, afresh: bool) -> dict[int, float]:
+    def _told(self, ids: Sequence[int], *, afresh: bool, num_told: int | None = None) -> dict[int, float]:
         """Log-probabilities of the likeliest tokens behind some."""
-        (row,) = self._complete([ids], n_predict=1, n_probs=_NUM_TOLD, id_slot=0, cache_prompt=not afresh, **_GREEDY)
-        place = row["completion_probabilities"][0]
+        place = self._place(ids, self._plain, num_told or _NUM_TOLD, afresh=afresh)
         return {told["id"]: told["logprob"] for told in place["top_logprobs"]}
 
     def _forced(self, ids: Sequence[int], token: int) -> float:
         """Log-probability of one token behind some."""
-        bias = [[token, _FORCE]]
-        (row,) = self._complete([ids], n_predict=1, n_probs=1, id_slot=0, logit_bias=bias, cache_prompt=True, **_GREEDY)
-        place = row["completion_probabilities"][0]
+        if not _is_text(self.tokenizer.piece(token)):
+            return self._told(ids, afresh=False, num_told=self.tokenizer.vocab_size)[token]
+        place = self._place(ids, token, 1, afresh=False)
         if place["id"] != token:
             raise MachineError(f"{self.path}: llama.cpp told another token's probability than the one asked for")
         return float(place["logprob"])
+
+    def _place(self, ids: Sequence[int], token: int, num_told: int, *, afresh: bool) -> dict[str, Any]:
+        """What the server tells of the place behind some tokens, where a token is forced.
+
+        It tells nothing of a token that is part of a character, for which it waits: so it must be another.
+        """
+        bias = [[token, _FORCE]]
+        drawn = {"n_predict": 1, "n_probs": num_told, "logit_bias": bias, **_GREEDY}
+        (row,) = self._complete([ids], id_slot=0, cache_prompt=not afresh, **drawn)
+        place: dict[str, Any] = row["completion_probabilities"][0]
+        return place
+
+    @cached_property
+    def _plain(self) -> int:
+        """A token that is text by itself."""
+        every, tokenizer = range(self.tokenizer.vocab_size), self.tokenizer
+        special = set(tokenizer.added_tokens.values())
+        return next(i for i in every if i not in special and tokenizer.piece(i).isalpha())
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _cache_bytes(header: GgufHeader) -> int:

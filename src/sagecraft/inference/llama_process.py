@@ -36,15 +36,16 @@ class LlamaProcess:
     """
 
     def __init__(self, path: Path, num_slots: int, num_positions: int, num_threads: int) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="sagecraft-llama-"))
         self.settings = Settings(
             path=path.resolve(),
             num_slots=num_slots,
             num_positions=num_positions,
             num_threads=num_threads,
             key=secrets.token_hex(16),
+            log_folder=self._folder,
         )
         self.path = path
-        self._folder = Path(tempfile.mkdtemp(prefix="sagecraft-llama-"))
         #: What llama.cpp prints; it stays where the process died twice.
         self.log = self._folder / "llama.log"
         self._keep_log = False

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
-import sys
 import threading
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class Settings(BaseModel):
         num_positions: tokens of each.
         num_threads: of the processor.
         key: whoever asks has to name it.
+        log_folder: where standard error goes; it is removed with a parent that could not remove it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,11 +35,13 @@ class Settings(BaseModel):
     num_positions: int
     num_threads: int
     key: str
+    log_folder: Path
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(log_folder: Path) -> None:
     while os.read(0, 4096):
         pass
+    shutil.rmtree(log_folder, ignore_errors=True)
     os._exit(0)
 
 
@@ -53,7 +56,7 @@ def main() -> None:
             return
         line += block
     settings = Settings.model_validate_json(line)
-    watch = threading.Thread(target=_end_with_parent, daemon=True)
+    watch = threading.Thread(target=_end_with_parent, args=(settings.log_folder,), daemon=True)
     watch.start()
 
     import xllamacpp
@@ -69,15 +72,18 @@ def main() -> None:
     params.n_ctx_checkpoints = 0
     params.fit_params = False  # sizes are ours, not those that memory happens to allow
     params.offline = True
+    params.verbosity = 1  # errors: each request would print seven lines
     try:
         server = xllamacpp.Server(params)
     except Exception as error:  # whatever a stranger's file brings about
-        told = {"error": " ".join(str(error).split()) or type(error).__name__}
-    else:
-        told = {"address": server.listening_address}
-    sys.stderr.flush()
-    os.write(news, (json.dumps(told) + "\n").encode())
+        _tell(news, error=" ".join(str(error).split()) or type(error).__name__)
+        return
+    _tell(news, address=server.listening_address)
     watch.join()
+
+
+def _tell(news: int, **what: str) -> None:
+    os.write(news, (json.dumps(what) + "\n").encode())
 
 
 if __name__ == "__main__":
