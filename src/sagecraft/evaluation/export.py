@@ -117,6 +117,7 @@ def write_lm_eval(folder: Path, asked: Asked, config: ExportConfig) -> list[str]
 
 def _lm_eval_row(item: Item, twice: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"id": item.id, "topic": item.topic, "kind": item.kind, "article": item.article}
+    row["question"] = item.question
     if item.target:
         return {**row, "prompt": prompts.generate_prompt(item), "target": item.target}
     row |= {

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
 from sagecraft.errors import MachineError, UserError
+from sagecraft.evaluation.harness_rows import drop_options_unless_all, plain, rows_of
 
 VERSION = 1
 
@@ -144,7 +145,7 @@ def _load(names: Sequence[str], include: Path | None) -> dict[str, Any]:
     place = None if include is None else str(include)
     # reading the harness's own 14,000 files takes some seconds, which local tasks need not wait for
     manager = None if place is None else TaskManager(include_path=place, include_defaults=False)
-    if manager is None or not set(names) <= set(manager.all_subtasks):
+    if manager is None or not all(_is_whole(manager.task_index, name) for name in names):
         manager = TaskManager(include_path=place)
     for name in names:
         if PRESETS.get(name, name) not in manager.all_tasks:
@@ -154,6 +155,15 @@ def _load(names: Sequence[str], include: Path | None) -> dict[str, Any]:
                 f"--task {name}: lm-eval {_version()} has no task of this name{meant} (--include names a folder of more)"
             )
     return {name: _load_one(manager, name) for name in names}
+
+
+def _is_whole(index: Mapping[str, Any], name: str) -> bool:
+    """Whether a task is there, and, if it is a group, all its parts."""
+    if name not in index:
+        return False
+    parts = (index[name].cfg or {}).get("task") if index[name].kind.name == "GROUP" else []
+    named = [part for part in ([parts] if isinstance(parts, str) else parts or []) if isinstance(part, str)]
+    return all(part != name and _is_whole(index, part) for part in named)
 
 
 def _load_one(manager: Any, name: str) -> Any:
@@ -271,8 +281,6 @@ def _share(rows: Sequence[Mapping[str, Any]], spent: int) -> float:
 
 def _rows(name: str, found: Any, count: Any) -> list[dict[str, Any]]:
     """The rows of one name; tasks without a metric that is 0 or 1 are left to the harness's own figures."""
-    from sagecraft.evaluation.harness_rows import drop_options_unless_all, rows_of
-
     rows = []
     for leaf, samples in found["samples"].items():
         config = found["configs"][leaf]
@@ -313,11 +321,8 @@ def _figures(found: Any) -> dict[str, Any]:
 
 def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:
     """Metrics as numbers, without the standard errors that were not asked for."""
-    return {
-        name: float(value)
-        for name, value in figures.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and "_stderr" not in name
-    }
+    found = {name: plain(value) for name, value in figures.items() if "_stderr" not in name}
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def _command(config: HarnessConfig, inputs: Mapping[str, Path]) -> str:

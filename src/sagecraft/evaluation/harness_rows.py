@@ -16,6 +16,8 @@ _PREFERRED = ("prompt_level_strict_acc", "acc_norm", "exact_match", "acc")
 #: What lm-eval's filters leave where they found no answer.
 _NOTHING_FOUND = "[invalid]"
 _MAX_CHARS = 400
+#: What tasks call the column that a reader knows a question by.
+_QUESTION = ("question", "Question", "query", "problem", "input", "prompt")
 
 
 def metric_of(samples: Sequence[Sample]) -> str | None:
@@ -23,13 +25,15 @@ def metric_of(samples: Sequence[Sample]) -> str | None:
     names: list[str] = list(samples[0]["metrics"])
     ordered = [name for name in _PREFERRED if name in names] + [name for name in names if name not in _PREFERRED]
     for name in ordered:
-        if name != "bypass" and all(_is_binary(sample.get(name)) for sample in samples):
+        if name != "bypass" and all(plain(sample.get(name)) in (0, 1) for sample in samples):
             return name
     return None
 
 
-def _is_binary(value: Any) -> bool:
-    return isinstance(value, bool | int | float) and value in (0, 1)
+def plain(value: Any) -> bool | int | float | None:
+    """A figure without the clothes that numpy gives it; None of what is no figure."""
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+    return value if isinstance(value, bool | int | float) else None
 
 
 def rows_of(
@@ -62,18 +66,18 @@ def _row(
         "topic": leaf,
         "kind": _label(doc, "kind"),
         "article": _label(doc, "article"),
-        "question": str(doc.get("question") or doc.get("query") or doc.get("problem") or prompt),
+        "question": next((doc[name] for name in _QUESTION if isinstance(doc.get(name), str) and doc[name]), prompt),
         "prompt": prompt,
         "digest": artifact.digest_of([leaf, sample["doc_hash"]]),
     }
     scored = _scored(sample, [text.removeprefix(delimiter) for text in written], metric)
     graded = scored if scored is not None else _written(sample)
-    correct = None if metric is None else sample[metric] == 1
+    correct = None if metric is None else plain(sample[metric]) == 1
     outcome = "unkeyed" if correct is None else "correct" if correct else "wrong"
     if graded["pick"] is None and not correct:
         outcome = "unparsed"
     tokens = {"in": count(prompt) + sum(map(count, written)), "thought": 0, "out": count(graded.get("raw", ""))}
-    figures = {name: sample[name] for name in sample["metrics"] if isinstance(sample.get(name), bool | int | float)}
+    figures = {name: figure for name in sample["metrics"] if (figure := plain(sample.get(name))) is not None}
     key = None if metric is None else graded.pop("key")
     graded.pop("key", None)
     return {

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sagecraft import artifact
 from sagecraft.errors import MachineError, UserError
 from sagecraft.evaluation import harness
 from sagecraft.evaluation.harness import PRESETS, HarnessConfig, run
@@ -29,6 +30,19 @@ def load(**_):
 
 def fails(doc, results):
     raise KeyError("no such column")
+"""
+
+FILTERS = """\
+metric_list:
+  - {metric: exact_match, aggregation: mean, higher_is_better: true}
+generation_kwargs: {until: [], do_sample: false, max_gen_toks: 4}
+filter_list:
+  - {name: strict, filter: [{function: regex, regex_pattern: "is ([0-9]{9})"}, {function: take_first}]}
+  - {name: loose, filter: [{function: take_first}]}
+"""
+AGGREGATE = """\
+aggregate_metric_list:
+  - {metric: acc, aggregation: mean, weight_by_size: true}
 """
 
 
@@ -60,6 +74,30 @@ def test_a_strangers_task_gives_one_line(
         run(HarnessConfig(tasks=("mine",)), inputs, tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_group_is_a_mode_and_its_parts_are_topics(pico: Path, tmp_path: Path) -> None:
+    place = folder(tmp_path / "tasks", TASK)
+    written = TASK.replace("task: mine", "task: written").replace("multiple_choice", "generate_until")
+    written = written.replace("doc_to_choice: choices\n", "").replace("doc_to_target: answer", 'doc_to_target: "7"')
+    (place / "written.yaml").write_text(written + FILTERS)
+    (place / "all.yaml").write_text("group: all_of_it\ntask: [mine, written]\n" + AGGREGATE)
+    run(HarnessConfig(tasks=("all_of_it",)), {"model": pico, "include": place}, tmp_path / "out")
+    results = artifact.read_json(tmp_path / "out" / "results.json")
+    rows = list(artifact.read_jsonl(tmp_path / "out" / "items.jsonl"))
+    assert [(row["id"], row["mode"], row["topic"]) for row in rows] == [
+        ("mine/0", "all_of_it", "mine"),
+        ("written/0", "all_of_it", "written"),
+    ]
+    assert rows[0]["key"] == "a"  # a text, since not every question of the group has options
+    assert (rows[1]["key"], rows[1]["extra"]["filter"]) == ("7", "strict")
+    assert len(rows[1]["raw"]) > 0
+    assert rows[1]["outcome"] == "unparsed"
+    assert set(results["modes"]["all_of_it"]["by_topic"]) == {"mine", "written"}
+    assert set(results["harness"]["tasks"]["written"]["metrics"]) >= {"exact_match,strict", "exact_match,loose"}
+    assert "all_of_it" in results["harness"]["groups"]
+    assert results["n"] == 2
+    assert results["tokens"]["out"] > 0
 
 
 def test_names_that_are_not_known(pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

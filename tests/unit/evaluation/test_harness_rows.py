@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sagecraft.evaluation.harness_rows import drop_options_unless_all, metric_of, rows_of
@@ -53,6 +55,8 @@ def rows(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "prompt_level_strict_acc",
         ),
         ({"bleu": 31.2, "pass@1": 1}, "pass@1"),
+        ({"exact_match": np.float64(1.0)}, "exact_match"),
+        ({"acc": np.bool_(True), "acc_norm": np.float32(0.5)}, "acc"),
         ({"bleu": 31.2}, None),
         ({"bypass": 1}, None),
     ],
@@ -94,6 +98,12 @@ def test_by_the_sum_where_the_metric_is_acc() -> None:
 
 def test_the_key_may_be_a_text() -> None:
     assert rows([scored(0, [-9.0, -2.0], "b", acc=1.0)])[0]["key"] == "B"
+
+
+def test_figures_of_numpy_become_plain() -> None:
+    (row,) = rows([wrote(0, "4", "4", "4", exact_match=np.float64(1.0), lengths=[1, 2])])
+    assert row["correct"] is True
+    assert json.loads(json.dumps(row))["extra"]["metrics"] == {"exact_match": 1.0}
 
 
 def test_mutual_information_doubles_the_options() -> None:
