@@ -77,6 +77,10 @@ def check(config: EvaluateConfig, inputs: Mapping[str, Path]) -> None:
         if is_gguf(inputs["model"]):
             _check_gguf(config, inputs)
         return
+    if config.processes > 1:
+        raise UserError(
+            "processes: only for a model that runs here; an endpoint is asked many at once by limits.concurrency"
+        )
     scored = [mode for mode in config.modes if mode != "generate"]
     if scored:
         raise UserError(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -165,6 +164,7 @@ class Helpers:
                 [sys.executable, "-P", "-m", "sagecraft.evaluation.processes"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is the evaluation's to deal with
             )
             self._processes.append(process)
             post = Post(
@@ -278,7 +278,6 @@ def main() -> None:
         with contextlib.suppress(OSError):  # nobody reads it any more
             os.write(1, (json.dumps(news) + "\n").encode())
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the evaluation ends it
     try:
         serve(sys.stdin, tell)
     except SagecraftError as fault:

@@ -177,6 +177,7 @@ def test_a_store_serves_other_runs(pico: Path, task: Path, tmp_path: Path, monke
         ({"endpoint": "local:x"}, ("task",), "continuation needs the probabilities of given tokens"),
         ({"endpoint": "local:x", "modes": ("generate",)}, ("task", "domain"), "inputs.domain: perplexity needs"),
         ({"base_url": "http://127.0.0.1:1/v1"}, ("task", "model"), "base_url: only used together with endpoint"),
+        ({"endpoint": "local:m", "processes": 2}, ("task",), "processes: only for a model that runs here"),
         ({"thinking": "both"}, ("task", "model"), "thinking: both states are asked in mode generate only"),
         ({}, ("task", "model", "models"), "inputs.models: evaluation takes"),
     ],

@@ -50,7 +50,6 @@ def test_nothing_is_loaded_for_an_evaluation_that_died_before_it_said_what_it_wa
 def test_faults_of_the_input_are_told_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(processes.signal, "signal", lambda *_: None)  # this process goes on
     monkeypatch.setattr("sys.stdin", io.StringIO(post(tmp_path / "nothing", tmp_path)))
     processes.main()
     news = json.loads(capfd.readouterr().out)
