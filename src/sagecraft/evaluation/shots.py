@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagecraft import artifact
 from sagecraft.errors import UserError
-from sagecraft.evaluation.tasks import Item, Task, choose, read_task, task_files
+from sagecraft.evaluation.tasks import Item, Task, choose, files_sha256, read_task, task_files
 
 if TYPE_CHECKING:
     from sagecraft.evaluation.config import EvaluateConfig
@@ -32,8 +32,8 @@ class Pool:
 
     Attributes:
         items: without those that are asked.
-        file: where they are from.
-        sha256: of that file.
+        file: where they are from, a file or a folder.
+        sha256: of that file, or of all.
         num_asked: questions of the file that are asked, and so not shown.
     """
 
@@ -62,8 +62,12 @@ def locate(config: EvaluateConfig, inputs: Mapping[str, Path]) -> dict[str, Path
 
 
 def _beside(task: Path) -> Path | None:
-    """The file of another split."""
-    file = task_files(task)[0]
+    """The file of another split; of a set with a file a subject, the folder."""
+    files = task_files(task)
+    if len(files) > 1 and not _SHARD.match(files[0].name):
+        folders = (task.with_name(split) for split in SPLITS if task.name.lower() == "test")
+        return next((folder for folder in folders if folder.is_dir()), None)
+    file = files[0]
     for split in SPLITS:
         places = [file.with_name(_TEST.sub(split, file.name))]
         if file.parent.name.lower() == "test":
@@ -162,7 +166,7 @@ def _pool(path: Path, names: Mapping[str, str | tuple[str, ...]], task: Task) ->
     asked = {_plain(item.question) for item in task.items}
     free = {_plain(item.question): item for item in reversed(found.items) if _plain(item.question) not in asked}
     num_asked = sum(_plain(item.question) in asked for item in found.items)
-    return Pool(list(free.values()), path, artifact.sha256_file(task_files(path)[0]), num_asked)
+    return Pool(list(free.values()), path, files_sha256(task_files(path)), num_asked)
 
 
 def _plain(question: str) -> str:

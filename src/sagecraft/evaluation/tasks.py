@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ LETTERS = columns.LETTERS
 MIN_OPTIONS, MAX_OPTIONS = 2, len(LETTERS)
 #: Longest question or option, and longest id, topic, kind or article, in characters; most questions of a task.
 _MAX_TEXT_CHARS, _MAX_LABEL_CHARS, _MAX_ITEMS = 100_000, 1000, 500_000
+#: One subject of a set that its authors packed as a file each: its name is the topic.
+_SUBJECT = re.compile(r"(.+)_(?:test|dev|val)\.csv")
 #: Levels of lists and objects in further columns; what lies deeper is kept as text.
 _MAX_DEPTH = 20
 
@@ -92,7 +94,8 @@ class Task:
 def read_task(path: Path, names: Names | None = None) -> Task:
     """Reads a task: a file, a benchmark folder (`items.jsonl`), or a folder with `questions.*` anywhere below it.
 
-    A folder as public sets are laid out (`test-00000-of-00001.parquet`) gives its split `test`.
+    A folder as public sets are laid out (`test-00000-of-00001.parquet`) gives its split `test`; one with a file a
+    subject (`logic_test.csv`) all of them, with subjects as topics.
 
     Args:
         path: of the task.
@@ -107,8 +110,7 @@ def read_task(path: Path, names: Names | None = None) -> Task:
     items = _items(files, path, names)
     named = path.stem if path.is_file() else path.name
     name = path.resolve().parent.name if named in ("questions", "items") else named
-    hashes = [artifact.sha256_file(file) for file in files]
-    sha256 = hashes[0] if len(files) == 1 else artifact.digest_of(hashes)
+    sha256 = files_sha256(files)
     return Task(items, name, artifact.digest_of([sha256, names]) if names else sha256, items[0].key is not None)
 
 
@@ -119,6 +121,12 @@ def choose(items: list[Item], max_items: int | None, seed: int) -> list[Item]:
     drawn = sorted(items, key=lambda item: (artifact.keyed_hash(seed, "item", item.id), item.id))[:max_items]
     kept = {item.id for item in drawn}
     return [item for item in items if item.id in kept]
+
+
+def files_sha256(files: Sequence[Path]) -> str:
+    """Hash of a file, or of several."""
+    hashes = [artifact.sha256_file(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else artifact.digest_of(hashes)
 
 
 def task_files(path: Path) -> list[Path]:
@@ -135,24 +143,29 @@ def task_files(path: Path) -> list[Path]:
         return [path / "items.jsonl"]
     found = sorted(file for file in path.rglob("questions.*") if file.suffix in SUFFIXES and file.is_file())
     found = found or sorted(file for file in path.rglob("test-*-of-*.parquet") if file.is_file())
+    for split in ("test", "dev", "val"):
+        found = found or sorted(file for file in path.glob(f"*_{split}.csv") if file.is_file())
     folders = sorted({file.parent.name for file in found if file.name.startswith("test-")})
     if len(folders) > 1:
         raise UserError(f"{path}: holds several sets ({', '.join(folders)[:200]}); name the folder of one")
     if not found:
         raise UserError(
-            f"{path}: neither items.jsonl, nor questions.jsonl, .csv or .parquet, nor a split test-….parquet below it; "
+            f"{path}: neither items.jsonl, nor questions.jsonl, .csv or .parquet, nor a split test-….parquet below it, nor …_test.csv in it; "
             "name the file"
         )
     return found
 
 
-def _items(files: Iterable[Path], path: Path, names: Names) -> list[Item]:
+def _items(files: Sequence[Path], path: Path, names: Names) -> list[Item]:
     items: list[Item] = []
     places: dict[str, str] = {}
     faults, unnamed = Faults(), Faults()
     for file in files:
         named = Columns(names)
+        subject = _SUBJECT.fullmatch(file.name) if len(files) > 1 else None
         for place, row in read_rows(file, named, faults):
+            if subject and not row.keys() & {"topic", "subject"}:
+                row["topic"] = subject[1]
             try:
                 item = _item(place, row, len(items) + 1)
                 _fits(item, items, places, place)

@@ -193,19 +193,15 @@ def _read_or_refused(path: Path) -> None:
     assert len({item.id for item in task.items}) == len(task.items)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-@given(found=ROWS)
-def test_whatever_the_values_are(tmp_path: Path, found: list[dict[str, Any]]) -> None:
-    path = write_rows(tmp_path / "a.jsonl", *found)
-    _read_or_refused(path)
-    (tmp_path / "a.json").write_text(json.dumps(found))
-    _read_or_refused(tmp_path / "a.json")
+def _values(folder: Path, found: list[dict[str, Any]]) -> None:
+    _read_or_refused(write_rows(folder / "a.jsonl", *found))
+    (folder / "a.json").write_text(json.dumps(found))
+    _read_or_refused(folder / "a.json")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data(), kind=st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".parquet"]))
-def test_whatever_the_bytes_are(tmp_path: Path, data: st.DataObject, kind: str) -> None:
-    path = tmp_path / f"a{kind}"
+def _bytes(folder: Path, data: st.DataObject, kind: str) -> None:
+    """A good file with some bytes replaced."""
+    path = folder / f"a{kind}"
     if kind == ".parquet":
         pq.write_table(pa.Table.from_pylist([GOOD] * 3), path)  # type: ignore[no-untyped-call]
         whole = path.read_bytes()
@@ -218,3 +214,34 @@ def test_whatever_the_bytes_are(tmp_path: Path, data: st.DataObject, kind: str) 
     end = data.draw(st.integers(start, min(len(whole), start + 20)))
     path.write_bytes(whole[:start] + data.draw(st.binary(max_size=20)) + whole[end:])
     _read_or_refused(path)
+
+
+KINDS = st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".parquet"])
+FEW = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@FEW
+@given(found=ROWS)
+def test_whatever_the_values_are(tmp_path: Path, found: list[dict[str, Any]]) -> None:
+    _values(tmp_path, found)
+
+
+@FEW
+@given(data=st.data(), kind=KINDS)
+def test_whatever_the_bytes_are(tmp_path: Path, data: st.DataObject, kind: str) -> None:
+    _bytes(tmp_path, data, kind)
+
+
+@pytest.mark.soak
+@MANY
+@given(found=ROWS)
+def test_many_values(tmp_path: Path, found: list[dict[str, Any]]) -> None:
+    _values(tmp_path, found)
+
+
+@pytest.mark.soak
+@MANY
+@given(data=st.data(), kind=KINDS)
+def test_many_bytes(tmp_path: Path, data: st.DataObject, kind: str) -> None:
+    _bytes(tmp_path, data, kind)

@@ -123,6 +123,21 @@ def test_the_split_of_a_folder_as_on_the_hub(tmp_path: Path) -> None:
     assert locate(config(), {"task": tmp_path})["shots"].name == "train-00000-of-00002.parquet"
 
 
+def test_a_set_with_a_file_a_subject_is_asked_as_its_authors_do(tmp_path: Path) -> None:
+    for split, num_rows in (("test", 3), ("dev", 5)):
+        for subject in ("logic", "world_religions"):
+            (tmp_path / split).mkdir(exist_ok=True)
+            lines = (f"{subject} {split} {n}?,a,b,c,d,{'ABCD'[n % 4]}\n" for n in range(num_rows))
+            (tmp_path / split / f"{subject}_{split}.csv").write_text("".join(lines))
+    inputs = locate(config(5), {"task": tmp_path / "test"})
+    assert inputs["shots"] == tmp_path / "dev"
+    asked = read_asked(config(5, by_topic=True), inputs)
+    assert [item.topic for item in asked.items] == ["logic"] * 3 + ["world_religions"] * 3
+    for item in asked.items:
+        assert len(item.shots) == 5
+        assert {shot.topic for shot in item.shots} == {item.topic}
+
+
 def test_what_cannot_be_shown(files: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no split dev, validation, val, train stands beside .*task\.jsonl"):
         locate(config(), {"task": files["task"]})
