@@ -85,6 +85,9 @@ class Lineage(BaseModel):
     sentence: str = Field(
         description="the sentence as it stands there; empty where the row rests on the record (author, year)"
     )
+    position: int = Field(
+        default=-1, ge=-1, description="running number of the sentence in the document; -1 where it is no sentence"
+    )
 
 
 class Conversation(BaseModel):

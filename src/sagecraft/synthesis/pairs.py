@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.documents import Document, read_documents
-from sagecraft.corpus.sentences import Sentence, mask_math, sentences_of
+from sagecraft.corpus.sentences import Sentence, mask_math
 from sagecraft.literature import english
-from sagecraft.literature.names import Names
+from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.ask import ask
 from sagecraft.synthesis.candidate import Candidate
 from sagecraft.synthesis.dedup import QuestionIndex
 from sagecraft.synthesis.grade import grade
 from sagecraft.synthesis.passages import accounts, metadata, quoted
+from sagecraft.synthesis.rules import RULES
 
 if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Leaks
@@ -47,6 +48,7 @@ class Pair:
     candidate: Candidate
     document: str
     position: int
+    positions: tuple[int, ...]
     sentences: tuple[str, ...]
     scope: str
     source: str
@@ -55,7 +57,7 @@ class Pair:
     @property
     def ground(self) -> str:
         """The grounded sentences as they stand in the document (of a metadata question: the answer, from the record)."""
-        return " ".join(self.sentences) or self.candidate.answer
+        return " ".join((*self.sentences, *self.candidate.ground)) or self.candidate.answer
 
     def as_drop(self) -> dict[str, Any]:
         """What `dropped.jsonl` says of it."""
@@ -107,16 +109,33 @@ def collect(
 
 def _pairs_of(config: SynthConfig, document: Document, counts: dict[str, int]) -> Iterable[tuple[Pair, str | None]]:
     """Every question of one document, each with the reason to drop it, or None."""
-    sentences = list(sentences_of(document.text))
+    reading = Reading(document, config.seed)
+    sentences = {sentence.position: sentence for passage in reading.passages for sentence in passage.sentences}
     counts["num_sentences"] += len(sentences)
+    counts["num_sentences_tied"] += sum(
+        english.tie(mask_math(sentence.text)[0]) is not None for sentence in sentences.values()
+    )
     wanted = set(config.kinds)
-    names = Names(document.text)
+    for rule in RULES.values():
+        for candidate in rule(reading):
+            if candidate.kind not in wanted:
+                continue
+            grounds = [sentences[position] for position in candidate.positions]
+            pair = _pair(document, grounds, candidate, candidate.question, candidate.scope)
+            yield pair, candidate.drop or grade(candidate, pair.ground)
+    yield from _sentence_pairs(config, reading, list(sentences.values()))
+
+
+def _sentence_pairs(
+    config: SynthConfig, reading: Reading, sentences: list[Sentence]
+) -> Iterable[tuple[Pair, str | None]]:
+    """What the rules over single sentences, sections and records make that are no `RULES` yet."""
+    document, wanted = reading.document, set(config.kinds)
     topic_words = _topic_words(document)
     for sentence in sentences:
         if english.tie(mask_math(sentence.text)[0]) is not None:
-            counts["num_sentences_tied"] += 1
             continue
-        for candidate in ask(sentence.text, names):
+        for candidate in ask(sentence.text, reading.names):
             if candidate.kind in wanted:
                 yield _stand_alone(config, document, sentence, candidate, topic_words)
     if "account" in wanted:
@@ -164,6 +183,7 @@ def _pair(document: Document, sentences: Sequence[Sentence], candidate: Candidat
         candidate=candidate,
         document=document.id,
         position=sentences[0].position if sentences else -1,
+        positions=tuple(sentence.position for sentence in sentences),
         sentences=tuple(sentence.text for sentence in sentences),
         scope=scope,
         source=document.source,

@@ -21,15 +21,15 @@ from sagecraft import artifact, console
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
-    from sagecraft.chat.messages import Conversation
+    from sagecraft.chat.messages import Conversation, Lineage
     from sagecraft.corpus.overlap import Leaks
     from sagecraft.synthesis.pairs import Pair
 
-VERSION = 4
+VERSION = 5
 
 Kind = Literal[
     "definition", "term", "number", "cause", "comparison", "event", "person", "method", "purpose", "equation", "relation",
-    "superlative", "place", "consequence", "account", "metadata",
+    "superlative", "place", "consequence", "account", "metadata", "aim", "finding", "critique", "derivation", "what-if",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
 
@@ -121,7 +121,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
 
 def conversations_of(config: SynthConfig, pair: Pair) -> Iterator[Conversation]:
     """The rows of one question: with the switch on, off, or one of each."""
-    from sagecraft.chat.messages import Conversation, Lineage, Message
+    from sagecraft.chat.messages import Conversation, Message
     from sagecraft.synthesis.reasoning import thought
 
     draw = artifact.keyed_hash(config.seed, "switch", pair.id)
@@ -139,9 +139,18 @@ def conversations_of(config: SynthConfig, pair: Pair) -> Iterator[Conversation]:
             kind=pair.candidate.kind,
             source=pair.source,
             license=pair.license,
-            # A question about the record rests on no sentence, but on the document all the same.
-            lineage=tuple(Lineage(document=pair.document, sentence=text) for text in pair.sentences or ("",)),
+            lineage=tuple(_lineage(pair)),
         )
+
+
+def _lineage(pair: Pair) -> Iterator[Lineage]:
+    """What a pair rests on; one about the record rests on no sentence, but on the document all the same."""
+    from sagecraft.chat.messages import Lineage
+
+    for position, text in zip(pair.positions, pair.sentences, strict=True):
+        yield Lineage(document=pair.document, sentence=text, position=position)
+    for text in pair.candidate.ground if pair.positions else pair.candidate.ground or ("",):
+        yield Lineage(document=pair.document, sentence=text)
 
 
 def _general(
