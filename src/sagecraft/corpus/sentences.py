@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sagecraft.corpus.readers.blocks import END_OF_PART
+from sagecraft.corpus.sections import LEAD, PROSE, Sections
+
 #: Private-use characters around the number of a formula; they occur in no text (`clean_markdown` removes them).
 MATH = re.compile("\ue000(\\d+)\ue001")
 _FORMULA = re.compile(r"\$\$.+?\$\$|(?<!\\)\$(?!\s)[^$\n]+?(?<![\s\\])\$(?!\d)", re.DOTALL)
@@ -69,7 +72,7 @@ _ABBREVIATIONS = frozenset(
 )
 _END = re.compile(r"[.!?][\"'”’)\]]*(?=\s)")
 _FENCE = re.compile(r"^(```|~~~)")
-_HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
+_HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*$")
 _NOT_PROSE = re.compile(r"^(\||[-*+] |\d+[.)] |>|!\[|<|\[\^|:::|\s{4,}\S)")
 _CITATION = re.compile(r"\s*\[(?:@[^\]]+|\d+(?:\s*[,–-]\s*\d+)*)\]")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s\"[^\"]*\")?\)")
@@ -86,11 +89,13 @@ class Sentence:
         text: as it stands there, citations and emphasis removed, white space single.
         heading: of its section; empty before the first.
         position: running number in the document.
+        paragraph: running number of the paragraph that it stands in.
     """
 
     text: str
     heading: str
     position: int
+    paragraph: int = 0
 
 
 def mask_math(text: str) -> tuple[str, list[str]]:
@@ -119,24 +124,30 @@ def clean_markdown(text: str) -> str:
 
 
 def paragraphs(text: str) -> Iterator[tuple[str, str]]:
-    """Paragraphs of prose of a Markdown text as (heading, paragraph); tables, lists, code and quotations are left out.
+    """Paragraphs of prose of a Markdown text as (heading, paragraph).
 
-    A displayed formula belongs to the sentence that it stands in, though blank lines part them.
+    Tables, lists, code and quotations are left out, and so is what `sections` tells from prose: captions, exercises,
+    glossaries, references. A displayed formula belongs to the sentence that it stands in, though blank lines part them.
     """
-    heading = ""
+    sections = Sections()
     for block in _joined(_blocks(text)):
         found = _HEADING.match(block)
         if found:
-            heading = clean_markdown(found.group(1))
-        elif (
-            "$" not in block
-            and not block.rstrip().endswith((".", "!", "?", '."', ".”", ".)"))
-            and len(block.split()) <= 12
-        ):
-            # A short line without a full stop is a heading of a plain text.
-            heading = clean_markdown(block)
-        else:
-            yield heading, clean_markdown(block)
+            sections.enter(clean_markdown(found.group(2)), len(found.group(1)))
+            continue
+        kind = sections.kind_of(block)
+        if kind == PROSE and _is_short_line(block):
+            kind = LEAD
+            if not block.rstrip("*_ ").endswith((":", ",", ";", ")", "-", "–")):
+                # A short line without a full stop is a heading of a plain text.
+                sections.enter(clean_markdown(block))
+        if kind == PROSE:
+            yield sections.heading, clean_markdown(block)
+
+
+def _is_short_line(block: str) -> bool:
+    is_open = "$" not in block and not block.rstrip().endswith((".", "!", "?", '."', ".”", ".)"))
+    return is_open and len(block.split()) <= 12
 
 
 def _blocks(text: str) -> Iterator[str]:
@@ -150,11 +161,11 @@ def _blocks(text: str) -> Iterator[str]:
         if fenced:
             continue
         in_formula ^= line.count("$$") % 2 == 1
-        ends = (not line.strip() and not in_formula) or _HEADING.match(line)
+        ends = (not line.strip() and not in_formula) or _HEADING.match(line) or line == END_OF_PART
         if ends and lines:
             yield "\n".join(lines)
             lines = []
-        if _HEADING.match(line):
+        if _HEADING.match(line) or line == END_OF_PART:
             yield line
         elif line.strip() and (lines or in_formula or not _NOT_PROSE.match(line)):
             lines.append(line)
@@ -220,8 +231,8 @@ def _is_end(text: str, start: int, found: re.Match[str]) -> bool:
 def sentences_of(text: str) -> Iterator[Sentence]:
     """All sentences of a document's prose, in order."""
     position = 0
-    for heading, paragraph in paragraphs(text):
+    for number, (heading, paragraph) in enumerate(paragraphs(text)):
         for sentence in split_sentences(paragraph):
             if len(sentence) <= MAX_SENTENCE_CHARS:
-                yield Sentence(text=sentence, heading=heading, position=position)
+                yield Sentence(text=sentence, heading=heading, position=position, paragraph=number)
             position += 1

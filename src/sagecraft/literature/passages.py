@@ -1,4 +1,7 @@
-"""Documents as passages: sentences that stand together under one heading, which know what they belong to."""
+"""Documents as passages: sentences that stand together under one heading, which know what they belong to.
+
+Only prose is in a passage (`corpus.sections` tells it from captions, exercises, lists, glossaries and references).
+"""
 
 from __future__ import annotations
 
@@ -41,17 +44,26 @@ class Passage:
         """The sentences as one paragraph."""
         return " ".join(sentence.text for sentence in self.sentences)
 
+    @property
+    def paragraphs(self) -> tuple[tuple[Sentence, ...], ...]:
+        """The sentences by paragraph; the first and the last may be parts of one that is longer than a passage."""
+        groups = itertools.groupby(self.sentences, key=lambda sentence: sentence.paragraph)
+        return tuple(tuple(group) for _, group in groups)
+
 
 def passages_of(document: Document) -> Iterator[Passage]:
-    """The passages of a document, in order; each sentence stands in one."""
+    """The passages of a document, in order; each sentence stands in one, and so does each paragraph that fits."""
     numbers = itertools.count()
     for section, sentences in itertools.groupby(sentences_of(document.text), key=lambda sentence: sentence.heading):
         held: list[Sentence] = []
         length = 0
-        for sentence in sentences:
-            if held and length + len(sentence.text) > MAX_CHARS:
-                yield Passage(document.id, next(numbers), document.title, section, tuple(held))
-                held, length = [], 0
-            held.append(sentence)
-            length += len(sentence.text) + 1
+        for _, group in itertools.groupby(sentences, key=lambda sentence: sentence.paragraph):
+            paragraph = list(group)
+            is_over = length + sum(len(sentence.text) + 1 for sentence in paragraph) > MAX_CHARS + 1
+            for index, sentence in enumerate(paragraph):
+                if held and ((index == 0 and is_over) or length + len(sentence.text) > MAX_CHARS):
+                    yield Passage(document.id, next(numbers), document.title, section, tuple(held))
+                    held, length = [], 0
+                held.append(sentence)
+                length += len(sentence.text) + 1
         yield Passage(document.id, next(numbers), document.title, section, tuple(held))
