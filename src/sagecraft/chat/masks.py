@@ -56,6 +56,9 @@ def encode_rows(tokenizer: Tokenizer, template: ChatTemplate, conversation: Conv
     turns = [script.turns[position] for position in taught]
     if any(turn.thought is None and not turn.calls and not turn.content.strip() for turn in turns):
         raise UserError(f"{where}: an assistant message is empty, which would teach silence; remove the row")
+    close = template.dialect.tags.close
+    if any(turn.thought is not None and close in turn.thought for turn in turns):
+        raise UserError(f"{where}: a thought holds {close}, with which this model ends it; take it out of the thought")
     # What follows the last assistant turn teaches nothing.
     script = script.until(taught[-1] + 1)
     _refuse_markup_in_names(tokenizer, script, where)

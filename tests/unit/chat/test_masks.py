@@ -129,6 +129,15 @@ def test_typed_special_tokens_stay_text(styled: tuple[str, Path]) -> None:
     assert [i for i in prompt if i in specials] == [i for i in plain if i in specials]
 
 
+def test_a_thought_that_holds_what_ends_it_is_refused(folder_with: Any) -> None:
+    """The form refuses </think>; other tags end the thoughts of some models only."""
+    talk = conversation(*TALK[:2], thinking="on", thoughts={1: "They write [/THINK] there."})
+    own = "{% if false %}[THINK]{% endif %}" + ChatTemplate.from_folder(folder_with(None)).text
+    encode_rows(*loaded(folder_with(None)), talk)
+    with pytest.raises(UserError, match=r"conversation row: a thought holds \[/THINK\]"):
+        encode_rows(*loaded(folder_with(own)), talk)
+
+
 def test_rows_are_taught_behind_what_the_model_is_served(folder_with: Any) -> None:
     """No prompt holds thoughts from before the last user's turn, so no row does, whatever the template would keep."""
     tokenizer, template = loaded(folder_with(None))
