@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Tokens that are looked at for a closing tag: the longest has 18 characters, so at most as many tokens.
 _TAIL_TOKENS = max(len(tags.close) for tags in TAGS) + 4
+#: Tokens that closing a thought takes at most: one a character.
+_CLOSING_TOKENS = max(len(tags.closing) for tags in TAGS)
 #: Shown for the bytes of a character that is not whole yet.
 _BROKEN = "\ufffd"
 
@@ -31,14 +33,16 @@ def local_request(engine: Engine, item: Item, config: EvaluateConfig) -> Request
     shown = engine.template.render(messages, thinking=config.switch, add_generation_prompt=True)
     ids = encode_prompt(engine.tokenizer, engine.template, messages, config.switch)
     opened = opened_by(shown, engine.template.thoughts)
+    room = engine.max_positions - len(ids)
+    # a thought must leave the context the room that closing it and the answer take
+    thought_tokens = min(config.reply.thought_tokens, max(0, room - config.reply.answer_tokens - _CLOSING_TOKENS))
     body = {
         "mode": "generate",
         "prompt": ids,
         "opened": None if opened is None else opened.open,
-        "thought_tokens": config.reply.thought_tokens,
+        "thought_tokens": thought_tokens,
         "answer_tokens": config.reply.answer_tokens,
     }
-    room = engine.max_positions - len(ids)
     error = None if room > 0 else f"{len(ids):,} tokens do not fit into the model's context of {len(ids) + room:,}"
     return Request(shown, body, error)
 

@@ -126,6 +126,14 @@ def test_the_end_of_the_context_is_a_cut(pico: Path) -> None:
     assert row["outcome"] == "truncated"
 
 
+def test_a_thought_leaves_the_answer_its_room_in_the_context(pico: Path) -> None:
+    engine = Scripted(pico, "<think>\n" + "the answer is A, or is it? " * 200, ANSWER, context=1100)
+    value, row = ask(engine, thinking="on", reply=ReplyConfig(thought_tokens=5000, answer_tokens=80))
+    assert (row["pick"], row["outcome"], row["closed_by_us"], value["cut"]) == ("B", "correct", True, False)
+    assert 0 < value["tokens"]["thought"] < 1100 - 80
+    assert len(engine.prompts[1]) + 80 <= 1100
+
+
 def test_a_real_model_writes_the_same_twice(pico: Path) -> None:
     engine = LocalEngine(pico, "float32")
     config = EvaluateConfig(reply=ReplyConfig(thought_tokens=5, answer_tokens=5))
