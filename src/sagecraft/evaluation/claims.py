@@ -18,6 +18,7 @@ from sagecraft.evaluation.tasks import LETTERS
 _MAX_OPTION_CHARS = 300
 #: What may stand around a letter: brackets, quotes, Markdown, LaTeX.
 _MARKS = r"(?:[\s(\[{\"'*_`$<>#:]|\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it)|boxed|bf|rm|left|,)(?![a-z])){0,12}"
+_ONLY_MARKS = re.compile(_MARKS)
 _LEAD = re.compile(
     rf"{_MARKS}(?:(?:either|both|only|clearly|definitely|probably|most\slikely|likely|indeed|simply|therefore|thus|hence|obviously|then)\s{{1,4}}){{0,2}}"
     rf"(?:(?:the\s{{1,4}})?(?:(?:correct|right|best|final)\s{{1,4}})?"
@@ -50,7 +51,7 @@ _LONE = re.compile(
 )
 _LABEL = re.compile(r"[\s(\[*_\"'`]{0,6}([A-Za-z])[)\]*_]{0,3}[).:\]][*_\"'`]{0,3}(?=\s|\Z)")
 _PLACEHOLDER = re.compile(r"\s*(?:<[^<>]{0,80}>|\[[^\[\]]{0,80}\]|\.{2,3}|…|_{2,})?\s*")
-_ARTICLE = re.compile(r"(?:an?|the)\s", re.IGNORECASE)
+_ARTICLE = re.compile(r"(?:an?|the)\s(?!(?:and|or)\b)", re.IGNORECASE)
 
 
 def plain(text: str) -> str:
@@ -100,11 +101,17 @@ class Choices:
 
     def claim_at(self, text: str, at: int) -> Claim | None:
         """What is claimed at a place, behind marks and words such as "option"; None if nothing is."""
-        lead = _LEAD.match(text, at)
-        begin = lead.end() if lead else at
+        marked, lead = _ONLY_MARKS.match(text, at), _LEAD.match(text, at)
+        begins = [found.end() for found in (marked, lead) if found]  # an option may begin with "both" or "the answer"
+        for begin in begins:
+            written = self.text_at(text, begin)
+            if written is not None and written[0] - begin > 1 and _ENDS.match(text, written[0]):
+                is_own = plain(text[begin : written[0]]).startswith("a ")  # "A and B" is an option's text
+                if text.startswith("A ", begin) and written[1] != "A" and not is_own:  # an article, or the letter?
+                    return Claim(None, written[0])
+                return self._with_others_by_text(text, *written)
+        begin = begins[-1]
         written = self.text_at(text, begin)
-        if written is not None and written[0] - begin > 1 and _ENDS.match(text, written[0]):
-            return self._with_others_by_text(text, *written)
         letter = _LETTER.match(text, begin)
         if letter is not None and not self._is_a_word(text, letter):
             return self._of_letter(text, letter)
