@@ -12,12 +12,13 @@ from sagecraft.evaluation.item_list import item_list
 from sagecraft.evaluation.item_tables import items_csv, summary_csv
 from sagecraft.evaluation.remote import told
 from sagecraft.evaluation.statistics_page import headline, interval, p_value, percent
+from sagecraft.evaluation.task_facts import notable
 from sagecraft.evaluation.verdict import against_guessing, is_priced, num_silent, total_cost, verdict
 from sagecraft.reporting import answer_plots, heat_maps, plots, png
 from sagecraft.reporting.page import Page
 
-#: Characters of a rendered prompt, of which there is one a mode.
-_MAX_CHARS = 20_000
+#: Characters of a rendered prompt, of which there is one a mode, and of a remark that names questions.
+_MAX_CHARS, _MAX_LINE = 20_000, 400
 #: Topics of one plot that can still be read, of a table (`results.json` has all), and characters of their names.
 _MAX_GROUPS, _MAX_ROWS, _MAX_NAME = 40, 200, 120
 
@@ -62,6 +63,8 @@ def render(results: Results, rows: Sequence[Mapping[str, Any]]) -> str:
     page.note(verdict(results))
     _cards(page, results)
     _table(page, modes, is_priced(results))
+    if found := notable(results["task_facts"]) if "task_facts" in results else []:
+        page.paragraph(f"About the set: {'; '.join(line[:_MAX_LINE] for line in found)}.")
     _plots(page, results)
     statistics_page.agreement(page, results.get("agreement", []))
     for name, mode in modes.items():
@@ -264,6 +267,10 @@ def _measured(page: Page, results: Results) -> None:
         f"Measuring took {results['seconds']:,.0f} s."
         + (f" Spent with all that failed: {told(results['spending'])}." if "spending" in results else "")
     )
+    if shots := results.get("shots"):
+        page.paragraph(
+            f"Before each question stand {shots['n']} solved ones of {shots['file']} (sha256 {shots['sha256']})."
+        )
     for name, mode in results["modes"].items():
         shown = mode["example_prompt"][:_MAX_CHARS]
         page.details(f"{name}: the first prompt as the model saw it", lambda inner, shown=shown: inner.code(shown))  # type: ignore[misc]
@@ -275,4 +282,6 @@ def _measured(page: Page, results: Results) -> None:
     ]
     if results["accuracy"] is None:
         links.append(("predictions.csv: picks for the keepers of the set", "predictions.csv"))
+    if any("permutations" in mode for mode in results["modes"].values()):
+        links.append(("permutations.jsonl: the same with the options in other orders", "permutations.jsonl"))
     page.links(links)

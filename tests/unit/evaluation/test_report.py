@@ -6,10 +6,11 @@ import json
 import re
 from pathlib import Path
 
-from tests.asked_items import evaluation
+from tests.asked_items import evaluation, items
 from tests.chromium import ask
 
 from sagecraft.evaluation import report
+from sagecraft.evaluation.task_facts import describe_task
 
 HOSTILE = (
     '</script><script>document.title="owned"</script><img src=x onerror="document.title=1"></td></table>'
@@ -61,6 +62,26 @@ def test_one_mode_without_a_key_and_numbers_have_pages_too() -> None:
     results["modes"]["generate"].pop("picks")
     results["modes"]["generate"] |= {"guessing": None, "position_bias": None}
     assert "guessing" not in report.render(results, rows).split("<script")[0]
+
+
+def test_what_a_set_gives_away_its_examples_and_its_other_orders_are_told() -> None:
+    results, rows = evaluation(modes=("letter",))
+    plain = report.render(results, rows)
+    assert "About the set" not in plain
+    assert "permutations.jsonl" not in plain
+    results["task_facts"] = {
+        **describe_task(items(24)), "num_equal_options": 2, "equal_options": ["q1" * 1_000, "q2"],
+    }  # fmt: skip
+    results["shots"] = {"n": 5, "file": "dev.csv", "sha256": "2" * 64}
+    orders = {"num_presentations": 96, "n": 24, "consistency": 0.5, "num_unread": 0}
+    results["modes"]["letter"]["permutations"] = orders
+    page = report.render(results, rows)
+    told = re.search(r"<p>About the set: ([^<]*)</p>", page)
+    assert told is not None
+    assert "questions with two equal options: 2 (q1q1" in told[1]
+    assert len(told[1]) < 500
+    assert f"Before each question stand 5 solved ones of dev.csv (sha256 {'2' * 64})." in page
+    assert 'href="permutations.jsonl"' in page
 
 
 def test_topics_without_end_are_drawn_by_the_largest() -> None:
