@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagecraft.evaluation.guessing import p_value
+from sagecraft.evaluation.numeric import numbers
 from sagecraft.evaluation.positions import Choice, position_bias
 from sagecraft.evaluation.tasks import LETTERS, Item
 
@@ -67,7 +68,9 @@ def _repeats(items: Sequence[Item]) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def _right(item: Item) -> str:
-    return item.target if item.answer is None else _plain(item.options[item.answer])
+    if item.target:
+        return str(numbers(item.target)[0])
+    return "" if item.answer is None else _plain(item.options[item.answer])
 
 
 def _key_positions(items: Sequence[Item]) -> dict[str, Any] | None:

@@ -11,11 +11,12 @@ from sagecraft import artifact
 from sagecraft.chat.messages import Message
 from sagecraft.cli import app
 from sagecraft.errors import UserError
-from sagecraft.evaluation import generate, prompts, score
+from sagecraft.evaluation import generate, permute, prompts, remote, score
 from sagecraft.evaluation.batches import _shared
 from sagecraft.evaluation.config import EvaluateConfig, QuestionsConfig
 from sagecraft.evaluation.shots import locate, read_asked
 from sagecraft.evaluation.tasks import Item
+from sagecraft.inference.endpoint import Endpoint
 from sagecraft.inference.local import LocalEngine
 
 
@@ -232,6 +233,18 @@ def test_a_run_with_examples(pico: Path, files: dict[str, Path], tmp_path: Path)
     for name in shots["ids"][""]:
         question = f"shown {name.removeprefix('shown')}?"
         assert all(question in line["prompt"] for line in rows)
+
+
+def test_other_orders_of_the_options_have_the_same_examples() -> None:
+    rotated = permute.variants([ITEM], "cyclic", 0)[0].item
+    assert rotated.options == ("voids", "planets")
+    assert rotated.shots == ITEM.shots
+
+
+def test_an_endpoint_is_sent_the_examples_as_turns() -> None:
+    endpoint = Endpoint("local:m", "http://127.0.0.1:9/v1", None)
+    messages = remote.request(endpoint, ITEM, EvaluateConfig(modes=("generate",))).body["body"]["messages"]
+    assert messages[-3:] == prompts.generate_turns(ITEM)
 
 
 @pytest.mark.parametrize("thinking", ["off", "on"])

@@ -33,6 +33,8 @@ def test_numbers_that_contradict_each_other() -> None:
     pair = [Item(name, "How many?", (), None, target=name) for name in ("4", "5")]
     facts = describe_task(pair)
     assert facts["contradictions"] == [["4", "5"]]
+    same = [Item(name, "How many?", (), None, target=name) for name in ("1,200", "1200.0")]
+    assert describe_task(same)["num_contradictions"] == 0
     assert facts["key_positions"] is facts["longest_is_key"] is None
 
 
