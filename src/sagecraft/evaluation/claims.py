@@ -46,6 +46,7 @@ _NEXT_TEXT = re.compile(
     r"[\"'*_`)]{0,4}\s{0,4}(?:[,/&]|\b(?:or|and)\b)\s{0,4}(?:(?:or|and)\s{1,4})?[\"'*_`(]{0,4}", re.IGNORECASE
 )
 _ENDS = re.compile(r"\s{0,4}(?:\Z|\n|[.,;:)\"'*_\]}!?`$]|because\b|since\b)", re.IGNORECASE)
+_NEXT_WORD = re.compile(r"\s{1,4}([a-z]+)")
 _LONE = re.compile(
     rf"{_MARKS}(?:(?:option|answer|choice|letter)\s?:?{_MARKS})?([A-Z])[\s)\]}}\"'*_`$.:,;!>]{{0,12}}", re.IGNORECASE
 )
@@ -105,7 +106,7 @@ class Choices:
         begins = [found.end() for found in (marked, lead) if found]  # an option may begin with "both" or "the answer"
         for begin in begins:
             written = self.text_at(text, begin)
-            if written is not None and written[0] - begin > 1 and _ENDS.match(text, written[0]):
+            if written is not None and written[0] - begin > 1 and _is_whole(text, written[0]):
                 is_own = plain(text[begin : written[0]]).startswith("a ")  # "A and B" is an option's text
                 if text.startswith("A ", begin) and written[1] != "A" and not is_own:  # an article, or the letter?
                     return Claim(None, written[0])
@@ -115,8 +116,9 @@ class Choices:
         letter = _LETTER.match(text, begin)
         if letter is not None and not self._is_a_word(text, letter):
             return self._of_letter(text, letter)
-        # a lone sign that is an option's text, but no letter: "The answer is 5"
-        return None if written is None else self._with_others_by_text(text, *written)
+        if written is not None and _is_whole(text, written[0]):  # a lone sign that is no letter: "The answer is 5"
+            return self._with_others_by_text(text, *written)
+        return None
 
     def _is_a_word(self, text: str, letter: re.Match[str]) -> bool:
         """Whether a letter is the beginning of words: "A star", "T cells"."""
@@ -183,6 +185,12 @@ class Choices:
             return same
         claim = self.label_of(text) or self.claim_at(text, 0)
         return None if claim is None else claim.letter
+
+
+def _is_whole(text: str, end: int) -> bool:
+    """Whether an option's text that ends here is meant, and not the beginning of another: "ice cream"."""
+    follows = _NEXT_WORD.match(text, end)
+    return _ENDS.match(text, end) is not None or (follows is not None and follows[1] in _AFTER_LETTER)
 
 
 def is_placeholder(value: Any) -> bool:

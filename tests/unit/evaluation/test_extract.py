@@ -152,6 +152,7 @@ REPLIES = [
     ("Option A is colder than option B", None, "none"),
     ("It is not option B", None, "none"),
     # an option's text
+    ("The answer is ice tea", "A", "option_text"),  # looser than a statement, and counted as such
     ("It must have been fire.", "B", "option_text"),
     ("FIRE", "B", "option_text"),
     ("Waiting takes about 37 seconds in all", "C", "option_text"),
@@ -217,6 +218,9 @@ def test_every_stage_is_met() -> None:
         ("The answer is all of the above.", ("ice", "fire", "All of the above"), "C"),
         ("None of the above", ("ice", "fire", "None of the above"), "C"),
         ("The answer is A fire", ("ice", "fire"), None),
+        ("The answer is ice which melts", ("ice", "fire"), "A"),
+        ("The answer is 5", ("4", "5"), "B"),
+        ("The answer is 5 kg", ("4", "5"), "B"),
         ("The answer is a fire", ("ice", "fire"), "B"),
         ("A planet", ("a star", "a planet"), "B"),
         ("A. release of oxygen", ("release of oxygen", "oxygen"), "A"),
