@@ -1,8 +1,8 @@
 """Further processes of an evaluation on one machine: each has the model for itself, and runs whole batches.
 
 What a batch gives does not depend on who runs it: batches follow from the questions alone (`batches.py`), and records from their content
-(`store.py`). With cards, each process has one. Without, the processor's threads are divided, and where the system has other work that is
-faster than all threads at one product, which wait for the slowest of them. A product's last digits depend on its number of threads, so two
+(`store.py`). With cards, each process has one. Without, the processor's threads are divided: little is won but that no process
+waits for all threads at each product, where the system has other work. A product's last digits depend on its number of threads, so two
 processes of one thread agree with one of two to about 1e-5 in float32, and with one of one thread in every byte.
 """
 
