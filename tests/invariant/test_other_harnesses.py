@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -56,14 +57,13 @@ class World:
         self.model = pico_taught(
             folder / "model", [*map(self.reply, read_task(self.choices).items + read_task(self.numbers).items)]
         )
-        for task, to in (
-            (self.choices, "lm-eval"),
-            (self.numbers, "lm-eval"),
-            (self.choices, "inspect"),
-            (self.numbers, "inspect"),
-        ):
-            config = export.ExportConfig.model_validate({"to": to, "max_tokens": 24})
-            export.run(config, {"task": task}, folder / f"{to}-{task.stem[:7]}")
+        rows = [{**row, "id": row["id"].replace("q", "u"), "answer": None} for row in choices()]
+        self.unkeyed = written(folder / "unkeyed.jsonl", rows)
+        self.tasks = (self.choices, self.numbers, self.unkeyed)
+        for task in self.tasks:
+            for to in ("lm-eval", "inspect"):
+                config = export.ExportConfig.model_validate({"to": to, "max_tokens": 24})
+                export.run(config, {"task": task}, folder / f"{to}-{task.stem[:7]}")
 
     @staticmethod
     def reply(item: Item) -> tuple[str, str]:
@@ -159,6 +159,17 @@ def test_lm_eval_reads_numbers_as_we_do(world: World) -> None:
     assert results["harness"]["chat_template_sha"] == results["template_sha256"]
 
 
+def test_lm_eval_keeps_picks_of_a_set_without_a_key(world: World) -> None:
+    ours = world.ours(world.unkeyed, "continuation")
+    names = ("sagecraft_unkeyed_continuation",)
+    results, rows = by_lm_eval(world, "lm-eval-unkeyed", "unkeyed", tasks=names)
+    assert [row["pick"] for row in rows] == [row["pick"] for row in ours.values()]
+    assert len({row["pick"] for row in rows}) > 1
+    assert results["accuracy"] is None
+    with (world.folder / "unkeyed" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["answer"] for row in csv.DictReader(file)] == [row["pick"] for row in rows]
+
+
 def test_inspect_picks_as_we_do(world: World) -> None:
     code = """
 import json, sys
@@ -170,23 +181,25 @@ for log in found:
     for sample in log.samples:
         score = sample.scores['pick']
         print(json.dumps([sample.id, score.answer, score.value, score.explanation]))
-    print(json.dumps({metric.name: metric.value for metric in log.results.scores[0].metrics.values()}))
+    for scored in log.results.scores:  # none of a set without a key
+        print(json.dumps({metric.name: metric.value for metric in scored.metrics.values()}))
 """
-    tasks = [f"inspect-{name}/inspect_task.py" for name in ("choices", "numbers")]
+    tasks = [f"inspect-{name}/inspect_task.py" for name in ("choices", "numbers", "unkeyed")]
     command = [sys.executable, "-c", code, str(world.model), str(world.folder / "logs"), *tasks]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=world.folder)
     assert done.returncode == 0, done.stderr[-2000:]
     said = [json.loads(line) for line in done.stdout.splitlines() if line[:1] in "[{"]
-    ours = world.ours(world.choices, "generate") | world.ours(world.numbers, "generate")
+    ours = {key: row for task in world.tasks for key, row in world.ours(task, "generate").items()}
     rows = [line for line in said if isinstance(line, list)]
-    assert len(rows) == len(ours) == 10
+    assert len(rows) == len(ours) == 15
     for id_, answer, value, reply in rows:
         own = ours[f"generate {id_}"]
         assert reply == own["raw"].removesuffix("<|im_end|>")
         assert answer == own["pick"]
-        assert value == ("N" if own["pick"] is None else "C" if own["correct"] else "I")
-    assert {value for _, _, value, _ in rows} == {"C", "I", "N"}
+        graded = own["pick"] if id_.startswith("u") else "C" if own["correct"] else "I"
+        assert value == ("N" if own["pick"] is None else graded)
+    assert {value for id_, _, value, _ in rows if not id_.startswith("u")} == {"C", "I", "N"}
     shares = [line["accuracy"] for line in said if isinstance(line, dict)]
     assert sorted(shares) == sorted(
         sum(row["correct"] for row in ours.values() if row["id"].startswith(kind)) / number
