@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from sagecraft.errors import UserError
@@ -43,11 +45,24 @@ def normalised(cells: Iterable[tuple[Any, Any]], place: str) -> dict[str, Any]:
     return row
 
 
+def is_whole(text: str) -> bool:
+    """Whether a text holds no half characters (lone surrogates), which cannot be written down."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def near(name: str, there: Iterable[str]) -> str:
     """The names there are, and the nearest of them, for a message."""
-    known = [str(other) for other in there]
+    return _near(name, tuple(str(other)[:60] for other in islice(there, 200)))
+
+
+@lru_cache(maxsize=256)  # every row of a file may ask
+def _near(name: str, known: tuple[str, ...]) -> str:
     found = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {found[0][:60]!r}?" if found else ""
+    hint = f"; did you mean {found[0]!r}?" if found else ""
     return f"there is: {', '.join(known[:12])[:300]}{hint}"
 
 

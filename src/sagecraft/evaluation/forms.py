@@ -125,13 +125,12 @@ def _with_options(row: Mapping[str, Any], place: str) -> dict[str, Any]:
         if named and named != _letter(index) and named in LETTERS[: len(options)]:
             raise UserError(f"{place}, column answer: {named!r}, but the index beside it is {index!r}")
         answer = index
-    while isinstance(options, list) and len(options) > 2 and options[-1] == "N/A" and _letter(answer) != _last(options):
-        options = options[:-1]
+    if isinstance(options, list):
+        end, key = len(options), _letter(answer)
+        while end > 2 and options[end - 1] == "N/A" and key != LETTERS[end - 1 : end]:
+            end -= 1
+        options = options[:end]
     return _also({**rest, "choices": options, "answer": answer})
-
-
-def _last(options: Sequence[Any]) -> str:
-    return LETTERS[len(options) - 1 : len(options)]
 
 
 def _letter(given: Any) -> str:
@@ -188,7 +187,7 @@ def _from_instruction(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     text = str(row["instruction"]).partition("\n\nAnswer format:")[0]
     question, found, rest = text.partition("\n\nAnswer1:")
     options: list[str] = []
-    while found:
+    while found and len(options) <= len(LETTERS):  # each option is looked for in all that is left
         option, found, rest = rest.partition(f" Answer{len(options) + 2}:")
         options.append(option)
     key = re.fullmatch(r"answer(\d{1,2})", str(row.get("answer", "")).strip().lower())

@@ -14,7 +14,7 @@ from typing import Any
 
 from sagecraft.errors import UserError
 from sagecraft.evaluation import forms
-from sagecraft.evaluation.columns import Columns, normalised
+from sagecraft.evaluation.columns import Columns, is_whole, normalised
 
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".json", ".parquet")
 #: Faults that are told of a file; further ones are counted.
@@ -101,7 +101,7 @@ def _csv_rows(path: Path) -> Iterator[_Read]:
             reader = csv.reader(file, strict=True, delimiter=delimiter)
             first = next(reader, [])
             unnamed = forms.headerless(first)
-            if not all(map(_is_whole, first)):
+            if not all(map(is_whole, first)):
                 raise UserError(f"{path}: line 1: not UTF-8; save the file as UTF-8")
             header = list(normalised(((name, None) for name in unnamed or first), f"{path}: line 1"))
             if unnamed:
@@ -127,13 +127,9 @@ def _row_of_cells(header: list[str], cells: list[str], place: str) -> dict[str, 
     if len(cells) != len(header):
         return UserError(f"{place}: {len(cells)} columns, the header has {len(header)}; quote the commas")
     for name, cell in zip(header, cells, strict=True):
-        if not _is_whole(cell):
+        if not is_whole(cell):
             return UserError(f"{place}, column {name}: not UTF-8; save the file as UTF-8")
     return dict(zip(header, cells, strict=True))
-
-
-def _is_whole(cell: str) -> bool:
-    return cell.isascii() or not any("\udc80" <= char <= "\udcff" for char in cell)
 
 
 def _jsonl_rows(path: Path) -> Iterator[_Read]:

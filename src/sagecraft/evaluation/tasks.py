@@ -17,7 +17,7 @@ from typing import Any
 from sagecraft import artifact
 from sagecraft.errors import UserError
 from sagecraft.evaluation import columns, forms
-from sagecraft.evaluation.columns import KNOWN, NUMBERED_CHOICE, Columns, Names
+from sagecraft.evaluation.columns import KNOWN, NUMBERED_CHOICE, Columns, Names, is_whole
 from sagecraft.evaluation.rows import SUFFIXES, Faults, parse_json, read_rows
 
 LETTERS = columns.LETTERS
@@ -223,7 +223,7 @@ def _label(value: Any, place: str, column: str) -> str:
 
 def _whole(text: str, place: str, column: str) -> str:
     """The text, if all of it can be written."""
-    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+    if not is_whole(text):
         raise UserError(f"{place}, column {column}: holds half a character (a lone surrogate); mend the text")
     return text
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,20 @@ def test_a_parquet_file_says_how_large_it_is(tmp_path: Path, monkeypatch: pytest
     pq.write_table(pa.Table.from_pylist([GOOD] * 100), tmp_path / "a.parquet")  # type: ignore[no-untyped-call]
     monkeypatch.setattr(rows, "_MAX_UNPACKED", 100)
     assert "MB when unpacked" in faults_of(tmp_path / "a.parquet")[0]
+
+
+def test_faults_of_a_large_file_take_no_long_time(tmp_path: Path) -> None:
+    """What is looked at again for each row, or for each option, would take minutes here."""
+    wide = {f"column number {n}": "x" for n in range(150)}
+    started = time.process_time()
+    assert faults_of(write_rows(tmp_path / "a.jsonl", *[wide] * 3000))[-1] == "… and 2,980 more"
+    many = {"question": "q?", "options": ["N/A"] * 300_000, "answer": "A", "answer_index": 0}
+    (tmp_path / "a.json").write_text(json.dumps([many]))
+    assert read_task(tmp_path / "a.json").items[0].options == ("N/A", "N/A")
+    text = "question: q?\n\n" + " ".join(f"Answer{n}: x" for n in range(1, 200_000))
+    (tmp_path / "a.json").write_text(json.dumps([{"instruction": text, "answer": "answer1"}]))
+    assert "11 options, 2 to 10 are needed" in faults_of(tmp_path / "a.json")[0]
+    assert time.process_time() - started < 5
 
 
 CELLS = st.recursive(
