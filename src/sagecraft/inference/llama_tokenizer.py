@@ -23,7 +23,7 @@ Cut = Callable[[str, bool], list[int]]
 #: Kinds of tokens in a GGUF.
 _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 2, 3, 4, 5, 6
 #: `tokenizer.ggml.model` of byte-level BPE, and of vocabularies that write a space as a character of its own.
-_BYTE_LEVEL, _SPACED = ("gpt2",), ("llama", "gemma4")
+_BYTE_LEVEL, _SPACED = "gpt2", "llama"
 _SPACE = "\u2581"
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 #: Letter → byte of byte-level BPE: bytes that print in Latin-1 stand for themselves, the others for letters from U+0100 on.
@@ -41,10 +41,8 @@ class GgufTokenizer(Tokenizer):
     def __init__(self, header: GgufHeader, cut: Cut) -> None:  # nothing of a folder is read
         fields = header.fields
         self.kind = fields.get("tokenizer.ggml.model")
-        if self.kind not in (*_BYTE_LEVEL, *_SPACED):
-            raise UserError(
-                f"{header.path}: tokenizer of kind {self.kind!r}; {', '.join((*_BYTE_LEVEL, *_SPACED))} are known"
-            )
+        if self.kind not in (_BYTE_LEVEL, _SPACED):
+            raise UserError(f"{header.path}: tokenizer of kind {self.kind!r}; {_BYTE_LEVEL} and {_SPACED} are known")
         tokens = fields.get("tokenizer.ggml.tokens")
         if not tokens:
             raise UserError(f"{header.path}: the GGUF file holds no vocabulary; fetch it again")
@@ -62,11 +60,12 @@ class GgufTokenizer(Tokenizer):
         """What `tokenizer_config.json` says of a folder."""
         fields = self._fields
         named = {name: self._id_of(name) for name in ("bos", "eos", "unknown", "padding")}
-        if named["bos"] is None and self.kind in _SPACED:
-            named |= {"bos": 1}
+        if self.kind == _SPACED:  # what such files mean where they say nothing
+            usual = {"unknown": 0, "bos": 1, "eos": 2}
+            named |= {name: i for name, i in usual.items() if named[name] is None and i < len(self._tokens)}
         keys = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
         config: dict[str, Any] = {keys[name]: self._tokens[i] for name, i in named.items() if i is not None}
-        config["add_bos_token"] = bool(fields.get("tokenizer.ggml.add_bos_token", self.kind in _SPACED))
+        config["add_bos_token"] = bool(fields.get("tokenizer.ggml.add_bos_token", self.kind == _SPACED))
         template, tools = fields.get("tokenizer.chat_template"), fields.get(_TOOL_TEMPLATE)
         if isinstance(template, str):
             config["chat_template"] = template
@@ -120,10 +119,10 @@ class GgufTokenizer(Tokenizer):
         kind = self._kinds[token]
         if kind in (_CONTROL, _USER_DEFINED, _UNKNOWN, _UNUSED):
             return text.encode()
-        if kind == _BYTE or (self.kind in _SPACED and _BYTE_TOKEN.fullmatch(text)):
+        if kind == _BYTE or (self.kind == _SPACED and _BYTE_TOKEN.fullmatch(text)):
             found = _BYTE_TOKEN.fullmatch(text)
             return bytes([int(found.group(1), 16)]) if found else text.encode()
-        if self.kind in _SPACED:
+        if self.kind == _SPACED:
             return text.replace(_SPACE, " ").encode()
         return b"".join(_BYTES.get(letter, letter.encode()) for letter in text)
 
@@ -131,7 +130,7 @@ class GgufTokenizer(Tokenizer):
         """The text of token ids; bytes that are no character are shown as the replacement character."""
         kept = [i for i in ids if 0 <= i < len(self._tokens) and not (skip_special and self._kinds[i] == _CONTROL)]
         text = b"".join(map(self.piece, kept)).decode("utf-8", "replace")
-        puts_space = self.kind in _SPACED and self._fields.get("tokenizer.ggml.add_space_prefix", True)
+        puts_space = self.kind == _SPACED and self._fields.get("tokenizer.ggml.add_space_prefix", True)
         return text.removeprefix(" ") if puts_space else text
 
     def token_text(self, token_id: int) -> str:
@@ -159,6 +158,14 @@ class GgufTokenizer(Tokenizer):
 
     def _id(self, text: str) -> int | None:
         return self._ids.get(text)
+
+    @cached_property
+    def eos_id(self) -> int:
+        """The token that ends a reply."""
+        found = self._named("eos_token")
+        if found is None:
+            raise UserError(f"{self.folder}: tokenizer.ggml.eos_token_id is missing or no token; fetch the file again")
+        return found
 
     @cached_property
     def stop_ids(self) -> tuple[int, ...]:

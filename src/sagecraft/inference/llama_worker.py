@@ -68,6 +68,10 @@ def main() -> None:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.num_threads
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [settings.key]
     params.ui = params.warmup = params.endpoint_slots = params.enable_chat_template = False
+    params.chat_template, params.use_jinja = (
+        "chatml",
+        False,
+    )  # never used: the file's own would be read, and may refuse to be
     params.cache_ram_mib = 0  # prompts that were pushed out are computed again: what is kept would depend on the past
     params.n_ctx_checkpoints = 0
     params.fit_params = False  # sizes are ours, not those that memory happens to allow

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,51 @@ def test_the_tokenizer_is_that_of_the_folder(engine: LlamaCppEngine, local: Loca
             assert theirs.encode_with_offsets(text, parse_special) == (ids, offsets), text
             assert theirs.decode(ids, skip_special=False) == ours.decode(ids, skip_special=False)
             assert theirs.decode(ids[:2]) == ours.decode(ids[:2])
+
+
+def test_vocabularies_that_write_spaces_as_letters(file: Path, tmp_path: Path) -> None:
+    """SentencePiece's manner, with a space before every text, tokens of bytes, and BOS by default."""
+    from gguf import GGUFReader, GGUFWriter
+
+    words = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        *"\u2581abcdest",
+        "\u2581a",
+        "\u2581te",
+        "te",
+    ]
+    words += ["<|end|>", *(f"filler{n}" for n in range(320 - len(words) - 1))]
+    kinds = [2, 3, 3, *[6] * 256, *[1] * 61]
+    kinds[words.index("<|end|>")] = 3
+    writer, source = GGUFWriter(tmp_path / "spaced.gguf", "llama"), GGUFReader(file)
+    for name, field in source.fields.items():
+        if name.startswith("llama."):
+            writer.add_key_value(name, field.contents(), field.types[0])
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(words)
+    writer.add_token_types(kinds)
+    writer.add_token_scores([-float(n) for n in range(320)])
+    writer.add_chat_template("{% for m in messages %}{{ m.content }}{% endfor %}{{ nothing_llama_cpp_knows('of') }}")
+    for tensor in source.tensors:
+        writer.add_tensor(tensor.name, tensor.data)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        step()
+    with open_engine(tmp_path / "spaced.gguf") as engine:
+        tokenizer = engine.tokenizer
+        assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.stop_ids) == (1, 2, (2,))
+        assert [tokenizer.token_text(i) for i in tokenizer.encode("a test")] == ["\u2581a", "\u2581te", "s", "t"]
+        for text in ("a test", "  a\n", "é日 d🙂", "te", " "):
+            ids, offsets = tokenizer.encode_with_offsets(text)
+            assert tokenizer.decode(ids) == text
+            assert offsets[-1][1] == len(text)
+            assert all(start <= end for start, end in offsets)
+            assert [start for start, _ in offsets] == sorted(start for start, _ in offsets)
+        ids, offsets = tokenizer.encode_with_offsets("b<|end|> te", parse_special=True)
+        assert offsets[ids.index(words.index("<|end|>"))] == (1, 8)
+        assert words.index("<|end|>") not in tokenizer.encode("b<|end|> te")
 
 
 def test_prompts_are_rendered_and_guarded_as_of_the_folder(engine: LlamaCppEngine, local: LocalEngine) -> None:
@@ -331,6 +378,35 @@ def test_files_that_cannot_be_run_are_one_line(file: Path, tmp_path: Path, monke
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"pip install 'sagecraft\[gguf\]'"), open_engine(file):
         pass
+
+
+@pytest.mark.soak
+def test_changed_files_end_in_one_line_soon(file: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """Numbers of the head and of the tensors, changed at random: llama.cpp runs the file, or somebody says why not."""
+    monkeypatch.setattr("sagecraft.inference.llama_process._LOAD_SECONDS", 60.0)
+    whole, bad, draw = file.read_bytes(), tmp_path / "x.gguf", random.Random(0)
+    tensors = whole.rindex(b"token_embd.weight") - 2000
+    outcomes = set[bool]()
+    for _ in range(400):
+        data = bytearray(whole)
+        for _ in range(draw.randrange(1, 4)):
+            at = draw.choice([draw.randrange(24, 1500), draw.randrange(tensors, tensors + 4000)])
+            value = draw.choice(
+                [b"\xff" * 4, bytes(4), b"\xff\xff\xff\x7f", b"\0\0\x10\0", draw.randbytes(4), draw.randbytes(1)]
+            )
+            data[at : at + len(value)] = value
+        bad.write_bytes(data)
+        started = time.monotonic()
+        try:
+            with closing(LlamaCppEngine(bad, num_slots=2)) as engine:
+                engine.score([([5, 6], [[7]])])
+            outcomes.add(True)
+        except (UserError, MachineError) as fault:
+            assert "\n" not in str(fault)
+            outcomes.add(False)
+        assert time.monotonic() - started < 60
+    assert outcomes == {True, False}
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1 << 20, "KiB: a gigabyte"
 
 
 @pytest.fixture
