@@ -131,9 +131,8 @@ def paragraphs(text: str) -> Iterator[tuple[str, str]]:
     """
     sections = Sections()
     for block in _joined(_blocks(text)):
-        found = _HEADING.match(block)
-        if found:
-            sections.enter(clean_markdown(found.group(2)), len(found.group(1)))
+        if heading := heading_of(block):
+            sections.enter(*heading)
             continue
         kind = sections.kind_of(block)
         if kind == PROSE and _is_short_line(block):
@@ -143,6 +142,12 @@ def paragraphs(text: str) -> Iterator[tuple[str, str]]:
                 sections.enter(clean_markdown(block))
         if kind == PROSE:
             yield sections.heading, clean_markdown(block)
+
+
+def heading_of(block: str) -> tuple[str, int] | None:
+    """The text and the level of a block that is a marked heading, else None."""
+    found = _HEADING.match(block)
+    return (clean_markdown(found.group(2)), len(found.group(1))) if found else None
 
 
 def _is_short_line(block: str) -> bool:

@@ -42,7 +42,7 @@ NOT_PEOPLE = sorted(_word_list("not_people"))
 _UNIQUE = _word_list("unique")
 _POINTING = _word_list("pointing_adjectives")
 POINTING_NOUNS = _word_list("pointing_nouns")
-_PREPOSITIONS = _word_list("prepositions")
+PREPOSITIONS = _word_list("prepositions")
 
 
 AUXILIARIES = "is|are|was|were|has|have|had|can|could|will|would|may|might|must|should|does|do|did|cannot"
@@ -155,7 +155,7 @@ def _definite(following: list[str]) -> tuple[list[str], str]:
     for word in following:
         bare = word.strip(",?.;:")
         is_verb = bool(phrase) and (bare in PARTICIPLES or bare in PAST or bare in THIRD or bare in BASES)
-        if bare.lower() in OPENERS | _NOT_IN_PHRASE | DETERMINERS | _PREPOSITIONS | set(AUXILIARIES.split("|")) | {
+        if bare.lower() in OPENERS | _NOT_IN_PHRASE | DETERMINERS | PREPOSITIONS | set(AUXILIARIES.split("|")) | {
             "due",
             "of",
         }:
@@ -175,9 +175,7 @@ def is_noun_phrase(phrase: str, max_words: int = 11) -> bool:
         return False
     lowered = [part.lower() for part in parts]
     stem = lowered[0].removesuffix("ing")
-    follows_verb = (
-        stem in BASES or f"{stem}e" in BASES or (len(parts) > 1 and lowered[1] in _PREPOSITIONS | DETERMINERS)
-    )
+    follows_verb = stem in BASES or f"{stem}e" in BASES or (len(parts) > 1 and lowered[1] in PREPOSITIONS | DETERMINERS)
     is_gerund = lowered[0].endswith("ing") and len(parts) > 1 and follows_verb
     last = lowered[-1]
     has_loose_end = last == "now" or (last.endswith("ly") and last not in _NOUNS_IN_LY)
@@ -194,7 +192,7 @@ def is_noun_phrase(phrase: str, max_words: int = 11) -> bool:
         follows = lowered[position + 1] if position + 1 < len(lowered) else ""
         before = lowered[position - 1]
         is_past = word in PAST and word not in {"set", "read", "split", "spread", "shed", "found", "left", "ground"}
-        if word in THIRD and follows and not follows.startswith("\ue000") and follows not in _PREPOSITIONS | {"and"}:
+        if word in THIRD and follows and not follows.startswith("\ue000") and follows not in PREPOSITIONS | {"and"}:
             return False
         is_base = word in BASES and before.endswith("s") and before not in PAST and not before.endswith("ss")
         if is_base and (word not in NOUN_LIKE or follows[:1].isdigit() or follows in DETERMINERS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 
 from sagecraft.literature import english
@@ -12,8 +13,15 @@ from sagecraft.literature import english
 class Names:
     """Which capitalised words of a document are names and which only begin a sentence."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, known: frozenset[str] = frozenset()) -> None:
         self._text = text
+        self._known = known
+
+    def with_names(self, phrases: Iterable[str]) -> Names:
+        """The same, knowing that the capitalised words of these phrases are names."""
+        return Names(
+            self._text, self._known | {word for phrase in phrases for word in re.findall(r"[A-Z][\w'’]*", phrase)}
+        )
 
     @cached_property
     def _common(self) -> Counter[str]:
@@ -23,7 +31,8 @@ class Names:
     def _proper(self) -> set[str]:
         """Words that stand with a capital inside sentences more often than without one."""
         inside = Counter(re.findall(r"(?<=[a-z,] )[A-Z][\w'’-]*", self._text))
-        return {word for word, count in inside.items() if count > self._common[word[0].lower() + word[1:]]}
+        proper = {word for word, count in inside.items() if count > self._common[word[0].lower() + word[1:]]}
+        return proper | self._known
 
     def lower_first(self, phrase: str) -> str | None:
         """The phrase as it stands within a sentence; None if it cannot be told whether its first word is a name."""

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sagecraft.corpus.documents import Document
+from sagecraft.literature.glossary import Gloss, glosses_of
 from sagecraft.literature.names import Names
 from sagecraft.literature.passages import Passage, passages_of
+from sagecraft.literature.tables import Table, tables_of
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,13 @@ class Reading:
     def names(self) -> Names:
         """Tells names from words that only begin a sentence."""
         return Names(self.document.text)
+
+    @cached_property
+    def glossary(self) -> tuple[Gloss, ...]:
+        """Terms with their glosses, in order; a term may have several."""
+        return tuple(glosses_of(self.document))
+
+    @cached_property
+    def tables(self) -> tuple[Table, ...]:
+        """Tables of things with properties, oriented, in order."""
+        return tuple(tables_of(self.document))
