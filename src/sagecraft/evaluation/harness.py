@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import importlib.metadata
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -297,10 +298,15 @@ def _rows(name: str, found: Any, count: Any) -> list[dict[str, Any]]:
 
 def _mode(name: str, rows: Sequence[Mapping[str, Any]], config: HarnessConfig, seconds: float) -> dict[str, Any]:
     from sagecraft.evaluation.cost import local_cost, usd_per_100k_tokens
+    from sagecraft.evaluation.guessing import against_guessing
     from sagecraft.evaluation.summary import summarise
 
-    summary, tokens = summarise(name, rows, config.seed)
-    summary.pop("position_bias", None)  # most tasks score options without their letters: there is no position to prefer
+    # most tasks score options without their letters, and some have more than ten: positions are not looked at
+    summary, tokens = summarise(name, [{**row, "options": []} for row in rows], config.seed)
+    if rows[0]["options"] and rows[0]["key"] is not None:
+        summary["guessing"] = against_guessing(rows, summary.get("design_effect") or 1.0)
+    if rows[0]["options"]:
+        summary["picks"] = dict(sorted(Counter(str(row["pick"]) for row in rows).items()))
     cost = local_cost(seconds, config.device_usd_per_hour)
     price = {"cost_usd": cost, "usd_per_100k_tokens": usd_per_100k_tokens(cost, tokens)}
     return summary | {"example_prompt": rows[0]["prompt"]} | price

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from string import ascii_uppercase as LETTERS  # some tasks have 18 options; more than 26 are written as texts
 from typing import Any
 
 from sagecraft import artifact
-from sagecraft.evaluation.tasks import LETTERS
 
 Sample = Mapping[str, Any]
 

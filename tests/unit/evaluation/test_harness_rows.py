@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sagecraft.evaluation.harness import HarnessConfig, _mode
 from sagecraft.evaluation.harness_rows import drop_options_unless_all, metric_of, rows_of
 from sagecraft.evaluation.summary import summarise
 
@@ -131,12 +132,20 @@ def test_a_set_without_a_key_keeps_its_picks() -> None:
 
 
 def test_more_options_than_letters() -> None:
-    many = [scored(0, [-1.0 * (12 - n) for n in range(12)], 11, acc=1.0), scored(1, [-1.0, -2.0], 1, acc=0.0)]
+    many = [scored(0, [-1.0 * (30 - n) for n in range(30)], 29, acc=1.0), scored(1, [-1.0, -2.0], 1, acc=0.0)]
     found = rows(many)
-    assert (found[0]["pick"], found[0]["options"]) == ("option 9", [])
+    assert (found[0]["pick"], found[0]["options"]) == ("option 27", [])
     drop_options_unless_all(found)
     assert (found[1]["key"], found[1]["pick"], found[1]["options"]) == ("b", "ten words", [])
     summary, tokens = summarise("group", found, 0)
     assert summary["accuracy"] == 0.5
     assert summary["by_topic"]["leaf"]["n"] == 2
     assert tokens is not None
+
+
+def test_eighteen_options_have_letters() -> None:
+    (row,) = rows([scored(0, [-1.0 * (18 - n) for n in range(18)], 17, acc=1.0)])
+    assert (row["pick"], row["key"], row["correct"], len(row["options"])) == ("R", "R", True, 18)
+    mode = _mode("leaf", [row], HarnessConfig(tasks=("leaf",)), 1.0)
+    assert mode["guessing"]["accuracy"] == pytest.approx(1 / 18)
+    assert mode["picks"] == {"R": 1}
