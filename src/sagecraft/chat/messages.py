@@ -98,6 +98,7 @@ class Conversation(BaseModel):
         messages: the turns, a system message at most at the start.
         thinking: state of the switch; None leaves the system prompt alone.
         kind: what sort of row it is (`definition`, `number`, `general`, …), for reports and mixing.
+        rule: name of the rule that made it; empty where none did.
         source: where the row comes from.
         license: licence of the text.
         lineage: the sentences it is grounded in.
@@ -109,6 +110,7 @@ class Conversation(BaseModel):
     messages: tuple[Message, ...] = Field(min_length=1)
     thinking: Switch | None = None
     kind: str = "chat"
+    rule: str = ""
     source: str = ""
     license: str = ""
     lineage: tuple[Lineage, ...] = ()
@@ -131,6 +133,8 @@ class Conversation(BaseModel):
     def as_row(self) -> dict[str, Any]:
         """The conversation as one JSON row, in the form that `read_conversations` gives back."""
         row = self.model_dump(mode="json", exclude={"messages", "tools"})
+        if not self.rule:
+            del row["rule"]
         head = {"id": row.pop("id"), "messages": [message.as_row() for message in self.messages]}
         return head | row | ({"tools": list(self.tools)} if self.tools else {})
 

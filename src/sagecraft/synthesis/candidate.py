@@ -25,6 +25,7 @@ class Candidate:
             the document's id.
         ground: what it is grounded in as it stands in the document, where that is no sentence (rows of a table, entries
             of a glossary).
+        thought: the way to the answer where it has steps of its own (a worked example); None leaves it to `reasoning`.
         drop: why the rule itself would not ask it ("not-alone"): it then stands among what was dropped, with this reason.
     """
 
@@ -37,6 +38,7 @@ class Candidate:
     positions: tuple[int, ...] = ()
     scope: str = ""
     ground: tuple[str, ...] = ()
+    thought: str | None = None
     drop: str | None = None
 
 

@@ -1,24 +1,22 @@
-"""Questions of a whole corpus: asked, graded, made to stand alone, deduplicated and brought to their shares."""
+"""Questions of one document: asked by the rules, graded, kept from benchmarks, and no more of a sentence than teach something."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from sagecraft.artifact import keyed_hash
-from sagecraft.corpus.documents import Document, read_documents
-from sagecraft.corpus.sentences import Sentence, mask_math
+from sagecraft.corpus.documents import Document
+from sagecraft.corpus.sentences import mask_math
 from sagecraft.literature import english
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.ask import ask
 from sagecraft.synthesis.candidate import Candidate
-from sagecraft.synthesis.dedup import QuestionIndex
-from sagecraft.synthesis.grade import grade
+from sagecraft.synthesis.grading.rules import grade
 from sagecraft.synthesis.passages import accounts, metadata, quoted
 from sagecraft.synthesis.rules import RULES
 
@@ -35,160 +33,167 @@ _TOPIC = (
 )
 #: Reason of what a benchmark asks too.
 IN_BENCHMARK = "in-benchmark"
-#: Kinds with a share of their own; all others are as many as the rules give.
-_SHARES = {"metadata": "metadata_share", "account": "account_share"}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A question that stands alone, its answer, and where both come from."""
+    """A question that stands alone, its answer, and where both come from.
+
+    Attributes:
+        id: from the document, the kind and the question.
+        candidate: question and answer.
+        document: id of the document.
+        title: of the document.
+        sentences: texts of `candidate.positions`.
+        source: of the document.
+        license: of the document.
+    """
 
     id: str
-    question: str
     candidate: Candidate
     document: str
-    position: int
-    positions: tuple[int, ...]
+    title: str
     sentences: tuple[str, ...]
-    scope: str
     source: str
     license: str
 
     @property
     def ground(self) -> str:
-        """The grounded sentences as they stand in the document (of a metadata question: the answer, from the record)."""
+        """What it is grounded in, as it stands in the document (of a metadata question: the answer, from the record)."""
         return " ".join((*self.sentences, *self.candidate.ground)) or self.candidate.answer
 
-    def as_drop(self) -> dict[str, Any]:
-        """What `dropped.jsonl` says of it."""
+    def as_row(self) -> dict[str, Any]:
+        """The pair as JSON, for `from_row`."""
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The pair of a row of `as_row`."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in row["candidate"].items()
+        }
+        return cls(**{**row, "candidate": Candidate(**values), "sentences": tuple(row["sentences"])})
+
+    def as_drop(self, step: str, reason: str, **more: str) -> dict[str, Any]:
+        """What `dropped.jsonl` says of it.
+
+        Args:
+            step: `rule`, `grade`, `leak`, `limit`, `repeat`, `share` or `model`.
+            reason: why.
+            more: what else is to be said.
+        """
+        candidate = self.candidate
         return {
-            "document": self.document, "sentence": self.ground, "kind": self.candidate.kind, "question": self.question,
-            "answer": self.candidate.answer,
+            "document": self.document, "sentence": self.ground, "kind": candidate.kind, "rule": candidate.rule,
+            "question": candidate.question, "answer": candidate.answer, "step": step, "reason": reason, **more,
         }  # fmt: skip
 
 
-def collect(
-    config: SynthConfig, documents: Path, leaks: Leaks | None
-) -> tuple[list[Pair], list[dict[str, Any]], dict[str, int]]:
-    """All pairs that pass, in the order of their documents' ids; what was dropped, with reasons; and counts."""
-    counts = {
-        "num_documents": 0,
-        "num_withheld_skipped": 0,
-        "num_sentences": 0,
-        "num_sentences_tied": 0,
-        "num_candidates": 0,
-    }
-    dropped: list[dict[str, Any]] = []
-    pairs: list[Pair] = []
-    for document in read_documents(documents):
-        if document.withheld:
-            counts["num_withheld_skipped"] += 1  # the benchmark is made of these: nothing may be taught from them
-            continue
-        counts["num_documents"] += 1
-        made = list(_pairs_of(config, document, counts))
-        counts["num_candidates"] += len(made)
-        passed = []
-        for pair, reason in made:
-            hits = (
-                leaks.find(f"{pair.question}\n{pair.candidate.answer}") if leaks is not None and reason is None else []
-            )
-            if hits:
-                found = {"item": hits[0].item, "item_text": hits[0].item_text}
-                dropped.append({**pair.as_drop(), "reason": IN_BENCHMARK, **found})
-            elif reason is None:
-                passed.append(pair)
-            else:
-                dropped.append({**pair.as_drop(), "reason": reason})
-        kept, surplus = _limit(config, passed)
-        pairs += kept
-        dropped += [{**pair.as_drop(), "reason": reason} for pair, reason in surplus]
-    pairs.sort(key=lambda pair: (pair.document, pair.position, pair.question))
-    unique, repeated = _distinct(pairs)
-    return unique, dropped + [{**pair.as_drop(), "reason": "near-duplicate"} for pair in repeated], counts
+def pairs_of(
+    config: SynthConfig, document: Document, leaks: Leaks | None, counts: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """Every question of one document: `{"pair": row}` of those that pass, `{"drop": row}` of others.
 
-
-def _pairs_of(config: SynthConfig, document: Document, counts: dict[str, int]) -> Iterable[tuple[Pair, str | None]]:
-    """Every question of one document, each with the reason to drop it, or None."""
+    Args:
+        config: of the stage.
+        document: what is asked about.
+        leaks: what may not be asked.
+        counts: of sentences and candidates, added to.
+    """
     reading = Reading(document, config.seed)
-    sentences = {sentence.position: sentence for passage in reading.passages for sentence in passage.sentences}
-    counts["num_sentences"] += len(sentences)
-    counts["num_sentences_tied"] += sum(
-        english.tie(mask_math(sentence.text)[0]) is not None for sentence in sentences.values()
+    texts = {sentence.position: sentence.text for passage in reading.passages for sentence in passage.sentences}
+    tied = sum(english.tie(mask_math(text)[0]) is not None for text in texts.values())
+    passed: list[Pair] = []
+    made: dict[str, Pair] = {}
+    for candidate in _candidates(reading):
+        if candidate.kind in config.kinds:
+            pair = pair_of(document, candidate, tuple(texts[position] for position in candidate.positions))
+            made.setdefault(pair.id, pair)
+    for name, number in (("num_sentences", len(texts)), ("num_sentences_tied", tied), ("num_candidates", len(made))):
+        counts[name] = counts.get(name, 0) + number
+    for pair in made.values():
+        candidate = pair.candidate
+        reason = candidate.drop or grade(candidate, pair.ground, document.title)
+        hits = leaks.find(f"{candidate.question}\n{candidate.answer}") if leaks is not None and not reason else []
+        if hits:
+            found = {"item": hits[0].item, "item_text": hits[0].item_text}
+            yield {"drop": pair.as_drop("leak", IN_BENCHMARK, **found)}
+        elif reason:
+            yield {"drop": pair.as_drop("rule" if candidate.drop else "grade", reason)}
+        else:
+            passed.append(pair)
+    for pair, reason in _limited(config, passed):
+        yield {"drop": pair.as_drop("limit", reason)} if reason else {"pair": pair.as_row()}
+
+
+def pair_of(document: Document, candidate: Candidate, sentences: tuple[str, ...]) -> Pair:
+    """The pair of a candidate and the texts of its sentences."""
+    name = hashlib.sha256("\x1f".join((document.id, candidate.kind, candidate.question)).encode()).hexdigest()[:16]
+    return Pair(
+        id=f"{candidate.kind}-{name}",
+        candidate=candidate,
+        document=document.id,
+        title=document.title,
+        sentences=sentences,
+        source=document.source,
+        license=document.license,
     )
-    wanted = set(config.kinds)
-    for rule in RULES.values():
+
+
+def _candidates(reading: Reading) -> Iterator[Candidate]:
+    """What all rules make of a document.
+
+    Raises:
+        ValueError: a rule made a kind that is none.
+    """
+    from sagecraft.synthesis.synth import KINDS
+
+    for name, rule in RULES.items():
         for candidate in rule(reading):
-            if candidate.kind not in wanted:
-                continue
-            grounds = [sentences[position] for position in candidate.positions]
-            pair = _pair(document, grounds, candidate, candidate.question, candidate.scope)
-            yield pair, candidate.drop or grade(candidate, pair.ground)
-    yield from _sentence_pairs(config, reading, list(sentences.values()))
+            if candidate.kind not in KINDS:
+                raise ValueError(f"rule {name}: {candidate.kind!r} is no kind of question")
+            yield candidate if candidate.rule else replace(candidate, rule=name)
+    yield from _of_sentences(reading)
 
 
-def _sentence_pairs(
-    config: SynthConfig, reading: Reading, sentences: list[Sentence]
-) -> Iterable[tuple[Pair, str | None]]:
+def _of_sentences(reading: Reading) -> Iterator[Candidate]:
     """What the rules over single sentences, sections and records make that are no `RULES` yet."""
-    document, wanted = reading.document, set(config.kinds)
+    document = reading.document
+    sentences = [sentence for passage in reading.passages for sentence in passage.sentences]
     topic_words = _topic_words(document)
     for sentence in sentences:
-        if english.tie(mask_math(sentence.text)[0]) is not None:
-            continue
-        for candidate in ask(sentence.text, reading.names):
-            if candidate.kind in wanted:
-                yield _stand_alone(config, document, sentence, candidate, topic_words)
-    if "account" in wanted:
-        for candidate, opening in accounts(document, sentences, config.seed):
-            pair = _pair(document, opening, candidate, candidate.question, scope=document.id)
-            yield pair, grade(candidate, pair.ground)
-    if "metadata" in wanted:
-        for candidate in metadata(document, config.seed):
-            yield _pair(document, [], candidate, candidate.question, scope=""), grade(candidate, candidate.answer)
+        if english.tie(mask_math(sentence.text)[0]) is None:
+            for candidate in ask(sentence.text, reading.names):
+                yield _stand_alone(reading, replace(candidate, positions=(sentence.position,)), topic_words)
+    for candidate, opening in accounts(document, sentences, reading.seed):
+        positions = tuple(sentence.position for sentence in opening)
+        yield replace(candidate, positions=positions, scope=document.id, rule="section")
+    for candidate in metadata(document, reading.seed):
+        yield replace(candidate, rule="record")
 
 
-def _stand_alone(
-    config: SynthConfig, document: Document, sentence: Sentence, candidate: Candidate, topic_words: frozenset[str]
-) -> tuple[Pair, str | None]:
-    """The pair, with the topic named in the question where a phrase needs it."""
-    need, phrase = english.context_need(mask_math(candidate.question)[0], topic_words)
-    if need == "none" and candidate.kind == "method" and re.match(r"How (?:was|were)\b", candidate.question):
+def _stand_alone(reading: Reading, candidate: Candidate, topic_words: frozenset[str]) -> Candidate:
+    """With the topic named in the question where a phrase needs it."""
+    question, title = candidate.question, quoted(reading.document.title)
+    need, _phrase = english.context_need(mask_math(question)[0], topic_words)
+    if need == "none" and candidate.kind == "method" and re.match(r"How (?:was|were)\b", question):
         need = "topic"  # how something was done belongs to the work that did it
-    question, scope = candidate.question, ""
-    if need == "topic" and (topic := quoted(document.title)):
-        form = _TOPIC[keyed_hash(config.seed, "topic", document.id, question) % len(_TOPIC)]
-        question = form.format_map({"topic": topic, "question": question[0].lower() + question[1:]})
-        scope = document.id
-    elif need == "none" and _leans(candidate.answer, topic_words):
-        return _pair(document, [sentence], candidate, question, scope), "not-alone"
-    elif need != "none":
-        reason = f"not-alone: {phrase}" if need == "drop" else "no-title"
-        return _pair(document, [sentence], candidate, question, scope), reason.split(":")[0]
-    return _pair(document, [sentence], candidate, question, scope), grade(
-        replace(candidate, question=question), sentence.text
-    )
+    if need == "topic" and title:
+        form = _TOPIC[keyed_hash(reading.seed, "topic", reading.document.id, question) % len(_TOPIC)]
+        question = form.format_map({"topic": title, "question": question[0].lower() + question[1:]})
+        return replace(candidate, question=question, scope=reading.document.id, rule="sentence")
+    drop = None
+    if need == "drop" or (need == "none" and _leans(candidate.answer, topic_words)):
+        drop = "not-alone"
+    elif need == "topic":
+        drop = "no-title"
+    return replace(candidate, rule="sentence", drop=drop)
 
 
 def _leans(answer: str, topic_words: frozenset[str]) -> bool:
     """Whether an answer opens with a definite phrase that only its neighbours explain ("The process is named …")."""
     opening = mask_math(answer)[0].split(",")[0]
     return answer.startswith("The ") and english.context_need(" ".join(opening.split()[:7]), topic_words)[0] == "drop"
-
-
-def _pair(document: Document, sentences: Sequence[Sentence], candidate: Candidate, question: str, scope: str) -> Pair:
-    name = hashlib.sha256("\x1f".join((document.id, candidate.kind, question)).encode()).hexdigest()[:16]
-    return Pair(
-        id=f"{candidate.kind}-{name}",
-        question=question,
-        candidate=candidate,
-        document=document.id,
-        position=sentences[0].position if sentences else -1,
-        positions=tuple(sentence.position for sentence in sentences),
-        sentences=tuple(sentence.text for sentence in sentences),
-        scope=scope,
-        source=document.source,
-        license=document.license,
-    )
 
 
 def _topic_words(document: Document) -> frozenset[str]:
@@ -198,57 +203,28 @@ def _topic_words(document: Document) -> frozenset[str]:
     return frozenset([*title, *(word.rstrip("s") for word in title), *often])
 
 
-def _limit(config: SynthConfig, pairs: Sequence[Pair]) -> tuple[list[Pair], list[tuple[Pair, str]]]:
-    """At most so many a sentence and a document, drawn by a keyed hash."""
-    kept: list[Pair] = []
-    surplus: list[tuple[Pair, str]] = []
-    num_by_sentence: Counter[tuple[str, int]] = Counter()
-    for pair in sorted(pairs, key=lambda pair: (keyed_hash(config.seed, "limit", pair.id), pair.id)):
-        sentence = (pair.candidate.kind if pair.candidate.kind in _SHARES else "", pair.position)
-        if pair.position >= 0 and num_by_sentence[sentence] >= config.max_pairs_per_sentence:
-            surplus.append((pair, "enough-of-sentence"))
-        elif len(kept) >= config.max_pairs_per_document:
-            surplus.append((pair, "enough-of-document"))
+def _limited(config: SynthConfig, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, str | None]]:
+    """At most so many a sentence and a document, each with the reason to drop it, or None.
+
+    Drawn by a keyed hash, the kinds in turn, so that a long table does not crowd out all else. What rests on several
+    sentences is no further question of any of them.
+    """
+    drawn = sorted(pairs, key=lambda pair: (keyed_hash(config.seed, "limit", pair.id), pair.id))
+    turns: Counter[str] = Counter()
+    ordered: list[tuple[int, int, Pair]] = []
+    for number, pair in enumerate(drawn):
+        ordered.append((turns[pair.candidate.kind], number, pair))
+        turns[pair.candidate.kind] += 1
+    num_by_sentence: Counter[int] = Counter()
+    num_kept = 0
+    for _, _, pair in sorted(ordered, key=lambda entry: entry[:2]):
+        positions = pair.candidate.positions
+        if len(positions) == 1 and num_by_sentence[positions[0]] >= config.max_pairs_per_sentence:
+            yield pair, "enough-of-sentence"
+        elif num_kept >= config.max_pairs_per_document:
+            yield pair, "enough-of-document"
         else:
-            num_by_sentence[sentence] += 1
-            kept.append(pair)
-    return kept, surplus
-
-
-def _distinct(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """Splits off questions that are near-equal to one before them; those that name a topic are compared within it."""
-    indexes: dict[str, QuestionIndex] = defaultdict(QuestionIndex)
-    kept: list[Pair] = []
-    repeated: list[Pair] = []
-    for pair in pairs:
-        (kept if indexes[pair.scope].add(pair.candidate.question) else repeated).append(pair)
-    return kept, repeated
-
-
-def select(config: SynthConfig, pairs: Sequence[Pair]) -> tuple[list[Pair], list[tuple[Pair, str]]]:
-    """Brings metadata and accounts down to their shares and the whole to `max_pairs`, drawn by a keyed hash."""
-    shares = {kind: float(getattr(config, name)) for kind, name in _SHARES.items()}
-    drawn = sorted(pairs, key=lambda pair: (keyed_hash(config.seed, "select", pair.id), pair.id))
-    counts = Counter(pair.candidate.kind for pair in drawn)
-    total = min(len(drawn), config.max_pairs or len(drawn))
-    while True:
-        # The largest total in which no share is exceeded: each round takes away what was too much.
-        caps = {kind: min(counts[kind], int(share * total)) for kind, share in shares.items()}
-        others = sum(count for kind, count in counts.items() if kind not in shares)
-        possible = min(total, others + sum(caps.values()))
-        if possible == total:
-            break
-        total = possible
-    kept: list[Pair] = []
-    surplus: list[tuple[Pair, str]] = []
-    taken: Counter[str] = Counter()
-    for pair in drawn:
-        kind = pair.candidate.kind
-        if kind in caps and taken[kind] >= caps[kind]:
-            surplus.append((pair, f"enough-of-{kind}"))
-        elif len(kept) >= total:
-            surplus.append((pair, "enough"))
-        else:
-            taken[kind] += 1
-            kept.append(pair)
-    return kept, surplus
+            num_kept += 1
+            if len(positions) == 1:
+                num_by_sentence[positions[0]] += 1
+            yield pair, None

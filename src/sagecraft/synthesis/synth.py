@@ -10,10 +10,12 @@ answer, and the switch between answering at once and thinking first.
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,11 +23,12 @@ from sagecraft import artifact, console
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
-    from sagecraft.chat.messages import Conversation, Lineage
+    from sagecraft.chat.messages import Conversation
     from sagecraft.corpus.overlap import Leaks
-    from sagecraft.synthesis.pairs import Pair
+    from sagecraft.synthesis.rows import Sorted
+    from sagecraft.synthesis.selection import Selection
 
-VERSION = 5
+VERSION = 6
 
 Kind = Literal[
     "definition", "term", "number", "cause", "comparison", "event", "person", "method", "purpose", "equation", "relation",
@@ -33,8 +36,7 @@ Kind = Literal[
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
 
-#: One in so many, for shares decided by a keyed hash.
-_PARTS = 1_000_000
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class SynthConfig(BaseModel):
@@ -57,19 +59,25 @@ class SynthConfig(BaseModel):
         description="share of questions given with the switch on and once more with it off, so that only the switch "
         "tells the two apart; the others are given once, half of them each way",
     )  # fmt: skip
-    metadata_share: float = Field(
-        default=0.1, ge=0, le=0.2,
-        description="largest share of questions about the record (author, year); they are hard to learn and seldom asked",
-    )  # fmt: skip
-    account_share: float = Field(
-        default=0.25, ge=0, le=0.5,
-        description="largest share of questions for a short account of a section: the only long answers there are",
-    )  # fmt: skip
+    max_kind_share: Share = Field(
+        default=0.25,
+        description="largest share of one kind: of few sorts of question a model learns the sort. What is above goes, at random",
+    )
+    shares: dict[Kind, Share] = Field(
+        default={"metadata": 0.2},
+        description="largest share of single kinds, before `max_kind_share`; questions about the record (author, year) are hard "
+        "to learn and seldom asked",
+    )
     general_share: float = Field(
         default=0.3, ge=0, lt=1,
         description="share of all rows taken from the input `general`, as far as it has so many: a model trained on "
         "questions of one field alone turns every answer into that field",
     )  # fmt: skip
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="processes that ask; None: one a processor. The rows are the same for any number",
+    )
 
 
 def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.Manifest:
@@ -82,79 +90,109 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         out: the artifact: `conversations.jsonl`, `dropped.jsonl`.
     """
     from sagecraft.evaluation.leaks import read_leaks
-    from sagecraft.synthesis.pairs import collect, select
+    from sagecraft.synthesis.rows import Sorted
+    from sagecraft.synthesis.selection import select
+    from sagecraft.synthesis.shards import make_parts, read_parts
 
     if "documents" not in inputs:
         raise UserError("synth: no input `documents`; give a folder that holds documents/*.parquet")
     with artifact.build(
-        out, kind="conversations", stage="synth", version=VERSION, config=config, inputs=inputs
+        out, kind="conversations", stage="synth", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
         benchmarks = [path for name, path in sorted(inputs.items()) if name.startswith("benchmark")]
         leaks = read_leaks(benchmarks) if benchmarks else None
-        pairs, dropped, counts = collect(config, inputs["documents"], leaks)
-        chosen, surplus = select(config, pairs)
-        dropped += [{**pair.as_drop(), "reason": reason} for pair, reason in surplus]
-        rows = [row for pair in chosen for row in conversations_of(config, pair)]
-        if not rows:
-            raise UserError(
-                f"{inputs['documents']}: no sentence gave a question ({counts['num_sentences']} sentences read); the "
-                "offline teacher needs prose in English with definitions, figures, causes or names"
-            )
-        general = list(_general(config, inputs["general"], len(rows), leaks, dropped)) if "general" in inputs else []
-        mixed = sorted([*rows, *general], key=lambda row: (artifact.keyed_hash(config.seed, "order", row.id), row.id))
-        num_rows = artifact.write_jsonl(build.path / "conversations.jsonl", (row.as_row() for row in mixed))
-        dropped.sort(key=lambda row: (row["document"], row["sentence"], row["question"]))
-        artifact.write_jsonl(build.path / "dropped.jsonl", iter(dropped))
+        scratch = build.scratch("parts")
+        parts, counts = make_parts(config, inputs["documents"], benchmarks, scratch)
+        selection = select(config, (row["pair"] for row in read_parts(parts) if "pair" in row))
+        if not selection.num_kept:
+            shutil.rmtree(scratch)
+            raise UserError(_why_nothing(config, inputs["documents"], counts, len(selection.fates)))
+        rows, dropped = Sorted(build.scratch("rows")), Sorted(build.scratch("dropped"))
+        tally = _tell(config, read_parts(parts), selection, rows, dropped)
+        general = (
+            _general(config, inputs["general"], tally.num_rows, leaks, dropped, tally) if "general" in inputs else []
+        )
+        num_general = 0
+        for row in general:
+            _add(config, row, rows, tally)
+            num_general += 1
+        num_rows = rows.write(build.path / "conversations.jsonl")
+        num_dropped = dropped.write(build.path / "dropped.jsonl")
         build.stats.update(counts)
         build.stats.update(
             num_conversations=num_rows,
-            num_questions=len(chosen),
-            num_general=len(general),
-            num_dropped=len(dropped),
-            questions_by_kind=_sorted_counts(pair.candidate.kind for pair in chosen),
-            rows_by_switch=_sorted_counts(row.thinking or "none" for row in mixed),
-            dropped_by_reason=_sorted_counts(row["reason"] for row in dropped),
+            num_questions=selection.num_kept,
+            num_general=num_general,
+            num_dropped=num_dropped,
+            **{name: _sorted_counts(counter) for name, counter in tally.counters.items()},
         )
-        console.say(f"  {num_rows:,} conversations from {len(chosen):,} questions, {len(dropped):,} dropped")
+        console.say(f"  {num_rows:,} conversations from {selection.num_kept:,} questions, {num_dropped:,} dropped")
     return build.manifest
 
 
-def conversations_of(config: SynthConfig, pair: Pair) -> Iterator[Conversation]:
-    """The rows of one question: with the switch on, off, or one of each."""
-    from sagecraft.chat.messages import Conversation, Message
-    from sagecraft.synthesis.reasoning import thought
+@dataclass
+class Tally:
+    """What is counted while rows are written."""
 
-    draw = artifact.keyed_hash(config.seed, "switch", pair.id)
-    both = draw % _PARTS < config.share_thinking * _PARTS
-    states: tuple[Literal["on", "off"], ...] = ("on", "off") if both else ("on",) if (draw >> 32) % 2 else ("off",)
-    for state in states:
-        thinks = thought(pair.candidate, pair.ground, config.seed, pair.id) if state == "on" else None
-        yield Conversation(
-            id=f"{pair.id}-{state}",
-            messages=(
-                Message(role="user", content=pair.question),
-                Message(role="assistant", content=pair.candidate.answer, thinking=thinks),
-            ),
-            thinking=state,
-            kind=pair.candidate.kind,
-            source=pair.source,
-            license=pair.license,
-            lineage=tuple(_lineage(pair)),
-        )
+    num_rows: int = 0
+    counters: dict[str, Counter[str]] = field(
+        default_factory=lambda: {
+            name: Counter() for name in (
+                "questions_by_kind", "questions_by_rule", "rows_by_switch", "dropped_by_step", "dropped_by_reason",
+            )
+        }
+    )  # fmt: skip
 
 
-def _lineage(pair: Pair) -> Iterator[Lineage]:
-    """What a pair rests on; one about the record rests on no sentence, but on the document all the same."""
-    from sagecraft.chat.messages import Lineage
+def _tell(
+    config: SynthConfig, found: Iterator[dict[str, Any]], selection: Selection, rows: Sorted, dropped: Sorted
+) -> Tally:
+    """Every question becomes rows, or is dropped."""
+    from sagecraft.synthesis.pairs import Pair
+    from sagecraft.synthesis.rows import conversations_of
 
-    for position, text in zip(pair.positions, pair.sentences, strict=True):
-        yield Lineage(document=pair.document, sentence=text, position=position)
-    for text in pair.candidate.ground if pair.positions else pair.candidate.ground or ("",):
-        yield Lineage(document=pair.document, sentence=text)
+    tally = Tally()
+    number = 0
+    for row in found:
+        if "drop" in row:
+            _drop(row["drop"], dropped, tally)
+            continue
+        pair, fate = Pair.from_row(row["pair"]), selection.fate(number)
+        number += 1
+        if fate is not None:
+            _drop(pair.as_drop(*fate), dropped, tally)
+            continue
+        tally.counters["questions_by_kind"][pair.candidate.kind] += 1
+        tally.counters["questions_by_rule"][pair.candidate.rule] += 1
+        for conversation in conversations_of(config, pair):
+            _add(config, conversation, rows, tally)
+    return tally
+
+
+def _add(config: SynthConfig, conversation: Conversation, rows: Sorted, tally: Tally) -> None:
+    rows.add(artifact.keyed_hash(config.seed, "order", conversation.id), conversation.as_row())
+    tally.num_rows += 1
+    tally.counters["rows_by_switch"][conversation.thinking or "none"] += 1
+
+
+def _drop(row: dict[str, Any], dropped: Sorted, tally: Tally) -> None:
+    """Keeps a dropped question aside, with what else was dropped of its document."""
+    dropped.add(artifact.keyed_hash("document", row["document"]), row)
+    tally.counters["dropped_by_step"][row["step"]] += 1
+    tally.counters["dropped_by_reason"][row["reason"]] += 1
+
+
+def _why_nothing(config: SynthConfig, documents: Path, counts: Mapping[str, int], num_passed: int) -> str:
+    if num_passed:
+        return f"synth.shares: leave nothing of {num_passed:,} questions; raise the share of a kind ({config.shares})"
+    return (
+        f"{documents}: no sentence gave a question ({counts.get('num_sentences', 0)} sentences read); the "
+        "offline teacher needs prose in English with definitions, figures, causes or names"
+    )
 
 
 def _general(
-    config: SynthConfig, path: Path, num_rows: int, leaks: Leaks | None, dropped: list[dict[str, Any]]
+    config: SynthConfig, path: Path, num_rows: int, leaks: Leaks | None, dropped: Sorted, tally: Tally
 ) -> Iterator[Conversation]:
     """General rows up to their share, drawn by a keyed hash; one without a switch is an answer at once, so `off`.
 
@@ -173,21 +211,14 @@ def _general(
         hits = leaks.find(text) if leaks is not None else []
         if hits:
             found = {"item": hits[0].item, "item_text": hits[0].item_text, "reason": IN_BENCHMARK}
-            dropped.append(
-                {
-                    "document": row.id,
-                    "sentence": "",
-                    "kind": row.kind,
-                    "question": row.messages[0].content,
-                    "answer": text,
-                    **found,
-                }
-            )
+            message = row.messages[0].content
+            drop = {"document": row.id, "sentence": "", "kind": row.kind, "question": message, "answer": text}
+            _drop(drop | {"step": "leak"} | found, dropped, tally)
             continue
         wanted -= 1
         kind = "general" if row.kind == "chat" else row.kind
         yield row.model_copy(update={"kind": kind, "thinking": row.thinking or "off"})
 
 
-def _sorted_counts(values: Any) -> dict[str, int]:
-    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+def _sorted_counts(values: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(values.items(), key=lambda item: (-item[1], item[0])))

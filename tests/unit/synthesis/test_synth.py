@@ -55,7 +55,7 @@ def questions(out: Path) -> set[str]:
 
 
 def test_rows_are_conversations_with_lineage(tmp_path: Path) -> None:
-    config = SynthConfig(share_thinking=1.0, metadata_share=0.2)
+    config = SynthConfig(share_thinking=1.0, max_kind_share=1.0)
     manifest = run(config, {"documents": documents(tmp_path / "d")}, tmp_path / "out")
     made = list(read_conversations(tmp_path / "out" / "conversations.jsonl"))
     assert len(made) == manifest.stats["num_conversations"] == 2 * manifest.stats["num_questions"]
@@ -157,7 +157,7 @@ def test_general_rows_are_mixed_in(tmp_path: Path) -> None:
 
 def test_shares_and_limits(tmp_path: Path) -> None:
     source = documents(tmp_path / "d")
-    config = SynthConfig(metadata_share=0.0, account_share=0.0, max_pairs=4)
+    config = SynthConfig(shares={"metadata": 0.0, "account": 0.0}, max_pairs=4)
     manifest = run(config, {"documents": source}, tmp_path / "few")
     assert manifest.stats["num_questions"] == 4
     assert not {"metadata", "account"} & set(manifest.stats["questions_by_kind"])

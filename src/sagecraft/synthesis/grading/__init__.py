@@ -1,0 +1,1 @@
+"""What grades a question and its answer: rules first, then models."""

@@ -1,0 +1,308 @@
+"""Rules that grade a question and its answer before any model would: each returns the reason to drop it, or None."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from sagecraft.corpus.sentences import mask_math
+from sagecraft.literature import english
+from sagecraft.synthesis.candidate import Candidate
+
+_QUOTED = re.compile("“[^”]*”")
+_LEAK = re.compile(
+    r"\b(?:(?:this|the present|the current|our) (?:paper|article|study|work|review|chapter|section|text|book|letter|analysis)|"
+    r"(?:section|table|figure|fig\.|chapter|appendix|eq\.|equation|eqs\.|equations) ?(?:\(?\d+|\(\??\)|\?)|we (?:show|find|present|discuss|describe)|"
+    r"et al)\b|\(see ",
+    re.IGNORECASE,
+)
+#: "the authors" of an article that the question names are no leak of it.
+_AUTHORS = re.compile(r"\bthe authors?\b(?! of ‹›)", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+MIN_LATIN_SHARE = 0.8
+MAX_QUESTION_CHARS = 600
+MAX_ANSWER_WORDS = 220
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is graded.
+
+    Attributes:
+        candidate: question and answer.
+        ground: what it is grounded in, as it stands in the document.
+        title: of the document.
+    """
+
+    candidate: Candidate
+    ground: str
+    title: str
+
+    @cached_property
+    def bare_question(self) -> str:
+        """The question with what it quotes left out: `‹›` stands there."""
+        return _QUOTED.sub("‹›", self.candidate.question)
+
+    @cached_property
+    def bare_answer(self) -> str:
+        """The answer with what it quotes left out."""
+        return _QUOTED.sub("‹›", self.candidate.answer)
+
+
+def _length(case: Case) -> str | None:
+    question, answer = len(case.candidate.question.split()), len(case.candidate.answer.split())
+    if question < 3 or len(case.candidate.question) > MAX_QUESTION_CHARS:
+        return "question-length"
+    return "answer-length" if answer < 5 or answer > MAX_ANSWER_WORDS else None
+
+
+def _leak(case: Case) -> str | None:
+    if case.candidate.kind == "metadata":
+        return None
+    if _LEAK.search(f"{case.candidate.question} {case.candidate.answer}") or _AUTHORS.search(case.bare_question):
+        return "leak"
+    names_article = "‹›" in case.bare_question
+    return "leak" if not names_article and _AUTHORS.search(case.bare_answer) else None
+
+
+def _numbers(case: Case) -> str | None:
+    """A number of the answer stands in the source or in the question; a worked answer may have computed it."""
+    if case.candidate.thought is not None:
+        return None
+    known = set(_NUMBER.findall(f"{case.ground} {case.candidate.question}"))
+    return "number-not-in-source" if set(_NUMBER.findall(case.candidate.answer)) - known else None
+
+
+def _words(case: Case) -> str | None:
+    """The answer uses no content word that its source and its question do not: it is a quotation or a rewriting."""
+    if case.candidate.thought is not None:
+        return None
+    known = {
+        _stem(word) for word in english.words(mask_math(f"{case.ground} {case.candidate.question} {case.title}")[0])
+    }
+    used = {_stem(word) for word in english.words(mask_math(case.candidate.answer)[0]) if word not in _SPARE}
+    return "word-not-in-source" if used - known else None
+
+
+_SPARE = frozenset(
+    [
+        "is",
+        "was",
+        "were",
+        "are",
+        "be",
+        "been",
+        "published",
+        "appeared",
+        "written",
+        "by",
+        "in",
+        "the",
+        "a",
+        "an",
+        "and",
+        "or",
+        "of",
+        "to",
+        "for",
+        "with",
+        "at",
+        "on",
+        "from",
+        "that",
+        "which",
+        "it",
+        "its",
+        "not",
+        "no",
+        "yes",
+        "they",
+        "their",
+        "them",
+        "authors",
+        "author",
+        "article",
+        "title",
+        "year",
+        "statement",
+        "right",
+        "wrong",
+        "correct",
+        "true",
+        "false",
+        "says",
+        "given",
+    ]
+)
+_SUFFIX = re.compile(r"(?:ies|ied|ing|es|ed|s|ly|e|y)$")
+
+
+def _stem(word: str) -> str:
+    return _SUFFIX.sub("", word) if len(word) > 4 else word.removesuffix("s")
+
+
+def _language(case: Case) -> str | None:
+    plain = mask_math(f"{case.candidate.question} {case.candidate.answer}")[0]
+    letters = [c for c in plain if not c.isspace()]
+    latin = sum(c.isascii() or c in "“”’‘–—×±°µμéèüöäáíóñçÅåøØ−′″²³" for c in letters)
+    if latin < MIN_LATIN_SHARE * len(letters):
+        return "language"
+    return (
+        "markup" if re.search(r"\\[A-Za-z]{2,}|[{}|]|https?://|\[\d|�", re.sub("\ue000\\d+\ue001", "", plain)) else None
+    )
+
+
+def _repetition(case: Case) -> str | None:
+    found = english.words(case.candidate.answer)
+    triples = [tuple(found[i : i + 3]) for i in range(len(found) - 2)]
+    if any(found[i] == found[i + 1] == found[i + 2] for i in range(len(found) - 2)):
+        return "repetition"
+    return "repetition" if triples and len(set(triples)) < 0.7 * len(triples) else None
+
+
+def _form(case: Case) -> str | None:
+    question, answer = case.candidate.question, case.candidate.answer
+    if not question.endswith(("?", ".", "?”", ".”")) or "$$" in question or not question.lstrip("“$")[:1].isupper():
+        return "form"
+    for text in (question, answer):
+        if text.count("$") % 2 or text.count("(") != text.count(")") or text.count("“") != text.count("”"):
+            return "unbalanced"
+    if answer.rstrip().endswith((":", ",")) or re.search(r"\s$|[^\S\n]{2}", answer):
+        return "form"
+    return None
+
+
+def _pronoun(case: Case) -> str | None:
+    """A pronoun of the question that nothing in it explains; one that has a title beside it speaks of the article."""
+    if case.candidate.kind in ("account", "metadata") or case.candidate.thought is not None:
+        return None
+    bare = case.bare_question
+    if re.search(
+        r"\b(?:this|these|those|that \w+ (?:is|are)\?)\b",
+        re.sub(r"\b[Ii]s this\b|\b[Tt]his (?:claim|statement)\b", "", bare),
+    ):
+        return "pronoun"
+    return "pronoun" if "‹›" not in bare and english.PRONOUN.search(bare) else None
+
+
+def _given_away(case: Case) -> str | None:
+    """A question whose answer stands in it."""
+    candidate = case.candidate
+    key = (candidate.key or "").lower()
+    if candidate.kind in ("term", "critique", "comparison", "derivation", "metadata"):
+        return None
+    digits = _NUMBER.findall(key)
+    if candidate.kind == "number" and digits and all(digit in case.bare_question for digit in digits):
+        return "answer-in-question"
+    return "answer-in-question" if len(key) > 3 and key in case.bare_question.lower() else None
+
+
+_FIGURE_TEXT = re.compile(
+    r"^(?:Figure|Fig\.|Table|Plate) ?\d|\b(?:horizontal|vertical|[xy])[- ]axis\b|"
+    r"\b(?:is|are) (?:shown|drawn|plotted|labell?ed|marked|colou?red|outlined|shaded) (?:in|as|by|with|at)\b|"
+    r"\b(?:in|on) (?:the|this) (?:image|picture|photo|photograph|diagram|plot|graph|panel|inset|drawing)\b|"
+    r"\b(?:left|right|top|bottom|upper|lower)[- ](?:hand )?(?:panel|image|plot|inset|corner)\b",
+)
+_EXERCISE = re.compile(
+    r"^(?:Exercise|Example|Problem|Solution|Hint)\b|\b(?:your (?:answer|calculator)|(?:exercise|problem) \d+)\b|"
+    r"^(?:Calculate|Compute|Determine|Estimate|Sketch|Verify|Explain|Describe|List) (?:the|how|why|what|your|an?)\b"
+)
+_HYPOTHETICAL = re.compile(
+    r"(?:^|[.?!] )(?:Suppose|Imagine|Assume|Assuming|Consider|Pretend|Let(?: us|[’']s)?|Take|Say|Picture|Think of|Now (?:suppose|imagine|take|consider))\b|"
+    r"\b(?:in this (?:example|case|scenario|thought experiment)|hypothetical|imaginary|you (?:were|could|would)|let us|let[’']s)\b"
+)
+_UNNAMED = re.compile(r"\b(?:of|for|from) an? [^‹›]{3,60}\?$")
+_EMPTY_CONDITION = re.compile(
+    r"^What (?:would |will )?happen(?:s|ed)? (?:as|when|if|after|once|while) (?:time (?:goes|passes|went|passed)|"
+    r"(?:things|something|that|we|you|people|someone|nothing|everything|it|they) )",
+)
+_PLURAL_EVIDENCE = re.compile(
+    r"^(?:What|Which)\b[^‹›]*\b(?:do|does|did|have|has)\b(?: \w+){0,3} (?:models?|observations?|results?|stud(?:y|ies)|data|"
+    r"measurements?|simulations?|experiments?|calculations?|analys[ei]s|surveys?|evidence|researchers?|scientists?|theor(?:y|ies)|"
+    r"findings?|estimates?|tests?|images?|spectra|spectrum|authors?|predictions?|works?|papers?)\b[^‹›]*\b(?:show|shown|indicate|"
+    r"indicated|suggest|suggested|imply|reveal|revealed|find|found|predict|confirm|demonstrate|support|conclude|require|say|tell)\?$"
+)
+_OPEN_PRONOUN = re.compile(r"\b(they|them|their|theirs|it|its|he|him|his|she|her|hers)\b", re.IGNORECASE)
+_EVALUATION = re.compile(
+    r"^[^,;]{2,90}? (?:is|are|remains?|represents?) (?:an?|one of the|among the|the)? ?(?:\w+ ){0,2}(?:important|key|crucial|challenging|"
+    r"powerful|essential|fundamental|critical|major|promising|common|useful|interesting|significant|vital|central|ideal|unique|"
+    r"excellent|natural|popular|difficult|exciting|viable|valuable|primary|main|leading|standard|great|good|new|open|hot)\b"
+)
+_WEAK_HEAD = re.compile(
+    r"^[^,;]{2,90}? (?:is|are) (?:an?|the) (?:[\w-]+ ){0,3}(?:mechanisms?|techniques?|problems?|tools?|methods?|questions?|topics?|"
+    r"issues?|ingredients?|factors?|challenges?|aspects?|candidates?|examples?|approach(?:es)?|features?|phenomen(?:on|a)|"
+    r"components?|consequences?|steps?)\b(?! (?:of|that|which|in which|by which|where|for|used|whose|to|with))"
+)
+
+
+def _figure_text(case: Case) -> str | None:
+    return "figure-text" if _FIGURE_TEXT.search(case.ground) else None
+
+
+def _exercise(case: Case) -> str | None:
+    if case.candidate.thought is not None:
+        return None  # a worked exercise is asked as one
+    return "exercise" if _EXERCISE.search(case.ground) else None
+
+
+def _hypothetical(case: Case) -> str | None:
+    """An assumption read as a fact: a "suppose", or a value of an object that has no name."""
+    candidate = case.candidate
+    if candidate.thought is not None or candidate.kind == "metadata":
+        return None
+    is_unnamed = candidate.kind == "number" and "‹›" not in case.bare_question and _UNNAMED.search(case.bare_question)
+    return "hypothetical" if is_unnamed or _HYPOTHETICAL.search(case.ground) else None
+
+
+def _empty_condition(case: Case) -> str | None:
+    return "empty-condition" if _EMPTY_CONDITION.search(case.bare_question) else None
+
+
+def _plural_evidence(case: Case) -> str | None:
+    """What models or results show is many things, unless an article is named."""
+    return "plural-evidence" if _PLURAL_EVIDENCE.search(case.bare_question) else None
+
+
+def _open_pronoun(case: Case) -> str | None:
+    """A pronoun of the answer before which the answer has no noun that it could mean."""
+    if case.candidate.kind == "metadata" or case.candidate.thought is not None:
+        return None
+    found = _OPEN_PRONOUN.search(case.bare_answer)
+    if not found:
+        return None
+    before = english.words(case.bare_answer[: found.start()])
+    content = [word for word in before if word not in english.DETERMINERS | english.OPENERS and len(word) > 2]
+    is_many = found.group(1).lower() in {"they", "them", "their", "theirs"}
+    if is_many:
+        named = any(word.endswith(("s", "people", "men", "women", "ae", "data")) for word in content) or "and" in before
+    else:
+        named = bool(content)
+    return None if named else "open-pronoun"
+
+
+def _weak_definition(case: Case) -> str | None:
+    """An evaluation in the form of a definition: "X is an important technique"."""
+    if case.candidate.kind not in ("definition", "term") or case.candidate.thought is not None:
+        return None
+    answer = case.candidate.answer
+    return "weak-definition" if _EVALUATION.search(answer) or _WEAK_HEAD.search(answer) else None
+
+
+GRADERS: tuple[Callable[[Case], str | None], ...] = (
+    _length, _leak, _numbers, _words, _language, _repetition, _form, _pronoun, _given_away,
+    _figure_text, _exercise, _hypothetical, _empty_condition, _plural_evidence, _open_pronoun, _weak_definition,
+)  # fmt: skip
+
+
+def grade(candidate: Candidate, ground: str, title: str) -> str | None:
+    """The first reason to drop a question, or None.
+
+    Args:
+        candidate: question and answer.
+        ground: the sentences it is grounded in.
+        title: of the document.
+    """
+    case = Case(candidate, ground, title)
+    return next((reason for grader in GRADERS if (reason := grader(case)) is not None), None)

@@ -1,0 +1,117 @@
+"""Which of all questions are taken: no repeats, no kind above its share, no more than were asked for.
+
+Decided from a few hundred bytes a question; the questions themselves stay in their files.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sagecraft.artifact import keyed_hash
+from sagecraft.synthesis.repeats import Questions
+
+if TYPE_CHECKING:
+    from sagecraft.synthesis.synth import SynthConfig
+
+KEPT, REPEAT, TOO_MANY_OF_KIND, TOO_MANY = range(4)  # as `Selection.fate` tells them
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What becomes of each question.
+
+    Attributes:
+        fates: (n,) `KEPT` or why not, in the order of the questions.
+        kinds: names of the kinds.
+        kind_of: (n,) number of each question's kind.
+    """
+
+    fates: npt.NDArray[np.uint8]
+    kinds: list[str]
+    kind_of: npt.NDArray[np.uint8]
+
+    @property
+    def num_kept(self) -> int:
+        """Questions that are kept."""
+        return int((self.fates == KEPT).sum())
+
+    def fate(self, number: int) -> tuple[str, str] | None:
+        """The step that drops a question and its reason, or None if it is kept."""
+        match int(self.fates[number]):
+            case 0:
+                return None
+            case 1:
+                return "repeat", "near-duplicate"
+            case 2:
+                return "share", f"enough-of-{self.kinds[self.kind_of[number]]}"
+            case _:
+                return "share", "enough"
+
+
+def select(config: SynthConfig, pairs: Iterable[Mapping[str, Any]]) -> Selection:
+    """Decides over all questions.
+
+    Args:
+        config: of the stage.
+        pairs: rows of `Pair.as_row`; only one is held at a time. Their order decides nothing.
+    """
+    questions = Questions()
+    kinds: list[str] = []
+    kind_of = bytearray()
+    for row in pairs:
+        candidate = row["candidate"]
+        order = keyed_hash(config.seed, "select", row["id"])
+        questions.add(candidate["question"], row["title"], row["document"], candidate["scope"], order)
+        if candidate["kind"] not in kinds:
+            kinds.append(candidate["kind"])
+        kind_of.append(kinds.index(candidate["kind"]))
+    return _decide(config, questions, kinds, np.frombuffer(bytes(kind_of), dtype=np.uint8))
+
+
+def _decide(config: SynthConfig, questions: Questions, kinds: list[str], kind_of: npt.NDArray[np.uint8]) -> Selection:
+    fates = np.where(questions.repeats(), REPEAT, KEPT).astype(np.uint8)
+    order = questions.order()
+    left = order[fates[order] == KEPT]
+    counts = Counter(kinds[number] for number in kind_of[left])
+    total, caps = share_out(config, counts)
+    for number, kind in enumerate(kinds):
+        fates[left[kind_of[left] == number][caps.get(kind, 0) :]] = TOO_MANY_OF_KIND
+    fates[left[fates[left] == KEPT][total:]] = TOO_MANY
+    return Selection(fates, kinds, kind_of)
+
+
+def share_out(config: SynthConfig, counts: Mapping[str, int]) -> tuple[int, dict[str, int]]:
+    """How many questions there can be, and how many of each kind.
+
+    Args:
+        config: `max_pairs`, `shares`, `max_kind_share`.
+        counts: how many there are of each kind.
+
+    Returns:
+        the largest total in which no kind has more than its share, and each kind's part in it. Where there are so few kinds
+        that `max_kind_share` of each would not make a whole, they may have equal shares.
+    """
+    given = {kind: share for kind, share in config.shares.items() if counts.get(kind)}
+    others = [kind for kind, count in counts.items() if count and kind not in given]
+    equal = (1 - sum(given.values())) / len(others) if others else 0.0
+    shares: dict[str, float] = dict.fromkeys(others, max(config.max_kind_share, equal)) | given
+    total = sum(counts.values())
+    total = min(total, config.max_pairs or total)
+    while True:
+        # Each round takes away what was too much; what is left of a kind then is more than its share of less.
+        caps = {kind: min(counts[kind], _part(share, total)) for kind, share in shares.items()}
+        possible = min(total, sum(caps.values()))
+        if possible == total:
+            return total, caps
+        total = possible
+
+
+def _part(share: float, total: int) -> int:
+    """Questions of a share; of a handful of questions, one of a kind is not too many."""
+    return max(int(share * total + 1e-9), 1 if share else 0)
