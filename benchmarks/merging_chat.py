@@ -143,7 +143,7 @@ def main() -> None:
     table: dict[str, Any] = {}
     reference: list[list[int]] | None = None
     for name, folder in models.items():
-        facts, replies = chatted(LocalEngine(folder), reference)
+        facts, replies = chatted(LocalEngine(folder, device="cpu"), reference)
         reference = reference or replies
         table[name] = facts | evaluated(given.run, folder, given.own, given.task, given.max_items, given.out)
         if given.json:
