@@ -9,23 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sagecraft.evaluation.claims import is_placeholder
 
-#: Names that models give the answer, the one asked for first.
-_NAMES = (
-    "answer",
-    "final_answer",
-    "correct_answer",
-    "answer_letter",
-    "choice",
-    "option",
-    "letter",
-    "final",
-    "correct_option",
-)
+#: Names that models give the answer, the one asked for first, and names that are an answer only where nothing stands beside the
+#: object: `option` may be one that is being discussed.
+_NAMES = ("answer", "final_answer", "correct_answer", "answer_letter", "correct_option")
+_WEAK_NAMES = ("choice", "option", "letter", "final")
 #: Opening braces that are tried as the beginning of an object (the last ones), and depth of broken objects.
 _MAX_OBJECTS, _MAX_DEPTH = 64, 4
 _MAX_LIST_CHARS = 400
@@ -46,11 +38,16 @@ class Found:
 
 
 def strict(text: str) -> Found | None:
-    """The answer of a reply that is JSON as a whole."""
+    """The answer of a reply that is JSON as a whole; a list of objects with answers that differ has none."""
     try:
-        return _answer(json.loads(text, object_pairs_hook=_joined), len(text))
+        value = json.loads(text, object_pairs_hook=_joined)
     except (ValueError, RecursionError):
         return None
+    parts = [_answer(part, len(text)) for part in value] if isinstance(value, list) else []
+    given = [part.value for part in parts if part is not None]
+    if any(one != given[0] for one in given):
+        return Found(None, len(text))
+    return _answer(value, len(text), (*_NAMES, *_WEAK_NAMES))
 
 
 def amid(text: str) -> Found | None:
@@ -97,20 +94,20 @@ def _joined(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _answer(value: Any, end: int) -> Found | None:
+def _answer(value: Any, end: int, names: Sequence[str] = _NAMES) -> Found | None:
     """The answer of an object, or of an object in it; None if it has none, or repeats the form that was asked for."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, dict):
         return None
-    for name in _NAMES:
+    for name in names:
         if name in value and value[name] is not ...:
             given = value[name]
             if isinstance(given, dict):
-                return _answer(given, end) or Found(None, end)
+                return _answer(given, end, (*_NAMES, *_WEAK_NAMES)) or Found(None, end)
             return None if is_placeholder(given) else Found(given, end)
     inner = [part for part in value.values() if isinstance(part, dict)]
-    return _answer(inner[0], end) if len(inner) == 1 else None
+    return _answer(inner[0], end, names) if len(inner) == 1 else None
 
 
 def _object(text: str, at: int, cut: bool, depth: int) -> tuple[list[tuple[str, Any]], int]:

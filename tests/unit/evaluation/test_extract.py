@@ -49,7 +49,11 @@ REPLIES = [
     ('{"answer": "A", "answer": "B"}', None, "none"),
     ('{"answer": "<one letter of A, B, C, D>", "explanation": "<one or two sentences>"}', None, "none"),
     ('{"explanation": "fire and ice are both possible"}', None, "none"),
+    ('[{"answer": "A"}, {"answer": "B"}]', None, "none"),
+    ('[{"option": "A", "right": false}, {"option": "B", "right": true}]', None, "none"),
+    ('{"choice": "B"}', "B", "json"),
     # JSON amid text
+    ('Of {"option": "A"} and {"option": "B"} one is right.', None, "none"),
     ('```json\n{"Answer": "b"}\n```', "B", "json_in_text"),
     ('Sure! Here it is:\n```\n{"answer": "B"}\n```\nHope it helps.', "B", "json_in_text"),
     ('first {"answer": "A"} no, {"answer": "D"}', "D", "json_in_text"),
