@@ -6,20 +6,23 @@ is written beside and renamed: a part that is there is whole, and a killed run m
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import multiprocessing
-import multiprocessing.connection
+import json
 import os
-import threading
+import signal
+import subprocess
+import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from sagecraft import artifact
-from sagecraft.errors import MachineError
+from sagecraft.errors import MachineError, SagecraftError, UserError, from_os_error
 
 if TYPE_CHECKING:
     from sagecraft.corpus.documents import Document
@@ -101,46 +104,99 @@ def _missing(units: Iterator[list[Document]], folder: Path, parts: list[Path]) -
 def _side_by_side(
     config: SynthConfig, benchmarks: Sequence[Path], work: Iterable[tuple[Path, list[Document]]], workers: int
 ) -> None:
-    # "spawn": a fork would copy the locks of whatever threads the caller has.
-    context = multiprocessing.get_context("spawn")
+    started = [_Worker(config, benchmarks) for _ in range(workers)]
+    idle: SimpleQueue[_Worker] = SimpleQueue()
+    for worker in started:
+        idle.put(worker)
+    pool = ThreadPoolExecutor(workers)  # each thread waits for one process
     waiting: deque[Future[None]] = deque()
-    pool = ProcessPoolExecutor(workers, context, _start, (config, tuple(benchmarks)))
     try:
         for path, unit in work:
-            waiting.append(pool.submit(_do, path, unit))
+            waiting.append(pool.submit(_give, idle, path, unit))
             while len(waiting) > workers * _WAITING:
                 waiting.popleft().result()
         for future in waiting:
             future.result()
-    except BrokenProcessPool as error:
-        raise MachineError(
-            "synth: a worker process died (killed, or out of memory); run the same command again, which goes on from "
-            "there, with fewer `workers` if it was memory"
-        ) from error
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for worker in started:
+            worker.end()
+        pool.shutdown(cancel_futures=True)
 
 
-#: What a worker process was started with.
-_STARTED: list[tuple[SynthConfig, Leaks | None]] = []
+def _give(idle: SimpleQueue[_Worker], path: Path, unit: list[Document]) -> None:
+    worker = idle.get()
+    try:
+        worker.do(path, unit)
+    finally:
+        idle.put(worker)
 
 
-def _start(config: SynthConfig, benchmarks: tuple[Path, ...]) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _STARTED.append((config, _leaks(benchmarks)))
+class _Worker:
+    """A process that makes parts. It ends with its input, so it outlives no caller, however that dies."""
+
+    def __init__(self, config: SynthConfig, benchmarks: Sequence[Path]) -> None:
+        command = [sys.executable, "-m", "sagecraft.synthesis.shards"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+        self._say({"config": config.model_dump(mode="json"), "benchmarks": [str(path) for path in benchmarks]})
+
+    def _say(self, value: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died: no answer will come, which is what is looked at
+            self._process.stdin.write(json.dumps(value) + "\n")
+            self._process.stdin.flush()
+
+    def do(self, path: Path, unit: list[Document]) -> None:
+        """Has a part made.
+
+        Raises:
+            MachineError: the process died, or could not write.
+            UserError: a file of questions cannot be read.
+        """
+        assert self._process.stdout is not None
+        self._say({"path": str(path), "documents": [asdict(document) for document in unit]})
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise MachineError(
+                f"synth: a worker process died (exit code {self._process.wait()}; killed, or out of memory?); run the same command "
+                "again, which goes on from there, with fewer `workers` if it was memory"
+            )
+        told = json.loads(answer)
+        if fault := told.get("fault"):
+            raise (UserError if told["code"] == UserError.exit_code else MachineError)(fault)
+
+    def end(self) -> None:
+        """Ends the process, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
-def _end_with_parent() -> None:
-    """A process of a pool whose parent was killed would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
+def _serve() -> None:
+    """A worker process: a line of what it works with, then a line a unit; an answer to each unit."""
+    from sagecraft.corpus.documents import Document
+    from sagecraft.synthesis.synth import SynthConfig
 
-
-def _do(path: Path, unit: list[Document]) -> None:
-    config, leaks = _STARTED[0]
-    write_part(config, leaks, path, unit)
+    answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes and is meant for the run
+    told = json.loads(sys.stdin.readline())
+    config = SynthConfig.model_validate(told["config"])
+    leaks: Leaks | None = None
+    is_ready = False
+    for line in sys.stdin:
+        unit = json.loads(line)
+        answer: dict[str, Any] = {}
+        try:
+            leaks, is_ready = leaks if is_ready else _leaks([Path(name) for name in told["benchmarks"]]), True
+            write_part(config, leaks, Path(unit["path"]), (Document(**row) for row in unit["documents"]))
+        except SagecraftError as error:
+            answer = {"fault": str(error), "code": error.exit_code}
+        except OSError as error:
+            fault = from_os_error(error)
+            answer = {"fault": str(fault), "code": fault.exit_code}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def _leaks(benchmarks: Sequence[Path]) -> Leaks | None:
@@ -165,3 +221,7 @@ def read_parts(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """The questions of all parts, in order, as `write_part` left them."""
     for part in parts:
         yield from itertools.islice(artifact.read_jsonl(part), 1, None)
+
+
+if __name__ == "__main__":
+    _serve()
