@@ -23,16 +23,17 @@ def _inflect(base: str) -> tuple[str, str, str]:
     return third, past, past
 
 
-def _verb_forms() -> tuple[dict[str, str], dict[str, str], frozenset[str]]:
+def _verb_forms() -> dict[str, tuple[str, str, str]]:
     forms = {base: _inflect(base) for base in _LISTS["verbs"].split()}
-    forms |= {base: (one, two, three) for base, (one, two, three) in _LISTS["irregular_verbs"].items()}
-    third = {one: base for base, (one, _, _) in forms.items()}
-    past = {two: base for base, (_, two, _) in forms.items()}
-    return third, past, frozenset(three for _, _, three in forms.values())
+    return forms | {base: (one, two, three) for base, (one, two, three) in _LISTS["irregular_verbs"].items()}
 
 
+#: Base → third person singular, past, participle.
+FORMS = _verb_forms()
 #: Third person singular → base; past → base; participles.
-THIRD, PAST, PARTICIPLES = _verb_forms()
+THIRD = {third: base for base, (third, _, _) in FORMS.items()}
+PAST = {past: base for base, (_, past, _) in FORMS.items()}
+PARTICIPLES = frozenset(participle for _, _, participle in FORMS.values())
 BASES = frozenset(THIRD.values())
 NOUN_LIKE = _word_list("noun_like")
 DETERMINERS = _word_list("determiners")

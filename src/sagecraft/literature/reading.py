@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sagecraft.corpus.documents import Document
+from sagecraft.literature.abbreviations import Abbreviation, abbreviations_of
 from sagecraft.literature.glossary import Gloss, glosses_of
 from sagecraft.literature.names import Names
 from sagecraft.literature.passages import Passage, passages_of
@@ -43,3 +44,8 @@ class Reading:
     def tables(self) -> tuple[Table, ...]:
         """Tables of things with properties, oriented, in order."""
         return tuple(tables_of(self.document))
+
+    @cached_property
+    def abbreviations(self) -> tuple[Abbreviation, ...]:
+        """Abbreviations with the one long form that the prose spells out."""
+        return tuple(abbreviations_of(sentence for passage in self.passages for sentence in passage.sentences))
