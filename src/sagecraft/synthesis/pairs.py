@@ -90,9 +90,9 @@ class Pair:
 
 
 def pairs_of(
-    config: SynthConfig, document: Document, leaks: Leaks | None, counts: dict[str, int]
+    config: SynthConfig, document: Document, leaks: Leaks | None, counts: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    """Every question of one document: `{"pair": row}` of those that pass, `{"drop": row}` of others.
+    """Every question that the rules make of one document: `{"pair": row}` of those that pass, `{"drop": row}` of others.
 
     Args:
         config: of the stage.
@@ -102,15 +102,32 @@ def pairs_of(
     """
     reading = Reading(document, config.seed)
     texts = {sentence.position: sentence.text for passage in reading.passages for sentence in passage.sentences}
-    tied = sum(english.tie(mask_math(text)[0]) is not None for text in texts.values())
+    counts["num_sentences"] += len(texts)
+    counts["num_sentences_tied"] += sum(english.tie(mask_math(text)[0]) is not None for text in texts.values())
+    yield from judged(config, document, _candidates(reading), texts, leaks, counts)
+
+
+def judged(
+    config: SynthConfig, document: Document, candidates: Iterable[Candidate], texts: Mapping[int, str],
+    leaks: Leaks | None, counts: Counter[str],
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Candidates of one document as pairs and drops, whoever made them.
+
+    Args:
+        config: of the stage.
+        document: that they are of.
+        candidates: questions and answers.
+        texts: sentences of the document, by their positions.
+        leaks: what may not be asked.
+        counts: of candidates, added to.
+    """
     passed: list[Pair] = []
     made: dict[str, Pair] = {}
-    for candidate in _candidates(reading):
+    for candidate in candidates:
         if candidate.kind in config.kinds:
             pair = pair_of(document, candidate, tuple(texts[position] for position in candidate.positions))
             made.setdefault(pair.id, pair)
-    for name, number in (("num_sentences", len(texts)), ("num_sentences_tied", tied), ("num_candidates", len(made))):
-        counts[name] = counts.get(name, 0) + number
+    counts["num_candidates"] += len(made)
     for pair in made.values():
         candidate = pair.candidate
         reason = candidate.drop or grade(candidate, pair.ground, document.title)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sagecraft.synthesis.repeats import Questions
 if TYPE_CHECKING:
     from sagecraft.synthesis.synth import SynthConfig
 
-KEPT, REPEAT, TOO_MANY_OF_KIND, TOO_MANY = range(4)  # as `Selection.fate` tells them
+KEPT, REPEAT, TOO_MANY_OF_KIND, TOO_MANY, REFUSED = range(5)  # as `Selection.fate` tells them
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,13 @@ class Selection:
         fates: (n,) `KEPT` or why not, in the order of the questions.
         kinds: names of the kinds.
         kind_of: (n,) number of each question's kind.
+        refused: number of a question → why a grader would not have it.
     """
 
     fates: npt.NDArray[np.uint8]
     kinds: list[str]
     kind_of: npt.NDArray[np.uint8]
+    refused: Mapping[int, str]
 
     @property
     def num_kept(self) -> int:
@@ -50,12 +53,31 @@ class Selection:
                 return "repeat", "near-duplicate"
             case 2:
                 return "share", f"enough-of-{self.kinds[self.kind_of[number]]}"
-            case _:
+            case 3:
                 return "share", "enough"
+            case _:
+                return "model", self.refused[number]
 
 
-def select(config: SynthConfig, pairs: Iterable[Mapping[str, Any]]) -> Selection:
-    """Decides over all questions.
+@dataclass(frozen=True)
+class Index:
+    """What is known of each question when it is decided.
+
+    Attributes:
+        questions: the questions, by their keys.
+        kinds: names of the kinds.
+        kind_of: (n,) number of each question's kind.
+        repeats: (n,) whether it is near-equal to one that is kept.
+    """
+
+    questions: Questions
+    kinds: list[str]
+    kind_of: npt.NDArray[np.uint8]
+    repeats: npt.NDArray[np.bool_]
+
+
+def index_of(config: SynthConfig, pairs: Iterable[Mapping[str, Any]]) -> Index:
+    """Reads all questions.
 
     Args:
         config: of the stage.
@@ -71,19 +93,28 @@ def select(config: SynthConfig, pairs: Iterable[Mapping[str, Any]]) -> Selection
         if candidate["kind"] not in kinds:
             kinds.append(candidate["kind"])
         kind_of.append(kinds.index(candidate["kind"]))
-    return _decide(config, questions, kinds, np.frombuffer(bytes(kind_of), dtype=np.uint8))
+    return Index(questions, kinds, np.frombuffer(bytes(kind_of), dtype=np.uint8), questions.repeats())
 
 
-def _decide(config: SynthConfig, questions: Questions, kinds: list[str], kind_of: npt.NDArray[np.uint8]) -> Selection:
-    fates = np.where(questions.repeats(), REPEAT, KEPT).astype(np.uint8)
-    order = questions.order()
+def select(config: SynthConfig, index: Index, refused: Mapping[int, str] = MappingProxyType({})) -> Selection:
+    """Decides over all questions.
+
+    Args:
+        config: of the stage.
+        index: what is known of them.
+        refused: number of a question → why a grader would not have it.
+    """
+    kinds, kind_of = index.kinds, index.kind_of
+    fates = np.where(index.repeats, REPEAT, KEPT).astype(np.uint8)
+    fates[list(refused)] = REFUSED
+    order = index.questions.order()
     left = order[fates[order] == KEPT]
     counts = Counter(kinds[number] for number in kind_of[left])
     total, caps = share_out(config, counts)
     for number, kind in enumerate(kinds):
         fates[left[kind_of[left] == number][caps.get(kind, 0) :]] = TOO_MANY_OF_KIND
     fates[left[fates[left] == KEPT][total:]] = TOO_MANY
-    return Selection(fates, kinds, kind_of)
+    return Selection(fates, kinds, kind_of, refused)
 
 
 def share_out(config: SynthConfig, counts: Mapping[str, int]) -> tuple[int, dict[str, int]]:

@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -212,8 +212,13 @@ def write_part(config: SynthConfig, leaks: Leaks | None, path: Path, unit: Itera
     """
     from sagecraft.synthesis.pairs import pairs_of
 
-    counts: dict[str, int] = {}
-    lines = [artifact.canonical_json(row) for document in unit for row in pairs_of(config, document, leaks, counts)]
+    counts: Counter[str] = Counter()
+    put_part(path, (row for document in unit for row in pairs_of(config, document, leaks, counts)), counts)
+
+
+def put_part(path: Path, rows: Iterable[Mapping[str, Any]], counts: Mapping[str, int]) -> None:
+    """Writes a part: rows of `pairs.judged`, and the counts, which are whole once the rows are."""
+    lines = [artifact.canonical_json(row) for row in rows]
     artifact.write_text(path, "\n".join([artifact.canonical_json(counts), *lines]) + "\n")
 
 

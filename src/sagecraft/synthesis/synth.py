@@ -91,7 +91,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
     """
     from sagecraft.evaluation.leaks import read_leaks
     from sagecraft.synthesis.rows import Sorted
-    from sagecraft.synthesis.selection import select
+    from sagecraft.synthesis.selection import index_of, select
     from sagecraft.synthesis.shards import make_parts, read_parts
 
     if "documents" not in inputs:
@@ -103,7 +103,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         leaks = read_leaks(benchmarks) if benchmarks else None
         scratch = build.scratch("parts")
         parts, counts = make_parts(config, inputs["documents"], benchmarks, scratch)
-        selection = select(config, (row["pair"] for row in read_parts(parts) if "pair" in row))
+        selection = select(config, index_of(config, (row["pair"] for row in read_parts(parts) if "pair" in row)))
         if not selection.num_kept:
             shutil.rmtree(scratch)
             raise UserError(_why_nothing(config, inputs["documents"], counts, len(selection.fates)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sagecraft.synthesis.selection import select, share_out
+from sagecraft.synthesis.selection import index_of, select, share_out
 from sagecraft.synthesis.synth import SynthConfig
 
 
@@ -44,15 +44,24 @@ def rows(num: int, kind: str) -> list[dict[str, Any]]:
 def test_what_is_taken_does_not_depend_on_the_order() -> None:
     made = [row for kind in ("cause", "number", "term", "event", "place", "metadata") for row in rows(40, kind)]
     config = SynthConfig(max_pairs=60)
-    one, two = select(config, made), select(config, made[::-1])
+    one, two = select(config, index_of(config, made)), select(config, index_of(config, made[::-1]))
     assert one.num_kept == 60
     assert list(one.fates) == list(two.fates[::-1])
     assert {one.fate(n) for n in range(len(made))} >= {None, ("share", "enough")}
     kept = [row["candidate"]["kind"] for n, row in enumerate(made) if one.fate(n) is None]
     assert max(kept.count(kind) for kind in set(kept)) <= 15
     assert kept.count("metadata") <= 12
-    capped = select(SynthConfig(), made)
+    capped = select(SynthConfig(), index_of(SynthConfig(), made))
     assert {capped.fate(n) for n in range(len(made))} == {
         None,
         ("share", "enough-of-metadata"),
     } or capped.num_kept == 240
+
+
+def test_what_a_grader_refuses_is_not_taken() -> None:
+    config = SynthConfig(max_kind_share=1.0)
+    index = index_of(config, rows(10, "cause"))
+    made = select(config, index, {3: "graded-alone-2", 7: "graded-correct-1"})
+    assert made.num_kept == 8
+    assert made.fate(3) == ("model", "graded-alone-2")
+    assert made.fate(0) is None

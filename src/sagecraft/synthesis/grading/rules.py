@@ -122,6 +122,7 @@ _SPARE = frozenset(
         "their",
         "them",
         "authors",
+        "authors’",
         "author",
         "article",
         "title",
