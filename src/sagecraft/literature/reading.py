@@ -10,6 +10,7 @@ from sagecraft.literature.abbreviations import Abbreviation, abbreviations_of
 from sagecraft.literature.glossary import Gloss, glosses_of
 from sagecraft.literature.names import Names
 from sagecraft.literature.passages import Passage, passages_of
+from sagecraft.literature.summary import summary_of
 from sagecraft.literature.tables import Table, tables_of
 
 
@@ -49,3 +50,8 @@ class Reading:
     def abbreviations(self) -> tuple[Abbreviation, ...]:
         """Abbreviations with the one long form that the prose spells out."""
         return tuple(abbreviations_of(sentence for passage in self.passages for sentence in passage.sentences))
+
+    @cached_property
+    def summary(self) -> str:
+        """What the document is about, in its own sentences."""
+        return summary_of(self.passages)
