@@ -111,7 +111,7 @@ def _continues_late(text: str) -> bool:
     """Whether a later sentence points further back than to the sentences that are quoted with it."""
     return (
         re.search(
-            r"\b(?:[Ee]arlier|[Ll]ater|[Pp]revious(?:ly)?|[Aa]bove|[Bb]elow) (?:in|chapter|section|described|discussed|mentioned)|\b(?:the former|respectively)\b",
+            r"\b(?:[Ee]arlier|[Ll]ater|[Pp]revious(?:ly)?|[Aa]bove|[Bb]elow) (?:in|chapter|section|described|discussed|mentioned)|\b(?:[Tt]he former|respectively)\b",
             text,
         )
         is not None
