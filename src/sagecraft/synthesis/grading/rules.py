@@ -79,9 +79,9 @@ def _words(case: Case) -> str | None:
     """The answer uses no content word that its source and its question do not: it is a quotation or a rewriting."""
     if case.candidate.thought is not None:
         return None
-    known = {
-        _stem(word) for word in english.words(mask_math(f"{case.ground} {case.candidate.question} {case.title}")[0])
-    }
+    # With and without its formulas: "$\\sim$5" hides words of the source that the answer shows, or the other way round.
+    source = f"{case.ground} {case.candidate.question} {case.title}"
+    known = {_stem(word) for word in (*english.words(source), *english.words(mask_math(source)[0]))}
     used = {_stem(word) for word in english.words(mask_math(case.candidate.answer)[0]) if word not in _SPARE}
     return "word-not-in-source" if used - known else None
 
@@ -144,15 +144,19 @@ def _stem(word: str) -> str:
     return _SUFFIX.sub("", word) if len(word) > 4 else word.removesuffix("s")
 
 
+#: Formulas that were masked, and those that `mask_math` leaves alone since a digit follows ("$\\sim$5").
+_ANY_MATH = re.compile("\ue000\\d+\ue001|\\$[^$\\n]+\\$")
+#: "i) …, ii) …": no bracket that was opened.
+_ENUMERATION = re.compile(r"(?<![\w(])(?:[ivx]{1,4}|\d|[a-h])\)")
+
+
 def _language(case: Case) -> str | None:
     plain = mask_math(f"{case.candidate.question} {case.candidate.answer}")[0]
     letters = [c for c in plain if not c.isspace()]
     latin = sum(c.isascii() or c in "“”’‘–—×±°µμéèüöäáíóñçÅåøØ−′″²³" for c in letters)
     if latin < MIN_LATIN_SHARE * len(letters):
         return "language"
-    return (
-        "markup" if re.search(r"\\[A-Za-z]{2,}|[{}|]|https?://|\[\d|�", re.sub("\ue000\\d+\ue001", "", plain)) else None
-    )
+    return "markup" if re.search(r"\\[A-Za-z]{2,}|[{}|]|https?://|\[\d|�", _ANY_MATH.sub("", plain)) else None
 
 
 def _repetition(case: Case) -> str | None:
@@ -167,7 +171,7 @@ def _form(case: Case) -> str | None:
     question, answer = case.candidate.question, case.candidate.answer
     if not question.endswith(("?", ".", "?”", ".”")) or "$$" in question or not question.lstrip("“$")[:1].isupper():
         return "form"
-    for text in (question, answer):
+    for text in (_ENUMERATION.sub("", question), _ENUMERATION.sub("", answer)):
         if text.count("$") % 2 or text.count("(") != text.count(")") or text.count("“") != text.count("”"):
             return "unbalanced"
     if answer.rstrip().endswith((":", ",")) or re.search(r"\s$|[^\S\n]{2}", answer):
@@ -211,7 +215,7 @@ _EXERCISE = re.compile(
     r"^(?:Calculate|Compute|Determine|Estimate|Sketch|Verify|Explain|Describe|List) (?:the|how|why|what|your|an?)\b"
 )
 _HYPOTHETICAL = re.compile(
-    r"(?:^|[.?!] )(?:Suppose|Imagine|Assume|Assuming|Consider|Pretend|Let(?: us|[’']s)?|Take|Say|Picture|Think of|Now (?:suppose|imagine|take|consider))\b|"
+    r"(?:^|[.?!] )(?:Suppose|Imagine|Assume(?! that)|Consider an?|Pretend|Let(?: us|[’']s)?|Take|Say|Picture|Think of|Now (?:suppose|imagine|take|consider))\b|"
     r"\b(?:in this (?:example|case|scenario|thought experiment)|hypothetical|imaginary|you (?:were|could|would)|let us|let[’']s)\b"
 )
 _UNNAMED = re.compile(r"\b(?:of|for|from) an? [^‹›]{3,60}\?$")

@@ -3,5 +3,9 @@
 from __future__ import annotations
 
 from sagecraft.synthesis.candidate import Rule
+from sagecraft.synthesis.rules import abstracts, articles
 
-RULES: dict[str, Rule] = {}
+RULES: dict[str, Rule] = {
+    **articles.RULES,
+    **abstracts.RULES,
+}

@@ -1,0 +1,139 @@
+"""What is asked of an article by name. Invented abstracts of no field."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagecraft.corpus.documents import Document
+from sagecraft.literature.reading import Reading
+from sagecraft.synthesis.candidate import Candidate
+from sagecraft.synthesis.rules import abstracts, articles
+from sagecraft.synthesis.rules.reported import article_of, tell
+
+TITLE = "The ringing of cracked bells in winter air"
+T = f"“{TITLE}”"
+ABSTRACT = (
+    "The pitch of cracked bells remains poorly understood. Old bronze is an alloy of copper and tin. "
+    "In this paper, we present a survey of 40 cracked bells in old towers. "
+    "Using a set of four microphones, we measure the decay of the lowest partial. "
+    "We use a hammer of felt to excite the higher partials. "
+    "To separate the two effects of cold and damp, we cool a small bell in a cellar. "
+    "We find that the pitch of a cracked bell is lower by 3 per cent in frost. "
+    "The lowest partial of a sound bell keeps its length in frost. "
+    "Our results suggest that the width of cracks in bronze controls the loss. "
+    "These results are of use to founders."
+)
+
+
+def reading(abstract: str = ABSTRACT, title: str = TITLE, year: int | None = 1931) -> Reading:
+    return Reading(Document(id="bells", text=f"# {title}\n\n{abstract}", title=title, year=year), seed=0)
+
+
+def asked(abstract: str = ABSTRACT, **more: str | None) -> list[Candidate]:
+    read = reading(abstract, **more)  # type: ignore[arg-type]
+    return [*articles.articles(read), *abstracts.abstracts(read)]
+
+
+def by_rule(abstract: str = ABSTRACT) -> dict[str, list[Candidate]]:
+    found: dict[str, list[Candidate]] = {}
+    for candidate in asked(abstract):
+        found.setdefault(candidate.rule, []).append(candidate)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "in_question", "answer"),
+    [
+        ("article-aim", "aim", "present", "The authors present a survey of 40 cracked bells in old towers."),
+        ("article-finding", "finding", "the pitch of a cracked bell",
+         "The authors find that the pitch of a cracked bell is lower by 3 per cent in frost."),
+        ("article-method", "method", "measure the decay of the lowest partial",
+         "Using a set of four microphones, the authors measure the decay of the lowest partial."),
+        ("article-purpose", "purpose", "to excite the higher partials",
+         "The authors use a hammer of felt to excite the higher partials."),
+        ("article-implication", "finding", "the width of cracks in bronze",
+         "The results suggest that the width of cracks in bronze controls the loss."),
+        ("article-gap", "purpose", "", "The pitch of cracked bells remains poorly understood."),
+        ("article-report", "finding", "the lowest partial of a sound bell",
+         "The lowest partial of a sound bell keeps its length in frost."),
+        ("article-background", "account", "old bronze", "Old bronze is an alloy of copper and tin."),
+    ],
+)  # fmt: skip
+def test_what_is_asked(rule: str, kind: str, in_question: str, answer: str) -> None:
+    made = by_rule().get(rule, [])
+    found = [candidate for candidate in made if candidate.answer == answer]
+    assert found, [(candidate.question, candidate.answer) for candidate in made]
+    assert any(in_question.lower() in candidate.question.lower() for candidate in found)
+    assert all(candidate.kind == kind and T in candidate.question for candidate in found)
+    assert all(len(candidate.positions) == 1 and candidate.scope == "bells" for candidate in found)
+
+
+def test_an_account_tells_what_was_done_found_and_follows() -> None:
+    (account,) = by_rule()["article-account"]
+    assert account.answer == (
+        "The authors present a survey of 40 cracked bells in old towers. "
+        "Using a set of four microphones, the authors measure the decay of the lowest partial. "
+        "The authors find that the pitch of a cracked bell is lower by 3 per cent in frost. "
+        "The results suggest that the width of cracks in bronze controls the loss."
+    )
+    assert len(account.positions) == 4
+
+
+def test_a_rule_over_sentences_is_led_by_the_name() -> None:
+    (made,) = by_rule(
+        "We find that the hum of the bell is caused by slow beats. We discuss the towers of the old town."
+    )["article-sentence"]
+    assert made.kind == "cause"
+    assert T in made.question
+    assert made.question.endswith("what is the hum of the bell caused by?")
+
+
+def test_two_sentences_that_answer_alike_answer_together_or_not_at_all() -> None:
+    both = by_rule("We present a list of old bells. We also present a list of old towers in the town.")["article-aim"]
+    assert [candidate.answer for candidate in both] == [
+        "The authors present a list of old bells. They present a list of old towers in the town."
+    ]
+    # The second points back, so the first alone would be half an answer.
+    assert "article-aim" not in by_rule("We present a list of old bells. For these, we present a list of old towers.")
+
+
+def test_what_is_no_article_is_not_asked() -> None:
+    assert asked(year=None) == []
+    assert asked(title="Cracked bells") == []
+    with_sections = f"{ABSTRACT}\n\n## Casting\n\n{ABSTRACT}"
+    assert article_of(reading(with_sections)) is None
+    assert (
+        article_of(reading(f"## Abstract\n\n{ABSTRACT}\n\n## Casting\n\nWe cast bells of bronze in sand.")) is not None
+    )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("In this work, we study our sample of bells with our own hammer.",
+         "The authors study their sample of bells with our own hammer."),
+        ("However, our understanding of bells is poor in many towns.", "Our understanding of bells is poor in many towns."),
+        ("This paper describes the casting of bells in sand.", "The article describes the casting of bells in sand."),
+        ("We also find that it rings, and we measure how long bells ring.", "The authors find that it rings, and they measure how long bells ring."),
+        ("Our results show that bells ring longer in frost.", "The results show that bells ring longer in frost."),
+    ],
+)  # fmt: skip
+def test_told_in_the_third_person(sentence: str, told: str) -> None:
+    assert tell(sentence) == told
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "We repeat this for the bells of another old town.",
+        "It rings for more than an hour in every winter.",
+        "We show the pitch of all the bells in Table 3 of the book.",
+        "For the two towers, the pitch of the bells is lower.",
+        "In contrast, the pitch of small bells is higher in frost.",
+        "What is the pitch of a bell that rings in frost?",
+        "The list is available at https://example.org for all bells.",
+        "In both cases, the bells ring longer than an hour.",
+    ],
+)
+def test_what_points_out_of_itself_is_not_told(sentence: str) -> None:
+    assert tell(sentence) is None
