@@ -62,9 +62,7 @@ class LlamaCppEngine:
         self.max_positions = min(header.size("context_length"), MAX_POSITIONS)
         held = _cache_bytes(header) * self.max_positions
         self.num_slots = max(1, min(num_slots, int(_MEMORY_SHARE * machine_memory_gib() * 2**30 / held)))
-        # its threads wait for each other spinning: one that loses its core to other work costs ten times (measured: 0.17 s
-        # became 1.8 s where two had to share two cores with others), so one core is left for these
-        threads = max(1, round(machine_cores()) - 1)
+        threads = max(1, round(machine_cores()))
         self._process = LlamaProcess(path, self.num_slots, self.max_positions, threads)
         try:
             self.tokenizer = GgufTokenizer(header, self._cut)
