@@ -109,6 +109,11 @@ def mask_math(text: str) -> tuple[str, list[str]]:
     return _FORMULA.sub(keep, text), formulas
 
 
+def formulas_in(text: str) -> list[tuple[int, int]]:
+    """Where the formulas of a text stand: first character, and behind the last one."""
+    return [found.span() for found in _FORMULA.finditer(text)]
+
+
 def unmask(text: str, formulas: list[str]) -> str:
     """Puts the formulas back."""
     return MATH.sub(lambda found: formulas[int(found.group(1))], text)
@@ -117,6 +122,8 @@ def unmask(text: str, formulas: list[str]) -> str:
 def clean_markdown(text: str) -> str:
     """One paragraph without citations, links and emphasis, on one line."""
     text = text.replace("\ue000", "").replace("\ue001", "").replace("\u00a0", " ")
+    # Runs of spaces first: the pattern of citations would begin at each of them and go on to the last.
+    text = re.sub(r"[ \t]{2,}", " ", text)
     masked, formulas = mask_math(text)
     masked = _LINK.sub(r"\1", _CITATION.sub("", masked))
     masked = _EMPHASIS.sub(r"\2", masked).replace("`", "").replace("**", "")

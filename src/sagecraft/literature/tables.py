@@ -47,6 +47,7 @@ _POINTING = re.compile(r"\b(?:this|these|that|it|its|their|here)\b", re.IGNORECA
 _MAX_UNIT_WORDS = 4
 _MAX_NAME_CHARS = 64
 _MAX_HEADER_CHARS = 60
+_MAX_CELL_CHARS = 1_000
 _MIN_ROWS = 3
 
 
@@ -179,13 +180,15 @@ def tables_of(document: Document) -> Iterator[Table]:
 def _grid(block: str) -> list[list[str]]:
     """The cells of a Markdown table, the rule below the header left out; rows of another length are not read."""
     lines = [line.strip() for line in block.split("\n")]
-    rows = [
-        [clean_markdown(cell.replace("\\|", "|")) for cell in _CELL_BREAK.split(line)[1:-1]]
-        for line in lines
-        if line.startswith("|")
-    ]
+    rows = [_CELL_BREAK.split(line)[1:-1] for line in lines if line.startswith("|")]
     body = [row for row in rows[2:] if len(row) == len(rows[0])] if rows else []
-    return [rows[0], *body] if body else []
+    return [[_clean(cell) for cell in row] for row in (rows[0], *body)] if body else []
+
+
+def _clean(cell: str) -> str:
+    """A cell without escapes and emphasis; empty for a longer text than a header or a value can be."""
+    # Looking for brackets takes time that grows with the square of a cell's length.
+    return clean_markdown(cell.replace("\\|", "|")) if len(cell) <= _MAX_CELL_CHARS else ""
 
 
 def _table(document: str, number: int, title: str, section: str, grid: list[list[str]], names: Names) -> Table | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 
 import pytest
@@ -151,3 +152,13 @@ def test_units_are_put_where_they_belong() -> None:
         "3 years",
         "2 hours",
     ]
+
+
+def test_hostile_cells_and_spaces_take_no_time_that_grows_with_the_square() -> None:
+    begun = time.monotonic()
+    open_brackets = "(" * 200_000
+    assert (
+        _tables(f"| {open_brackets} | b |\n| --- | --- |\n| c | {open_brackets} |", prose="A" + " " * 200_000 + "b.")
+        == []
+    )
+    assert time.monotonic() - begun < 5
