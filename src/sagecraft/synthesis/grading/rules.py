@@ -147,7 +147,7 @@ def _stem(word: str) -> str:
 #: Formulas that were masked, and those that `mask_math` leaves alone since a digit follows ("$\\sim$5").
 _ANY_MATH = re.compile("\ue000\\d+\ue001|\\$[^$\\n]+\\$")
 #: "i) …, ii) …": no bracket that was opened.
-_ENUMERATION = re.compile(r"(?<![\w(])(?:[ivx]{1,4}|\d|[a-h])\)")
+_ENUMERATION = re.compile(r"(?<!\S)(?:[ivx]{1,4}|\d|[a-h])\)(?=\s)")
 
 
 def _language(case: Case) -> str | None:
@@ -167,13 +167,16 @@ def _repetition(case: Case) -> str | None:
     return "repetition" if triples and len(set(triples)) < 0.7 * len(triples) else None
 
 
+def _is_balanced(text: str) -> bool:
+    return text.count("$") % 2 == 0 and text.count("(") == text.count(")") and text.count("“") == text.count("”")
+
+
 def _form(case: Case) -> str | None:
     question, answer = case.candidate.question, case.candidate.answer
     if not question.endswith(("?", ".", "?”", ".”")) or "$$" in question or not question.lstrip("“$")[:1].isupper():
         return "form"
-    for text in (_ENUMERATION.sub("", question), _ENUMERATION.sub("", answer)):
-        if text.count("$") % 2 or text.count("(") != text.count(")") or text.count("“") != text.count("”"):
-            return "unbalanced"
+    if any(not _is_balanced(text) and not _is_balanced(_ENUMERATION.sub("", text)) for text in (question, answer)):
+        return "unbalanced"
     if answer.rstrip().endswith((":", ",")) or re.search(r"\s$|[^\S\n]{2}", answer):
         return "form"
     return None
