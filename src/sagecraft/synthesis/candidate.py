@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -64,3 +65,15 @@ class Clause:
     def statement(self) -> str:
         """The clause as a sentence."""
         return self.text[0].upper() + self.text[1:] + "."
+
+
+def quoted(text: str) -> str:
+    """A title or heading inside a sentence: between quotation marks, its own ones turned into single ones."""
+    text = re.sub(r"\s+", " ", text).strip().rstrip(".")
+    inner = re.sub('[“”"]', "’", text)
+    return f"“{inner}”" if inner else ""
+
+
+def fill(wording: str, **slots: str) -> str:
+    """A wording with its `{slots}` filled in; braces within the values (formulas) are text."""
+    return re.sub(r"\{(\w+)\}", lambda slot: slots[slot.group(1)], wording)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,23 +13,14 @@ from sagecraft.corpus.documents import Document
 from sagecraft.corpus.sentences import mask_math
 from sagecraft.literature import english
 from sagecraft.literature.reading import Reading
-from sagecraft.synthesis.ask import ask
 from sagecraft.synthesis.candidate import Candidate
 from sagecraft.synthesis.grading.rules import grade
-from sagecraft.synthesis.passages import accounts, metadata, quoted
 from sagecraft.synthesis.rules import RULES
 
 if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Leaks
     from sagecraft.synthesis.synth import SynthConfig
 
-#: A word that a document uses so often is what the document is about: "the disc" of a text on discs needs only its topic.
-_TOPIC_WORD_COUNT = 8
-_TOPIC = (
-    "On the subject of {topic}: {question}",
-    "In the context of {topic}, {question}",
-    "Concerning {topic}: {question}",
-)
 #: Reason of what a benchmark asks too.
 IN_BENCHMARK = "in-benchmark"
 
@@ -170,54 +160,6 @@ def _candidates(reading: Reading) -> Iterator[Candidate]:
             if candidate.kind not in KINDS:
                 raise ValueError(f"rule {name}: {candidate.kind!r} is no kind of question")
             yield candidate if candidate.rule else replace(candidate, rule=name)
-    yield from _of_sentences(reading)
-
-
-def _of_sentences(reading: Reading) -> Iterator[Candidate]:
-    """What the rules over single sentences, sections and records make that are no `RULES` yet."""
-    document = reading.document
-    sentences = [sentence for passage in reading.passages for sentence in passage.sentences]
-    topic_words = _topic_words(document)
-    for sentence in sentences:
-        if english.tie(mask_math(sentence.text)[0]) is None:
-            for candidate in ask(sentence.text, reading.names):
-                yield _stand_alone(reading, replace(candidate, positions=(sentence.position,)), topic_words)
-    for candidate, opening in accounts(document, sentences, reading.seed):
-        positions = tuple(sentence.position for sentence in opening)
-        yield replace(candidate, positions=positions, scope=document.id, rule="section")
-    for candidate in metadata(document, reading.seed):
-        yield replace(candidate, rule="record")
-
-
-def _stand_alone(reading: Reading, candidate: Candidate, topic_words: frozenset[str]) -> Candidate:
-    """With the topic named in the question where a phrase needs it."""
-    question, title = candidate.question, quoted(reading.document.title)
-    need, _phrase = english.context_need(mask_math(question)[0], topic_words)
-    if need == "none" and candidate.kind == "method" and re.match(r"How (?:was|were)\b", question):
-        need = "topic"  # how something was done belongs to the work that did it
-    if need == "topic" and title:
-        form = _TOPIC[keyed_hash(reading.seed, "topic", reading.document.id, question) % len(_TOPIC)]
-        question = form.format_map({"topic": title, "question": question[0].lower() + question[1:]})
-        return replace(candidate, question=question, scope=reading.document.id, rule="sentence")
-    drop = None
-    if need == "drop" or (need == "none" and _leans(candidate.answer, topic_words)):
-        drop = "not-alone"
-    elif need == "topic":
-        drop = "no-title"
-    return replace(candidate, rule="sentence", drop=drop)
-
-
-def _leans(answer: str, topic_words: frozenset[str]) -> bool:
-    """Whether an answer opens with a definite phrase that only its neighbours explain ("The process is named …")."""
-    opening = mask_math(answer)[0].split(",")[0]
-    return answer.startswith("The ") and english.context_need(" ".join(opening.split()[:7]), topic_words)[0] == "drop"
-
-
-def _topic_words(document: Document) -> frozenset[str]:
-    """Words that need no explanation once the title is named: the title's own, and those the text keeps using."""
-    title = english.words(document.title)
-    often = [word for word, count in Counter(english.words(document.text)).items() if count >= _TOPIC_WORD_COUNT]
-    return frozenset([*title, *(word.rstrip("s") for word in title), *often])
 
 
 def _limited(config: SynthConfig, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, str | None]]:

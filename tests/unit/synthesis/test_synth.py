@@ -88,11 +88,11 @@ ACCOUNTS = {
 
 @pytest.mark.parametrize("heading", ACCOUNTS)
 def test_an_account_is_of_a_subject_and_made_of_statements(heading: str) -> None:
-    from sagecraft.corpus.sentences import sentences_of
-    from sagecraft.synthesis.passages import accounts
+    from sagecraft.literature.reading import Reading
+    from sagecraft.synthesis.rules.sentences import sections
 
     document = Document(id="hall", text=f"## {heading}\n\n{ACCOUNTS[heading]}\n", title="The bells of the hall")
-    made = list(accounts(document, list(sentences_of(document.text)), seed=0))
+    made = list(sections(Reading(document, seed=0)))
     assert bool(made) is (heading == "The hall of bells")
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from sagecraft.synthesis.candidate import Rule
-from sagecraft.synthesis.rules import abstracts, articles
+from sagecraft.synthesis.rules import abbreviations, abstracts, articles, metadata, sentences
 
 RULES: dict[str, Rule] = {
     **articles.RULES,
     **abstracts.RULES,
+    **abbreviations.RULES,
+    **sentences.RULES,
+    **metadata.RULES,
 }

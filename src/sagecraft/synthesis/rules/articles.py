@@ -16,7 +16,7 @@ from sagecraft.artifact import keyed_hash
 from sagecraft.literature import english
 from sagecraft.literature.names import Names
 from sagecraft.literature.reading import Reading
-from sagecraft.synthesis.candidate import Candidate, Rule
+from sagecraft.synthesis.candidate import Candidate, Rule, fill
 from sagecraft.synthesis.rules.reported import LISTS, Article, Told, article_of
 
 _MAX_TOGETHER = 3
@@ -124,9 +124,8 @@ class Asker:
     def wording(self, forms: Sequence[str], name: str, **slots: str) -> str:
         """One of the wordings, by the article and a name."""
         form = forms[keyed_hash(self.reading.seed, "article", self.article.document.id, name) % len(forms)]
-        for slot, value in {"T": self.title, **slots}.items():
-            form = form.replace("{" + slot + "}", value)
-        return form[0].upper() + form[1:]
+        question = fill(form, T=self.title, **slots)
+        return question[0].upper() + question[1:]
 
     def candidate(
         self, rule: str, kind: str, question: str, focus: str, told: Sequence[Told], key: str | None = None

@@ -16,7 +16,7 @@ import yaml
 from sagecraft.corpus.documents import Document
 from sagecraft.corpus.sentences import mask_math, unmask
 from sagecraft.literature.reading import Reading
-from sagecraft.synthesis.passages import quoted
+from sagecraft.synthesis.candidate import quoted
 
 LISTS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("articles.yaml").read_text(encoding="utf-8"))
 WORK = "paper|work|study|letter|article|review|contribution|investigation|note|manuscript"
@@ -25,6 +25,9 @@ WORK = "paper|work|study|letter|article|review|contribution|investigation|note|m
 _MAX_SENTENCES = 25
 _MIN_TITLE_WORDS = 3
 _ABSTRACT = re.compile(r"(?:abstract|summary)[.:]?$", re.IGNORECASE)
+#: Numbers that archives and publishers give to articles.
+IDENTIFIER = re.compile(r"\d{4}\.\d{4,5}(?:v\d+)?|10\.\d{4,9}/\S+")
+_OWN_VOICE = re.compile(rf"\b(?:[Ww]e|[Oo]ur)\b|\b[Tt]his (?:{WORK})\b")
 _LABEL = re.compile(
     r"^(?:Aims?|Methods?|Results?|Conclusions?|Context|Background|Objectives?|Purpose|Findings|Goals?|Data|Motivation|Summary)[.:] "
 )
@@ -124,8 +127,8 @@ class Article:
 def article_of(reading: Reading) -> Article | None:
     """The abstract of a reading, or None if it is no article.
 
-    An article has a title of some words and an author or a year on record; its abstract is the section of that name, or
-    the whole of a short text without sections.
+    An article has a title of some words, an author or a year on record, and an article's number or a voice of its own ("we",
+    "this work"); its abstract is the section of that name, or the whole of a short text without sections.
     """
     document = reading.document
     if len(document.title.split()) < _MIN_TITLE_WORDS or not (document.authors or document.year):
@@ -135,7 +138,7 @@ def article_of(reading: Reading) -> Article | None:
     abstract = [sentence for sentence in sentences if _ABSTRACT.match(sentence.heading)]
     if not abstract and len(headings) == 1 and len(sentences) <= _MAX_SENTENCES:
         abstract = sentences
-    if not abstract:
+    if not abstract or not (IDENTIFIER.fullmatch(document.id) or any(_OWN_VOICE.search(one.text) for one in abstract)):
         return None
     masked = [mask_math(sentence.text) for sentence in abstract]
     told = []

@@ -1,0 +1,80 @@
+"""What is asked of abbreviations and of records."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagecraft.corpus.documents import Document
+from sagecraft.literature.reading import Reading
+from sagecraft.synthesis.rules.abbreviations import abbreviations, long_form
+from sagecraft.synthesis.rules.metadata import listed, metadata
+
+TITLE = "The ringing of cracked bells in winter air"
+T = f"“{TITLE}”"
+
+
+def document(**more: object) -> Document:
+    values = {
+        "id": "1931.00042",
+        "text": "Bells ring.",
+        "title": TITLE,
+        "authors": ["Ann Ash", "Bo Birch", "Cy Cedar"],
+        "year": 1931,
+    }
+    return Document(**{**values, "categories": ["acoustics"], **more})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("before", "short", "long"),
+    [
+        ("we use a Fast Fourier transform ", "FFT", "Fast Fourier transform"),
+        ("the Society for the Casting of Bells ", "SCB", "Society for the Casting of Bells"),
+        ("of low-frequency ringing ", "LFR", "low-frequency ringing"),
+        ("all cracked old bells ", "COBs", "cracked old bells"),
+        ("the pitch of bells ", "POB", "pitch of bells"),
+        ("the old bell ", "kHz", None),
+        ("a bell of bronze ", "FFT", None),
+        ("the of bells ", "OB", None),
+        ("of amplitude-colour ", "AC", None),
+        ("a bell of bronze ", "B", None),
+    ],
+)
+def test_long_form(before: str, short: str, long: str | None) -> None:
+    assert long_form(before, short) == long
+
+
+def test_abbreviations_with_two_meanings_are_not_asked() -> None:
+    text = "We cast cracked old bells (COB) in sand. The carillon of Brugge (COB) rang all day. The tower at Brugge (TAB) is old."
+    made = list(abbreviations(Reading(document(text=text), 0)))
+    assert [candidate.key in {"TAB", "tower at Brugge"} for candidate in made] == [True]
+    assert T in made[0].question
+    assert "TAB" in made[0].answer + made[0].question
+
+
+def test_some_facts_of_a_record_in_many_wordings() -> None:
+    made = [candidate for seed in range(60) for candidate in metadata(Reading(document(), seed))]
+    assert {len(list(metadata(Reading(document(), seed)))) for seed in range(9)} == {4}
+    focuses = {candidate.focus for candidate in made}
+    assert len(focuses) >= 12
+    assert len({candidate.question for candidate in made}) >= 20
+    answers = {candidate.focus: candidate.answer for candidate in made}
+    assert answers[f"the first author of {T}"] == f"The first author of {T} is Ann Ash."
+    assert answers[f"the number of authors of {T}"] == f"{T} has 3 authors."
+    assert answers["the co-authors of Ann Ash"] == f"Ann Ash wrote {T} with Bo Birch and Cy Cedar."
+    assert answers[f"the identifier of {T}"] == f"The identifier of {T} is 1931.00042."
+    assert answers[f"a reference to {T}"] == f"It can be cited as: Ann Ash, Bo Birch and Cy Cedar (1931), {T}."
+    assert all(candidate.kind == "metadata" and candidate.positions == () for candidate in made)
+
+
+def test_what_is_not_on_record_is_not_asked() -> None:
+    bare = Document(id="x", text="Bells ring.", title=TITLE)
+    assert list(metadata(Reading(bare, 0))) == []
+    assert list(metadata(Reading(document(title="Bells"), 0))) == []
+    group = Document(id="x", text="Bells ring.", title=TITLE, authors=["The bell authors"], year=1931)
+    assert {candidate.key for candidate in metadata(Reading(group, 0))} == {"1931"}
+
+
+def test_long_lists_are_cut() -> None:
+    assert listed(["A"]) == "A"
+    assert listed(["A", "B"]) == "A and B"
+    assert listed(list("ABCDEFG")) == "A, B, C and 4 others"
