@@ -75,6 +75,12 @@ _FENCE = re.compile(r"^(```|~~~)")
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*$")
 _NOT_PROSE = re.compile(r"^(\||[-*+] |\d+[.)] |>|!\[|<|\[\^|:::|\s{4,}\S)")
 _CITATION = re.compile(r"\s*\[(?:@[^\]]+|\d+(?:\s*[,–-]\s*\d+)*)\]")
+#: "(Figure 2)", "(see the chapter on …)": where to look, as a citation says; a sentence read alone has no figure beside it.
+_POINTER = re.compile(
+    r"\s?\((?:(?:(?:see|cf\.|e\.g\.,?) (?:also )?)?(?:the )?(?:Figures?|Figs?\.?|Tables?|Sections?|Sect\.|§|Appendix|Appendices|"
+    r"Chapters?|Equations?|Eqs?\.?|Box|Boxes|Examples?|Panels?)\b[^()]{0,60}|[Ss]ee (?!,)[^()]{1,100}|"
+    r"(?:as )?(?:shown|seen|discussed|described|illustrated|given|listed|mentioned) (?:in|by|on) [^()]{1,80})\)"
+)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s\"[^\"]*\")?\)")
 _EMPHASIS = re.compile(r"(?<![\w*\\])(\*{1,3}|_{1,3})(?=\S)(.+?)(?<=\S)\1(?![\w*])")
 
@@ -86,7 +92,7 @@ class Sentence:
     """One sentence of a document.
 
     Attributes:
-        text: as it stands there, citations and emphasis removed, white space single.
+        text: as it stands there, citations, pointers ("(Figure 2)") and emphasis removed, white space single.
         heading: of its section; empty before the first.
         position: running number in the document.
         paragraph: running number of the paragraph that it stands in.
@@ -120,18 +126,24 @@ def unmask(text: str, formulas: list[str]) -> str:
 
 
 def clean_markdown(text: str) -> str:
-    """One paragraph without citations, links and emphasis, on one line."""
+    """One paragraph without citations, pointers to figures and chapters, links and emphasis, on one line."""
     text = text.replace("\ue000", "").replace("\ue001", "").replace("\u00a0", " ")
     # Runs of spaces first: the pattern of citations would begin at each of them and go on to the last.
     text = re.sub(r"[ \t]{2,}", " ", text)
     masked, formulas = mask_math(text)
-    masked = _LINK.sub(r"\1", _CITATION.sub("", masked))
+    masked = _POINTER.sub("", _LINK.sub(r"\1", _CITATION.sub("", masked)))
     masked = _EMPHASIS.sub(r"\2", masked).replace("`", "").replace("**", "")
     return unmask(re.sub(r"\s+", " ", masked).strip(), formulas)
 
 
 def paragraphs(text: str) -> Iterator[tuple[str, str]]:
-    """Paragraphs of prose of a Markdown text as (heading, paragraph).
+    """Paragraphs of prose of a Markdown text as (heading, paragraph), cleaned (`clean_markdown`)."""
+    for heading, block in prose_blocks(text):
+        yield heading, clean_markdown(block)
+
+
+def prose_blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Paragraphs of prose of a Markdown text as (heading, Markdown).
 
     Tables, lists, code and quotations are left out, and so is what `sections` tells from prose: captions, exercises,
     glossaries, references. A displayed formula belongs to the sentence that it stands in, though blank lines part them.
@@ -148,7 +160,7 @@ def paragraphs(text: str) -> Iterator[tuple[str, str]]:
                 # A short line without a full stop is a heading of a plain text.
                 sections.enter(clean_markdown(block))
         if kind == PROSE:
-            yield sections.heading, clean_markdown(block)
+            yield sections.heading, block
 
 
 def heading_of(block: str) -> tuple[str, int] | None:

@@ -12,6 +12,7 @@ from sagecraft.literature.names import Names
 from sagecraft.literature.passages import Passage, passages_of
 from sagecraft.literature.summary import summary_of
 from sagecraft.literature.tables import Table, tables_of
+from sagecraft.literature.terms import Term, terms_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Reading:
     def abbreviations(self) -> tuple[Abbreviation, ...]:
         """Abbreviations with the one long form that the prose spells out."""
         return tuple(abbreviations_of(sentence for passage in self.passages for sentence in passage.sentences))
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """Terms that the prose sets in bold and explains, in order."""
+        return tuple(terms_of(self.document, [sentence for passage in self.passages for sentence in passage.sentences]))
 
     @cached_property
     def summary(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagecraft.corpus.sentences import mask_math, sentences_of, split_sentences, unmask
+from sagecraft.corpus.sentences import clean_markdown, mask_math, sentences_of, split_sentences, unmask
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,17 @@ Last one.
         ("Title", "The law is $$ E = mc^2, $$ where $m$ is the mass.", 1),
         ("A plain heading", "Last one.", 2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("It is red (Figure 2). It bends (see also Table 3 and Box 1).", "It is red. It bends."),
+        ("It rusts (as discussed in the chapter on rust) [12, 13].", "It rusts."),
+        ("See (the town) and (seen from above) it.", "See (the town) and (seen from above) it."),
+        ("(See the box on steel.) It rusts.", "It rusts."),
+        ("The table (of oak) and $f(Figure 1)$ stay.", "The table (of oak) and $f(Figure 1)$ stay."),
+    ],
+)
+def test_pointers_are_taken_out_like_citations(text: str, cleaned: str) -> None:
+    assert clean_markdown(text) == cleaned
