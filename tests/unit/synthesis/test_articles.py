@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sagecraft.corpus.documents import Document
@@ -137,3 +139,38 @@ def test_told_in_the_third_person(sentence: str, told: str) -> None:
 )
 def test_what_points_out_of_itself_is_not_told(sentence: str) -> None:
     assert tell(sentence) is None
+
+
+def test_claims_are_right_or_wrong_in_one_place_and_asked_alike() -> None:
+    from sagecraft.synthesis.rules.claims import claims
+
+    text = (
+        "We present a survey of 40 cracked bells in the towers of old towns. "
+        "We measure a mean length of 310 metres for all ropes of the old towers. "
+        "The pitch of old bells is higher than the pitch of new bells in frost."
+    )
+    made = [candidate for seed in range(40) for candidate in claims(Reading(reading(text).document, seed))]
+    right = [candidate for candidate in made if candidate.rule == "article-claim-right"]
+    wrong = [candidate for candidate in made if candidate.rule == "article-claim-wrong"]
+    assert len(right) == len(wrong) == 60
+    told = {sentence.text for sentence in article_of(reading(text)).told}  # type: ignore[union-attr]
+    for candidate in right:
+        assert any(f"“{sentence}”" in candidate.question and candidate.answer.endswith(sentence) for sentence in told)
+    for candidate in wrong:
+        assert not any(f"“{sentence}”" in candidate.question for sentence in told)
+        assert any(candidate.answer.endswith(sentence) for sentence in told)
+    assert any("is lower than" in candidate.question for candidate in wrong)
+
+    def asks(candidates: list[Candidate]) -> set[str]:
+        return {re.sub("“[^”]*”", "", candidate.question) for candidate in candidates}
+
+    assert asks(right) == asks(wrong)
+
+
+def test_numbers_in_names_are_no_claims() -> None:
+    from sagecraft.synthesis.rules.claims import claims
+
+    named = (
+        "We argue in favor of bell #3 based on the tones of old towers. We ring the old bells of 14 Her b in the north."
+    )
+    assert list(claims(reading(named))) == []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sagecraft.synthesis.candidate import Rule
-from sagecraft.synthesis.rules import abbreviations, abstracts, articles, metadata, sentences
+from sagecraft.synthesis.rules import abbreviations, abstracts, articles, claims, metadata, sentences
 
 RULES: dict[str, Rule] = {
     **articles.RULES,
     **abstracts.RULES,
+    **claims.RULES,
     **abbreviations.RULES,
     **sentences.RULES,
     **metadata.RULES,
