@@ -5,6 +5,7 @@ Decided from a few hundred bytes a question; the questions themselves stay in th
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sagecraft.artifact import keyed_hash
-from sagecraft.synthesis.repeats import Questions
+from sagecraft.synthesis.repeats import Questions, essence
 
 if TYPE_CHECKING:
     from sagecraft.synthesis.synth import SynthConfig
 
-KEPT, REPEAT, TOO_MANY_OF_KIND, TOO_MANY, REFUSED = range(5)  # as `Selection.fate` tells them
+KEPT, REPEAT, TOO_MANY_OF_KIND, TOO_MANY, REFUSED, SAME_FACT = range(6)  # as `Selection.fate` tells them
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Selection:
                 return "share", f"enough-of-{self.kinds[self.kind_of[number]]}"
             case 3:
                 return "share", "enough"
+            case 5:
+                return "repeat", "same-fact"
             case _:
                 return "model", self.refused[number]
 
@@ -68,12 +71,14 @@ class Index:
         kinds: names of the kinds.
         kind_of: (n,) number of each question's kind.
         repeats: (n,) whether it is near-equal to one that is kept.
+        facts: (n,) what it asks and what answers it, as a hash; 0 where another article would be another fact.
     """
 
     questions: Questions
     kinds: list[str]
     kind_of: npt.NDArray[np.uint8]
     repeats: npt.NDArray[np.bool_]
+    facts: npt.NDArray[np.uint64]
 
 
 def index_of(config: SynthConfig, pairs: Iterable[Mapping[str, Any]]) -> Index:
@@ -86,6 +91,7 @@ def index_of(config: SynthConfig, pairs: Iterable[Mapping[str, Any]]) -> Index:
     questions = Questions()
     kinds: list[str] = []
     kind_of = bytearray()
+    facts = array("Q")
     for row in pairs:
         candidate = row["candidate"]
         order = keyed_hash(config.seed, "select", row["id"])
@@ -93,7 +99,25 @@ def index_of(config: SynthConfig, pairs: Iterable[Mapping[str, Any]]) -> Index:
         if candidate["kind"] not in kinds:
             kinds.append(candidate["kind"])
         kind_of.append(kinds.index(candidate["kind"]))
-    return Index(questions, kinds, np.frombuffer(bytes(kind_of), dtype=np.uint8), questions.repeats())
+        facts.append(_fact(candidate, row["title"]))
+    return Index(
+        questions,
+        kinds,
+        np.frombuffer(bytes(kind_of), dtype=np.uint8),
+        questions.repeats(),
+        np.frombuffer(facts.tobytes(), dtype=np.uint64),
+    )
+
+
+def _fact(candidate: Mapping[str, Any], title: str) -> int:
+    """A hash of what is asked for and of what answers it, without the title; 0 where the title is what is asked about.
+
+    Forty articles that write out one abbreviation teach one fact forty times, each time under another title.
+    """
+    if candidate["kind"] == "metadata" or not candidate["key"]:
+        return 0
+    words, _, _ = essence(candidate["focus"], title)
+    return keyed_hash("fact", candidate["rule"], *sorted(set(words)), candidate["key"].casefold())
 
 
 def select(config: SynthConfig, index: Index, refused: Mapping[int, str] = MappingProxyType({})) -> Selection:
@@ -109,6 +133,11 @@ def select(config: SynthConfig, index: Index, refused: Mapping[int, str] = Mappi
     fates[list(refused)] = REFUSED
     order = index.questions.order()
     left = order[fates[order] == KEPT]
+    known = left[index.facts[left] != 0]
+    is_first = np.zeros(len(known), dtype=np.bool_)
+    is_first[np.unique(index.facts[known], return_index=True)[1]] = True
+    fates[known[~is_first]] = SAME_FACT
+    left = left[fates[left] == KEPT]
     counts = Counter(kinds[number] for number in kind_of[left])
     total, caps = share_out(config, counts)
     for number, kind in enumerate(kinds):

@@ -34,9 +34,13 @@ def test_no_kind_has_more_than_its_share(
     assert sum(caps.values()) >= made
 
 
+def candidate(kind: str, question: str, focus: str = "", key: str | None = None) -> dict[str, Any]:
+    return {"kind": kind, "scope": "", "question": question, "focus": focus, "key": key, "rule": "bell"}
+
+
 def rows(num: int, kind: str) -> list[dict[str, Any]]:
     return [
-        {"id": f"{kind}-{n}", "title": "", "document": f"d{n}", "candidate": {"kind": kind, "scope": "", "question": f"What is the {kind} of bell {n}?"}}
+        {"id": f"{kind}-{n}", "title": "", "document": f"d{n}", "candidate": candidate(kind, f"What is the {kind} of bell {n}?")}
         for n in range(num)
     ]  # fmt: skip
 
@@ -65,3 +69,19 @@ def test_what_a_grader_refuses_is_not_taken() -> None:
     assert made.num_kept == 8
     assert made.fate(3) == ("model", "graded-alone-2")
     assert made.fate(0) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "kept"), [("term", "Great Bell", 1), ("metadata", "1990", 3), ("term", None, 3)]
+)
+def test_one_fact_under_many_titles_is_one_fact(kind: str, key: str | None, kept: int) -> None:
+    titles = ["On bells", "On towers", "On ropes"]
+    made = [
+        {"id": title, "title": title, "document": title,
+         "candidate": candidate(kind, f"What is “GB” short for in “{title}”?", f"what “GB” stands for in “{title}”", key)}
+        for title in titles
+    ]  # fmt: skip
+    config = SynthConfig(max_kind_share=1.0, shares={})
+    selection = select(config, index_of(config, made))
+    assert selection.num_kept == kept
+    assert {selection.fate(n) for n in range(3)} <= {None, ("repeat", "same-fact")}
