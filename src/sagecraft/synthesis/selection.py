@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 KEPT, REPEAT, TOO_MANY_OF_KIND, TOO_MANY, REFUSED, SAME_FACT = range(6)  # as `Selection.fate` tells them
 
+#: Kinds whose focus names the thing that is asked about; that of others is the article ("what its authors find").
+_OF_THINGS = frozenset({"definition", "term", "number", "event", "person", "place", "superlative", "equation"})
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -114,7 +117,7 @@ def _fact(candidate: Mapping[str, Any], title: str) -> int:
 
     Forty articles that write out one abbreviation teach one fact forty times, each time under another title.
     """
-    if candidate["kind"] == "metadata" or not candidate["key"]:
+    if candidate["kind"] not in _OF_THINGS or not candidate["key"]:
         return 0
     words, _, _ = essence(candidate["focus"], title)
     return keyed_hash("fact", candidate["rule"], *sorted(set(words)), candidate["key"].casefold())
