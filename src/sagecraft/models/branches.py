@@ -142,10 +142,18 @@ class Branches:
                 torch.cat((old.expand(len(new), -1, -1, -1), new), dim=2)
                 for old, new in zip(past, (keys, values), strict=True)
             )
+        # in bfloat16 torch rounds between blocks of keys, so that sums moved by 0.42 with the length of the longest row; in
+        # float32 by 0.16, for 2 % of the time (60 questions of ARC, SmolLM2-135M)
+        exact = torch.promote_types(queries.dtype, torch.float32)
         mixed = F.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=self.mask(window), scale=scale, enable_gqa=True
+            queries.to(exact),
+            keys.to(exact),
+            values.to(exact),
+            attn_mask=self.mask(window),
+            scale=scale,
+            enable_gqa=True,
         )
-        return mixed.transpose(1, 2).flatten(0, 1)[self._back]
+        return mixed.to(queries.dtype).transpose(1, 2).flatten(0, 1)[self._back]
 
 
 def common_start(sequences: Sequence[Sequence[int]]) -> int:
