@@ -43,7 +43,16 @@ def definition(clause: Clause) -> Iterator[Candidate]:
     is_passive = (
         first in english.PARTICIPLES or first.endswith(("ing", "ed", "ly")) or first in ("often", "sometimes", "always")
     )
-    if not generic or is_passive or not (_ARTICLE_START.match(rest) if verb == "is" else is_plural_class):
+    is_figure_of_speech = re.match(
+        r"(?:an? |the )?(?:good |better |useful |simple )?(?:analogy|example|illustration|case|point|thing|idea|answer|reason)\b",
+        subject,
+    )
+    if (
+        is_figure_of_speech
+        or not generic
+        or is_passive
+        or not (_ARTICLE_START.match(rest) if verb == "is" else is_plural_class)
+    ):
         return
     if re.match(
         r"^(?:an?|the) (?:(?:very|quite|rather|somewhat) )?(?:\w+ )?(?:few|factor|matter|business|result|consequence|sign|reminder|good|useful|hint|cause|reason)\b",

@@ -95,7 +95,7 @@ _RELATION = re.compile(
 )
 _NO_OBJECT = re.compile(
     r"^(?:(?:about|some|roughly|only|more|less|up|nearly|almost|one|two|three|four|five|six|seven|eight|nine|ten|that|which|"
-    r"from|with|in|at|by|for|when|as|because|and|or|over|through|near|toward|towards|faster|slowly|much|well|further|between|within|"
+    r"later|earlier|sooner|longer|first|last|early|late|again|from|with|in|at|by|for|when|as|because|and|or|over|through|near|toward|towards|faster|slowly|much|well|further|between|within|"
     r"into|under|until|after|before|place|part|to|on|of|out|off|away|up|down|themselves|itself|[a-z]+ly)\b|\d|\ue000)"
 )
 
@@ -290,6 +290,10 @@ def consequence(clause: Clause) -> Iterator[Candidate]:
     if not found or "$$" in clause.text:
         return
     condition, result = found.group(2), found.group(3)
+    if found.group(1) == "As" and re.search(
+        r"\b(?:shows?|showed|shown|explains?|explained|describes?|described|noted|says|said|seen|learned)$", condition
+    ):
+        return  # a reference, no condition
     inverted = invert(clause, condition)
     is_broken = re.match(r"^\w+(?:ing|ed)\b", condition) or re.match(
         r"^(?:and|or|but|which|explain|find|calculate|describe|suppose|imagine|consider|what|how|why|use|estimate|compare|determine)\b",
@@ -298,12 +302,13 @@ def consequence(clause: Clause) -> Iterator[Candidate]:
     if inverted is None or is_broken or re.search(r"\b(?:that|which|who)\b", condition):
         return
     is_past = inverted[0].split()[0] in ("did", "was", "were", "had")
+    kind = "consequence"
     if found.group(1) == "If" and re.search(r"\b(?:would|could|should|might)\b", result):
-        happens = "would happen"
+        kind, happens = "what-if", "would happen"
     else:
         happens = "happened" if is_past else "happens"
     linked = f"{found.group(1).lower()} {inverted[1]}"
-    yield Candidate("consequence", f"What {happens} {linked}?", f"what {happens} {linked}", clause.statement, result)
+    yield Candidate(kind, f"What {happens} {linked}?", f"what {happens} {linked}", clause.statement, result)
 
 
 def is_finite(word: str) -> bool:

@@ -54,7 +54,7 @@ def asked(sentence: str, text: str = TEXT) -> dict[str, Candidate]:
          "What is the height of the towers for the oldest bridges?"),
         ("When molten glass cools slowly, its stresses vanish.", "consequence",
          "What happens when molten glass cools slowly?"),
-        ("If the dam failed, the valley would be flooded.", "consequence", "What would happen if the dam failed?"),
+        ("If the dam failed, the valley would be flooded.", "what-if", "What would happen if the dam failed?"),
     ],
 )  # fmt: skip
 def test_rule_asks(sentence: str, kind: str, question: str) -> None:
@@ -99,6 +99,9 @@ def test_sentences_that_lean_on_neighbours_are_tied(sentence: str) -> None:
         "The twin ferries built in Erfurt in 1926 carried no freight.",
         "The bridge of Erfurt used 46 wooden piles and a single arch.",
         "The ship was seen since 1990.",
+        "An analogy is a bell that rings when somebody strikes it.",
+        "As the old book on bells shows, a crack in the bronze lowers the pitch.",
+        "Large bells form later and ring for more than an hour.",
     ],
 )
 def test_silence(sentence: str) -> None:

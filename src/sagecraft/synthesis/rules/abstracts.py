@@ -124,13 +124,13 @@ def gaps(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
 
 
 def _first_saying(asker: Asker, sayings: Sequence[Saying]) -> int:
-    """Place of the first sentence in which the abstract speaks of the work itself; the middle if none does."""
+    """Place of the first sentence in which the abstract speaks of the work itself; 0 if none does: then nothing is introduction."""
     places = [
         place
         for place, text in enumerate(asker.article.texts)
         if re.search(r"\b[Ww]e\b|\b[Oo]ur\b|\b[Tt]his (?:paper|work|study|letter|article|review)\b", text)
     ]
-    return min([*places, *(saying.told.place for saying in sayings)], default=len(asker.article.texts) // 2)
+    return min([*places, *(saying.told.place for saying in sayings)], default=0)
 
 
 def statements(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
@@ -170,7 +170,10 @@ def asked(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
         sentence = told.plain(clause[0].upper() + clause[1:] + ".")
         for candidate in ask(sentence, asker.names):
             question = candidate.question
-            if english.context_need(mask_math(question)[0], asker.title_words)[0] == "drop" or candidate.kind == "term":
+            if english.context_need(mask_math(question)[0], asker.title_words)[0] == "drop" or candidate.kind in (
+                "term",
+                "superlative",
+            ):
                 continue
             if candidate.kind == "definition" and candidate.answer != sentence:
                 continue

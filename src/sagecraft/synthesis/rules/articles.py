@@ -110,6 +110,14 @@ def sayings_of(article: Article) -> list[Saying]:
     return found
 
 
+#: Of these nobody would ask: they tell how much or how sure, and not what of.
+_EMPTY_SUBJECT = re.compile(
+    r"(?:evidence|no|not|only|there|additional|further|future|other|experimental|preliminary|follow-up|(?:the |our )?"
+    r"(?:(?:first|new|main|key|final|full|overall) )?(?:results?|data|code|codes|products?|catalogu?e?s?|data products|conclusions?|findings|outcome))(?:\b(?! of\b| from\b)|$)",
+    re.IGNORECASE,
+)
+
+
 class Asker:
     """Makes the candidates of one article: questions in several wordings, answers of whole sentences."""
 
@@ -140,7 +148,7 @@ class Asker:
     def subject(self, clause: str) -> str | None:
         """The subject of a clause as it stands within a sentence, if it can be asked about."""
         found = subject_of(clause)
-        if found is None or re.match(r"(?i)(?:evidence|no|not|only|results?|there)\b", found):
+        if found is None or _EMPTY_SUBJECT.match(found):
             return None
         is_odd = (
             found.split()[-1] in english.POINTING_NOUNS and found.lower().startswith("the ") and len(found.split()) < 4
@@ -176,6 +184,8 @@ def subject_of(clause: str) -> str | None:
             word in english.THIRD and (not is_noun_too or parts[place + 1] in _OBJECT_STARTS)
         )
         is_verb = is_verb or (word in english.BASES and word not in english.NOUN_LIKE and english.is_plural(phrase))
+        if word not in _VERB_AFTER and parts[place + 1] in _VERB_AFTER:
+            is_verb = False  # "signals have"
         if not is_verb:
             if word in {"that", "which", "who", "where", "when", "while", "because"}:
                 return None

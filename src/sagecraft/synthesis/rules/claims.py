@@ -21,7 +21,7 @@ _MIN_WORDS = 8
 _QUESTIONS = (
     "Someone says of {T}: “{C}” Is that right?",
     "Is the following statement about {T} correct? “{C}”",
-    "A summary of {T} contains this sentence: “{C}” Does it agree with the article?",
+    "A summary of {T} says: “{C}” Does it agree with the article?",
     "Check the following statement against {T}: “{C}”",
     "“{C}” Is that what {T} says?",
     "In a talk on {T}, somebody claims: “{C}” Is anything wrong with that?",
@@ -90,7 +90,7 @@ def _claim(reading: Reading, title: str, told: Told, slots: list[Slot], is_right
     forms = _RIGHT if is_right else _WRONG
     answer = fill(forms[pick // 13 % len(forms)], S=text, true=slot.true, false=false)
     return Candidate(
-        kind="critique", question=question, focus=f"whether a claim about {title} is right", answer=answer,
+        kind="critique", question=question, focus=f"whether “{claim}” is right of {title}", answer=answer,
         key=None if is_right else f"“{slot.true}”, not “{false}”", rule="article-claim-right" if is_right else "article-claim-wrong",
         positions=(told.position,), scope=name,
     )  # fmt: skip

@@ -75,7 +75,7 @@ _LEANING = re.compile(
     r"In both|In all|Unlike)\b|(?:In contrast|Compared) to (?:this|that))"
 )
 _ODD = re.compile(
-    r"https?://|www\.|\[\d|\\(?:cite|ref|begin|item)|[{}|]|\?\?|~|^\W*[a-z]|^[\W\d]|\b(?:GitHub|available (?:at|from|on|online))\b|[!?]|\((?:abridged|shortened)"
+    r"https?://|www\.|\[\d|\\(?:cite|ref|begin|item)|[{}|]|\?\?|~|^\W*[a-z]|^[\W\d]|\b(?:GitHub|available (?:at|from|on|online))\b|[!?]|(?<!\d)%|\((?:abridged|shortened)"
 )
 _EARLY_PRONOUN = re.compile(
     r"^(?:\S+ ){0,3}(?:it|its|itself|they|their|them|themselves)\b(?! (?:is|was|has|remains) (?:\w+ )?(?:that|to|possible|known|difficult|unclear|crucial|important|necessary|essential|not|been))",

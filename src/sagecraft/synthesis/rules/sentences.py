@@ -10,6 +10,7 @@ from dataclasses import replace
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.sentences import Sentence, mask_math
 from sagecraft.literature import english
+from sagecraft.literature.alone import why_not_alone
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.ask import ask
 from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
@@ -32,8 +33,10 @@ def sentences(reading: Reading) -> Iterator[Candidate]:
         for sentence in passage.sentences:
             if sentence.position in of_article or english.tie(mask_math(sentence.text)[0]) is not None:
                 continue
+            is_bound = why_not_alone([sentence.text]) not in (None, "definite")
             for candidate in ask(sentence.text, reading.names):
-                yield _stand_alone(reading, replace(candidate, positions=(sentence.position,)), topic_words)
+                alone = _stand_alone(reading, replace(candidate, positions=(sentence.position,)), topic_words)
+                yield replace(alone, drop="not-alone") if is_bound else alone
 
 
 def _stand_alone(reading: Reading, candidate: Candidate, topic_words: frozenset[str]) -> Candidate:
@@ -91,7 +94,9 @@ def sections(reading: Reading) -> Iterator[Candidate]:
         if _GENERIC_HEADING.match(heading) or heading == document.title or not topic or len(heading.split()) > 9:
             continue
         opening = _opening(list(group))
-        if len(opening) < 2 or sum(len(sentence.text.split()) for sentence in opening) < 25:
+        # A definite phrase is the subject's own mostly: the question names the heading and the title.
+        is_bound = why_not_alone([sentence.text for sentence in opening]) not in (None, "definite") if opening else True
+        if is_bound or len(opening) < 2 or sum(len(sentence.text.split()) for sentence in opening) < 25:
             continue
         form = _ACCOUNT[keyed_hash(reading.seed, "account", document.id, heading) % len(_ACCOUNT)]
         yield Candidate(
