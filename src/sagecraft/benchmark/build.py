@@ -1,20 +1,22 @@
 """Stage `bench`: keyed four-option questions from documents, without a model.
 
-The offline builder asks for measured values: a sentence that stands alone, with one of its numbers left open, and three other
-values of the same unit and form. It is modest, but the key is what the literature says, and nothing but the value differs
-between the options. Its questions have another form than the training pairs of `synthesis`.
+The offline builder leaves something open that a document states (a value, two values, a word with its opposite, a term, a
+cell of a table) and offers it with three others of the same kind. It is modest, but the key is what the literature says,
+and nothing but what was left open differs between the options. Its questions have other forms than the training pairs of
+`synthesis`.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,41 +25,60 @@ from sagecraft.artifact import Manifest, keyed_hash
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
+    from sagecraft.benchmark.choices import Choice, Terms
+    from sagecraft.benchmark.drafts import Draft
+    from sagecraft.benchmark.ladder import Ladders
+    from sagecraft.benchmark.statements import Statement
     from sagecraft.corpus.documents import Document
 
-VERSION = 2
+VERSION = 3
 LETTERS = "ABCD"
-_NGRAM = 13
+ITEMS = "items.jsonl"
+#: Candidates kept of a document for each item that it may give: some fail where their options are made.
+_SPARE = 3
+#: Training documents from which other options may be drawn; all are compared.
+_POOL = 5_000
+Form = Literal["figure", "two-figures", "word-and-figure", "two-words", "term", "property"]
 
 
 class BenchConfig(BaseModel):
-    """What the benchmark holds.
-
-    Attributes:
-        seed: keys the choice of sentences, the other values and the order of options.
-        items_per_document: at most this many from one document; the published benchmark has five an article.
-        max_items: at most this many in all; null takes what there is.
-        min_words: shortest sentence to ask about, so that it says what the value is of.
-        max_words: longest sentence, so that the question can be read at once.
-    """
+    """What the benchmark holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    seed: int = 0
-    items_per_document: int = Field(default=5, ge=1)
-    max_items: int | None = Field(default=None, ge=1)
-    min_words: int = Field(default=9, ge=4)
-    max_words: int = Field(default=40, ge=8)
+    seed: int = Field(default=0, description="keys the choice of sentences, the other options and their order")
+    items_per_document: int = Field(
+        default=5, ge=1, description="at most this many from one document; the published benchmark has five an article"
+    )
+    max_items: int | None = Field(default=None, ge=1, description="at most this many in all; null takes what there is")
+    forms: list[Form] = Field(
+        default=["figure", "two-figures", "word-and-figure", "two-words", "term", "property"],
+        min_length=1,
+        description="what may be left open: a value; two values; a word with its opposite and a value; two such words; the "
+        "term of a gloss; a cell of a table",
+    )
+    min_words: int = Field(
+        default=8, ge=4, description="shortest sentence to ask about, so that it says what the value is of"
+    )
+    max_words: int = Field(default=45, ge=8, description="longest sentence, so that the question can be read at once")
+    baseline_points: float = Field(
+        default=2.5,
+        gt=0,
+        le=75,
+        description="how far from chance, in points, a guess by the options alone may be; items that favour one that is "
+        "further go. Of fewer than 100 items nothing is taken out",
+    )
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """A sentence with an open value, and the document it is from."""
+@dataclass
+class _Found:
+    """What the documents hold: how common values and words are, the terms, and what can be asked about."""
 
-    document: Document
-    question: str
-    value: str
-    support: str
-    limit: float
+    ladders: Ladders
+    terms: Terms
+    words: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    num_documents: int = 0
+    common_categories: frozenset[str] = frozenset()
 
 
 def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
@@ -65,94 +86,242 @@ def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
 
     Args:
         config: settings.
-        inputs: `documents` (a folder of documents, withheld ones as a rule); optionally `training` (documents): a sentence
-            that shares 13 words in a row with them is dropped.
-        out: `items.jsonl`, `dropped.jsonl`, `review.csv` for people to judge, `datasheet.md`.
+        inputs: `documents` (a folder of documents, withheld ones as a rule); optionally `training` (documents): an item whose
+            question, support or passage stands in them is dropped.
+        out: `items.jsonl`, `dropped.jsonl`, `questions.csv` (the published benchmark's columns, without the key), `review.csv`
+            and `review.html` for people to judge, `datasheet.md`.
     """
-    from sagecraft.corpus.documents import read_documents
-    from sagecraft.corpus.overlap import ngrams
+    from sagecraft.benchmark import review
+    from sagecraft.benchmark.baselines import accuracies, learned
+    from sagecraft.benchmark.datasheet import datasheet
 
     with artifact.build(out, kind="benchmark", stage="bench", version=VERSION, config=config, inputs=inputs) as build:
-        documents = sorted(read_documents(inputs["documents"]), key=lambda document: document.id)
-        training = read_documents(inputs["training"]) if "training" in inputs else ()
-        known = {ngram for document in training for ngram in ngrams(document.text, _NGRAM)}
-        dropped: list[dict[str, Any]] = []
-        drafts = [draft for document in documents for draft in _of_document(config, document, known, dropped)]
-        drafts.sort(key=lambda draft: keyed_hash(config.seed, "item", draft.document.id, draft.support))
-        items = [_item(config, number, draft) for number, draft in enumerate(drafts[: config.max_items])]
-        if not items:
+        found = _survey(config, inputs)
+        drafts, dropped = _drafts(config, inputs["documents"], found)
+        if "training" in inputs:
+            drafts = _without_leaks(drafts, inputs["training"], dropped)
+        num_drafts = len(drafts)
+        drafts = _selected(config, drafts, dropped)
+        if not drafts:
             raise UserError(
                 f"{inputs['documents']}: no sentence with a measured value stands alone; give more documents"
             )
-        artifact.write_jsonl(build.path / "items.jsonl", items)
+        items = [_item(config, number, draft, found, "training" in inputs) for number, draft in enumerate(drafts)]
+        artifact.write_jsonl(build.path / ITEMS, items)
         artifact.write_jsonl(build.path / "dropped.jsonl", dropped)
-        _review(build.path / "review.csv", items)
-        baselines = _baselines(items)
-        (build.path / "datasheet.md").write_text(_datasheet(config, items, baselines), encoding="utf-8")
+        _write_questions(build.path / "questions.csv", items)
+        review.write_sheets(build.path, items, {draft.id: draft.passage_text for draft in drafts})
+        groups = _by_form(drafts)
         build.stats.update(
-            num_documents=len(documents),
+            num_documents=found.num_documents,
             num_items=len(items),
+            num_articles=len({item["article"] for item in items}),
+            items_by_form={form: len(group) for form, group in groups.items()},
+            items_by_topic=dict(sorted(Counter(item["topic"] for item in items).items())),
+            num_before_selection=num_drafts,
             num_dropped=len(dropped),
             dropped_by_reason=dict(sorted(Counter(row["reason"] for row in dropped).items())),
+            sentences_by_reason=dict(sorted(found.reasons.items())),
             keys=dict(sorted(Counter(item["answer"] for item in items).items())),
-            baselines=baselines,
+            baselines=accuracies(drafts),
+            baselines_by_form={form: accuracies(group) for form, group in groups.items()},
+            learned_baseline=learned(drafts, config.seed),
         )
-        console.say(f"  {len(items):,} questions from {len(documents):,} documents")
+        text = datasheet(config.model_dump(), build.stats, "training" in inputs)
+        artifact.write_text(build.path / "datasheet.md", text)
+        console.say(f"  {len(items):,} questions from {found.num_documents:,} documents")
     return build.manifest
 
 
-def _of_document(
-    config: BenchConfig, document: Document, known: set[str], dropped: list[dict[str, Any]]
-) -> Iterator[_Draft]:
-    """Drafts of one document, the keyed choice of its sentences first."""
-    from sagecraft.benchmark.values import find_value, is_share, tied_to_its_context
-    from sagecraft.corpus.overlap import ngrams
-    from sagecraft.corpus.sentences import clean_markdown, paragraphs, split_sentences
+def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
+    """First pass: how often values and words occur, and the terms of all glossaries; other options are drawn from these."""
+    from sagecraft.benchmark.choices import Terms
+    from sagecraft.benchmark.figures import figures_of
+    from sagecraft.benchmark.ladder import Ladders
+    from sagecraft.benchmark.statements import words_with_opposites
+    from sagecraft.corpus.documents import read_documents
+    from sagecraft.literature.reading import Reading
 
-    found = []
-    for _, paragraph in paragraphs(document.text):
-        for raw in split_sentences(paragraph):
-            sentence = " ".join(clean_markdown(raw).split())
-            value = find_value(sentence)
-            if value is None or not config.min_words <= len(sentence.split()) <= config.max_words:
-                continue
-            reason = tied_to_its_context(sentence)
-            if reason is None and not known.isdisjoint(ngrams(sentence, _NGRAM)):
-                reason = "in-training"
-            if reason is not None:
-                dropped.append({"document": document.id, "sentence": sentence, "reason": reason})
-                continue
-            start, end = value
-            question = f"Which value completes the statement “{sentence[:start]}____{sentence[end:]}”?"
-            limit = 100.0 if is_share(sentence, end) else float("inf")
-            found.append(_Draft(document, question, sentence[start:end], sentence, limit))
-    found.sort(key=lambda draft: keyed_hash(config.seed, "sentence", document.id, draft.support))
-    yield from found[: config.items_per_document]
+    found = _Found(Ladders(), Terms())
+    categories: Counter[str] = Counter()
+    years = [0]
+    training = read_documents(inputs["training"]) if "training" in inputs else iter(())
+    asked = ((document, True) for document in read_documents(inputs["documents"]))
+    for document, is_asked in itertools.chain(
+        asked, ((document, False) for document in itertools.islice(training, _POOL))
+    ):
+        reading = Reading(document, config.seed)
+        found.num_documents += is_asked
+        years.append(document.year or 0)
+        categories.update(set(document.categories) if is_asked else ())
+        found.terms.add(reading.glossary)
+        for passage in reading.passages:
+            for sentence in passage.sentences:
+                found.ladders.add(figures_of(sentence.text))
+                found.words.update(word.text for word in words_with_opposites(sentence.text))
+    found.ladders.last_year = max(years) or found.ladders.last_year  # what was not yet is no option
+    # The name of a whole collection says nothing about one of its parts.
+    found.common_categories = frozenset(name for name, count in categories.items() if 2 * count > found.num_documents)
+    return found
 
 
-def _item(config: BenchConfig, number: int, draft: _Draft) -> dict[str, Any]:
-    """One item: options in numerical order would show the middle, so their order is keyed; keys go round in turn."""
-    from sagecraft.benchmark.values import distractors
+def _drafts(config: BenchConfig, folder: Path, found: _Found) -> tuple[list[Draft], list[dict[str, Any]]]:
+    """Second pass: the drafts of all documents in keyed order, at most so many a document, none twice."""
+    from sagecraft.benchmark.drafts import Drafter
+    from sagecraft.benchmark.statements import Statement
+    from sagecraft.corpus.documents import read_documents
 
-    rng = random.Random(keyed_hash(config.seed, "options", draft.document.id, draft.support))  # noqa: S311
-    # Each block of four items has every key once and every rank of the right value among the four, in keyed orders:
-    # neither a letter nor "the middle one" is a strategy.
+    sources = [source for document in read_documents(folder) for source in _of_document(config, document, found)]
+    sources.sort(key=lambda source: keyed_hash(config.seed, "item", *_name(source)))
+    drafter = Drafter(config.seed, found.ladders, found.words)
+    drafts: list[Draft] = []
+    dropped: list[dict[str, Any]] = []
+    of_document: dict[str, list[Draft]] = defaultdict(list)
+    seen: set[str] = set()
+    number = 0
+    for source in sources:
+        held = of_document[source.document.id]
+        if len(held) >= config.items_per_document:
+            continue
+        rank = _in_turn(config.seed, "ranks", number)
+        made: Draft | str
+        made = drafter.of_statement(source, rank) if isinstance(source, Statement) else drafter.of_choice(source, rank)
+        if not isinstance(made, str) and (made.question in seen or _gives_away(made, held)):
+            made = "repeats another"
+        if isinstance(made, str):
+            dropped.append(_drop(source.document.id, _name(source)[1], made))
+            continue
+        number += 1
+        seen.add(made.question)
+        held.append(made)
+        drafts.append(made)
+    return drafts, dropped
+
+
+def _of_document(config: BenchConfig, document: Document, found: _Found) -> list[Statement | Choice]:
+    """What one document offers, in keyed order: one statement a sentence, a few more than may be taken."""
+    from sagecraft.benchmark.choices import properties_of, terms_of
+    from sagecraft.benchmark.drafts import form_of
+    from sagecraft.benchmark.statements import statements_of
+    from sagecraft.literature.reading import Reading
+
+    reading = Reading(document, config.seed)
+    by_sentence: dict[int, list[Statement]] = defaultdict(list)
+    for statement in statements_of(reading, config.min_words, config.max_words):
+        if isinstance(statement, str):
+            found.reasons[statement] += 1
+        elif form_of(statement.blanks) in config.forms:
+            by_sentence[statement.sentence.position].append(statement)
+    sources: list[Statement | Choice] = [
+        min(group, key=lambda each: keyed_hash(config.seed, "form", *_name(each))) for group in by_sentence.values()
+    ]
+    sources += terms_of(reading, found.terms) if "term" in config.forms else ()
+    sources += properties_of(reading, config.seed) if "property" in config.forms else ()
+    sources.sort(key=lambda source: keyed_hash(config.seed, "sentence", *_name(source)))
+    return sources[: _SPARE * config.items_per_document]
+
+
+def _name(source: Statement | Choice) -> tuple[str, str, str]:
+    """What keys a source: its document, what it rests on, what is asked."""
+    from sagecraft.benchmark.statements import Statement
+
+    if isinstance(source, Statement):
+        return source.document.id, source.sentence.text, source.open_text
+    return source.document.id, source.support, source.question
+
+
+def _gives_away(draft: Draft, others: Sequence[Draft]) -> bool:
+    """Whether a question tells the answer of another of its document, or rests on the same sentence."""
+    return any(
+        set(draft.support) & set(other.support) or _tells(draft, other) or _tells(other, draft) for other in others
+    )
+
+
+def _tells(one: Draft, other: Draft) -> bool:
+    """Whether a value of the right option of `other` stands in the question of `one`; a single digit stands anywhere."""
+    from sagecraft.benchmark.statements import is_told
+
+    values = re.findall(r"\d[\d,.]*\d", other.key.text)
+    return any(is_told(one.question, value) for value in values)
+
+
+def _without_leaks(drafts: list[Draft], training: Path, dropped: list[dict[str, Any]]) -> list[Draft]:
+    """Leaves out what stands in training documents: question with its answer, or the passage. The documents are streamed."""
+    from sagecraft.corpus.documents import read_documents
+    from sagecraft.corpus.overlap import Leaks
+
+    if not drafts:
+        return drafts
+    rows = [
+        {"id": draft.id, "question": draft.question, "A": draft.key.text, "answer": "A", "support": draft.passage_text}
+        for draft in drafts
+    ]
+    leaks = Leaks(rows)
+    leaked: dict[str, str] = {}
+    for document in read_documents(training):
+        for hit in leaks.find(document.text, document.id):
+            reason = "in-training" if hit.part == "question" else "passage-in-training"
+            leaked.setdefault(hit.item, f"{reason}\n{hit.document}: {hit.document_text}")
+    for draft in drafts:
+        if draft.id in leaked:
+            reason, detail = leaked[draft.id].split("\n", 1)
+            dropped.append({**_drop(draft.document.id, draft.question, reason), "detail": detail})
+    return [draft for draft in drafts if draft.id not in leaked]
+
+
+def _selected(config: BenchConfig, drafts: list[Draft], dropped: list[dict[str, Any]]) -> list[Draft]:
+    """The drafts on which no guess by the options pays: among values, among pairs, among the rest, and in all."""
+    from sagecraft.benchmark.baselines import select
+    from sagecraft.benchmark.drafts import FIGURE, PAIRS
+
+    families: dict[str, list[Draft]] = defaultdict(list)
+    for draft in drafts:
+        families[FIGURE if draft.form == FIGURE else "pair" if draft.form in PAIRS else "choice"].append(draft)
+    kept = {draft.id for family in families.values() for draft in select(family, config.baseline_points)}
+    chosen = select([draft for draft in drafts if draft.id in kept][: config.max_items], config.baseline_points)
+    ids = {draft.id for draft in chosen}
+    num_wanted = len(drafts) if config.max_items is None else config.max_items
+    dropped += [
+        _drop(draft.document.id, draft.question, "guessable")
+        for draft in drafts
+        if draft.id not in ids and (draft.id not in kept or num_wanted >= len(kept))
+    ]
+    return chosen
+
+
+def _drop(document: str, what: str, reason: str) -> dict[str, Any]:
+    return {"document": document, "sentence": what, "reason": reason}
+
+
+def _item(config: BenchConfig, number: int, draft: Draft, found: _Found, checked: bool) -> dict[str, Any]:
+    """One item. Keys go round in turn, so that no letter is a strategy; numbers would show the middle if in order."""
+    rng = random.Random(keyed_hash(config.seed, "order", draft.id))  # noqa: S311
     key = LETTERS[_in_turn(config.seed, "keys", number)]
-    rank = _in_turn(config.seed, "ranks", number)
-    others = distractors(draft.value, rank, rng, draft.limit)
+    others = [option.text for option in draft.options[1:]]
     rng.shuffle(others)
-    options = dict(zip([letter for letter in LETTERS if letter != key], others, strict=True)) | {key: draft.value}
+    options = dict(zip([letter for letter in LETTERS if letter != key], others, strict=True)) | {key: draft.key.text}
     document = draft.document
+    topics = [name for name in document.categories if name not in found.common_categories] or document.categories
+    support = " ".join(text for _, text in draft.support)
     return {
-        "id": f"bench-{number:05d}",
+        "id": draft.id,
         "question": draft.question,
         **{letter: options[letter] for letter in LETTERS},
         "answer": key,
-        "topic": document.categories[0] if document.categories else "",
+        "topic": topics[0] if topics else "",
         "kind": "withheld",
+        "form": draft.form,
         "article": document.id,
-        "support": draft.support,
-        "explanation": f"“{document.title or document.id}” states: {draft.support}",
+        "title": document.title,
+        "section": draft.section,
+        "passage": draft.passage,
+        "support": support,
+        "support_sentences": [{"position": position, "text": text} for position, text in draft.support],
+        "explanation": f"“{document.title or document.id}” states: {support}",
+        "checks": {
+            "options_in_documents": sum(option.commonness > 0 for option in draft.options),
+            "training": "no overlap" if checked else "not compared",
+        },
     }
 
 
@@ -162,52 +331,21 @@ def _in_turn(seed: int, what: str, number: int) -> int:
     return order[number % 4]
 
 
-def _baselines(items: list[dict[str, Any]]) -> dict[str, float]:
-    """Accuracy of ways to guess from the options alone; chance is a quarter."""
-    from sagecraft.benchmark.values import number_of
-
-    def accuracy(pick: Callable[[Mapping[str, Any]], str]) -> float:
-        num_right = sum(1 for item in items if pick(item) == item["answer"])
-        return round(num_right / len(items), 4)
-
-    def ranked(item: Mapping[str, Any], rank: int) -> str:
-        return sorted(LETTERS, key=lambda letter: number_of(item[letter]))[rank]
-
-    return {
-        "longest": accuracy(lambda item: max(LETTERS, key=lambda letter: len(item[letter]))),
-        "first": accuracy(lambda _: "A"),
-        **{f"value_rank_{rank + 1}": accuracy(partial(ranked, rank=rank)) for rank in range(4)},
-    }
+def _by_form(drafts: Sequence[Draft]) -> dict[str, list[Draft]]:
+    groups: dict[str, list[Draft]] = defaultdict(list)
+    for draft in drafts:
+        groups[draft.form].append(draft)
+    return dict(sorted(groups.items()))
 
 
-def _review(path: Path, items: list[dict[str, Any]]) -> None:
-    """A sheet for people: verdict and remark are theirs to fill in. Text that a spreadsheet would run is quoted."""
-
-    def safe(value: object) -> str:
-        text = str(value)
-        return f"'{text}" if text[:1] in "=+-@\t\r" else text
-
-    columns = ["id", "question", *LETTERS, "answer", "support", "article"]
+def _write_questions(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
+    """The published benchmark's own columns, without the key: what can be given to people who are to be scored."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*columns, "verdict (right/wrong/unclear)", "remark"])
-        writer.writerows([*(safe(item[column]) for column in columns), "", ""] for item in items)
+        writer.writerow(["question", *LETTERS])
+        writer.writerows([item["question"], *(item[letter] for letter in LETTERS)] for item in items)
 
 
-def _datasheet(config: BenchConfig, items: list[dict[str, Any]], baselines: Mapping[str, float]) -> str:
-    guesses = "\n".join(f"| {name} | {100 * value:.1f} % |" for name, value in baselines.items())
-    articles = len({item["article"] for item in items})
-    return f"""# Datasheet
-
-{len(items)} four-option questions on measured values, from {articles} documents, at most {config.items_per_document} a document, made by rule without a model
-(seed {config.seed}). Each keeps the sentence it rests on (`support`) and its document (`article`).
-
-What it can show: whether a model holds values that the documents state. What it cannot: understanding, reasoning, or anything without a number.
-It was not reviewed by people; `review.csv` is the sheet for that.
-
-Guessing from the options alone (chance is 25 %):
-
-| by | right |
-|---|---|
-{guesses}
-"""
+def iter_items(folder: Path) -> Iterator[dict[str, Any]]:
+    """The items of a finished benchmark."""
+    return artifact.read_jsonl(folder / ITEMS)

@@ -1,0 +1,153 @@
+"""What can be guessed from the options alone, and the choice of items on which none of these guesses pays.
+
+Choosing by a guess makes that guess no evidence any more. So there is one that nothing is chosen by: a classifier that
+learns, from the items of other articles, which features of an option go with being right.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from sagecraft.artifact import keyed_hash
+from sagecraft.benchmark.drafts import Draft, Option
+from sagecraft.benchmark.figures import digits_of
+
+CHANCE = 0.25
+#: Fewer items than this are not chosen among: three points of a hundred are three items.
+MIN_SELECTED = 100
+#: At most this share is taken out.
+_MAX_REMOVED = 0.4
+_FOLDS = 5
+_DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+
+def _numbers(option: Option) -> list[str]:
+    text = re.sub(r"\(\d\) ", "", option.text)
+    return _DIGITS.findall(text)
+
+
+def _digits(option: Option) -> float:
+    return float(sum(digits_of(text) for text in _numbers(option)))
+
+
+def _leading(option: Option) -> float:
+    return float(sum(int(text.lstrip("0.,")[:1] or 0) for text in _numbers(option)))
+
+
+def _ends_round(option: Option) -> float:
+    return float(sum(text[-1] in "05" for text in _numbers(option)))
+
+
+def _centre(option: Option, options: Sequence[Option]) -> float:
+    """How far the values are from the middle of all four, on a logarithmic scale."""
+    distance = 0.0
+    for place in range(len(option.values)):
+        logs = [math.log(abs(other.values[place]) + 1e-12) for other in options]
+        distance += abs(math.log(abs(option.values[place]) + 1e-12) - sum(logs) / len(logs))
+    return distance
+
+
+#: Guess → what it maximises. None of them sees the question or the key.
+SCORES: dict[str, Callable[[Option, Sequence[Option]], float]] = {
+    "longest": lambda option, _: float(len(option.text)),
+    "shortest": lambda option, _: -float(len(option.text)),
+    "commonest": lambda option, _: option.commonness,
+    "fewest digits": lambda option, _: -_digits(option),
+    "most digits": lambda option, _: _digits(option),
+    "ends in 0 or 5": lambda option, _: _ends_round(option),
+    "smallest first digit": lambda option, _: -_leading(option),
+    "middle value": lambda option, options: -_centre(option, options),
+    "extreme value": _centre,
+    "smallest": lambda option, _: -sum(option.values),
+    "largest": lambda option, _: sum(option.values),
+    "both common or large": lambda option, _: float(option.pattern == (True, True)),
+    "both rare or small": lambda option, _: float(option.pattern == (False, False)),
+    "first common, second rare": lambda option, _: float(option.pattern == (True, False)),
+    "first rare, second common": lambda option, _: float(option.pattern == (False, True)),
+}
+
+
+def hits(draft: Draft) -> list[float]:
+    """For each guess the probability that it is right; options that it cannot tell apart share it."""
+    row = []
+    for score in SCORES.values():
+        values = [score(option, draft.options) for option in draft.options]
+        best = max(values)
+        row.append((values[0] == best) / values.count(best))
+    return row
+
+
+def accuracies(drafts: Sequence[Draft]) -> dict[str, float]:
+    """Share of items that each guess gets right."""
+    table = np.array([hits(draft) for draft in drafts])
+    return {name: round(float(value), 4) for name, value in zip(SCORES, table.mean(axis=0), strict=True)}
+
+
+def select(drafts: Sequence[Draft], points: float) -> list[Draft]:
+    """Leaves items out until no guess is further than `points` (percent) from chance.
+
+    Greedy: the item goes that most favours the guesses which are off, above or below. Items of equal weight go from the
+    end of the list, so that the order decides. Where it cannot be reached, the rest of the drafts is what was nearest.
+    """
+    if len(drafts) < MIN_SELECTED:
+        return list(drafts)
+    table = np.array([hits(draft) for draft in drafts]) - CHANCE
+    live = np.ones(len(drafts), dtype=bool)
+    tolerance = points / 100
+    while live.sum() > (1 - _MAX_REMOVED) * len(drafts):
+        mean = table[live].mean(axis=0)
+        off = np.where(np.abs(mean) > tolerance, mean, 0.0)
+        if not off.any():
+            break
+        gain = table @ off
+        gain[~live] = -np.inf
+        worst = len(gain) - 1 - int(np.argmax(gain[::-1]))
+        if gain[worst] <= 0:
+            break
+        live[worst] = False
+    return [draft for draft, kept in zip(drafts, live, strict=True) if kept]
+
+
+def learned(drafts: Sequence[Draft], seed: int) -> float | None:
+    """Accuracy of a classifier of options that learns on four fifths of the articles and guesses the rest; None of few.
+
+    Naive Bayes over words, digits, lengths and ranks within the item. Nothing is chosen by it, so it is evidence.
+    """
+    if len(drafts) < MIN_SELECTED:
+        return None
+    seen = [[features(option, draft) for option in draft.options] for draft in drafts]
+    folds = [keyed_hash(seed, "fold", draft.document.id) % _FOLDS for draft in drafts]
+    right = 0.0
+    for fold in range(_FOLDS):
+        weights = _weights(row for row, number in zip(seen, folds, strict=True) if number != fold)
+        for row in (row for row, number in zip(seen, folds, strict=True) if number == fold):
+            scores = [round(sum(weights.get(each, 0.0) for each in option), 9) for option in row]
+            best = max(scores)
+            right += (scores[0] == best) / scores.count(best)
+    return round(right / len(drafts), 4)
+
+
+def features(option: Option, draft: Draft) -> list[str]:
+    """What the classifier sees of an option."""
+    seen = [f"word {word}" for word in re.findall(r"[a-z]{3,}", option.text.lower())]
+    for text in _numbers(option):
+        seen += [f"first {text.lstrip('0.,')[:1]}", f"last {text[-1]}", f"digits {digits_of(text)}"]
+    for name, score in SCORES.items():
+        values = sorted(score(other, draft.options) for other in draft.options)
+        seen.append(f"{draft.form} {name} {values.index(score(option, draft.options))}")
+    return seen
+
+
+def _weights(rows: Iterable[Sequence[Sequence[str]]]) -> Mapping[str, float]:
+    right: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    for row in rows:
+        right.update(row[0])
+        for option in row[1:]:
+            wrong.update(option)
+    return {each: math.log((right[each] + 1) / (wrong[each] / 3 + 1)) for each in sorted(right | wrong)}

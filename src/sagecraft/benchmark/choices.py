@@ -1,0 +1,145 @@
+"""Questions whose options stand in the literature side by side: terms of one glossary class, cells of one column."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sagecraft.artifact import keyed_hash
+from sagecraft.corpus.documents import Document
+from sagecraft.literature.glossary import Gloss
+from sagecraft.literature.reading import Reading
+from sagecraft.literature.tables import Column, Table, number_of
+
+#: The longest option is at most so many times as long as the shortest: length is no hint.
+_MAX_LENGTH_RATIO = 2.0
+_STEM_CHARS = 5
+_MAX_TERMS = 4_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A question with its options.
+
+    Attributes:
+        document: it is of.
+        form: `term` or `property`.
+        question: whole.
+        key: the right option.
+        others: options that are wrong; more than three where there are.
+        support: what it rests on, as it stands in the document.
+        section: heading that it stands under, or title of the table.
+        is_ordered: whether the options are numbers, so that the rank of the right one must not tell.
+    """
+
+    document: Document
+    form: str
+    question: str
+    key: str
+    others: tuple[str, ...]
+    support: str
+    section: str
+    is_ordered: bool = False
+
+
+class Terms:
+    """Terms of all glossaries by the head noun of their glosses: others of the same class of thing."""
+
+    def __init__(self) -> None:
+        self._by_head: dict[str, dict[str, Gloss]] = defaultdict(dict)
+        self._num = 0
+
+    def add(self, glosses: Sequence[Gloss]) -> None:
+        """Adds the glosses of a document."""
+        for gloss in glosses:
+            if gloss.head and self._num < _MAX_TERMS:
+                self._num += 1
+                self._by_head[gloss.head].setdefault(gloss.term.lower(), gloss)
+
+    def others(self, gloss: Gloss) -> list[Gloss]:
+        """Glosses of the same head whose terms can stand beside this one as options."""
+        found = self._by_head.get(gloss.head or "", {})
+        own = _stems(gloss.text)
+        return [
+            other
+            for term, other in sorted(found.items())
+            if term != gloss.term.lower()
+            and not _stems(" ".join((other.term, *other.aliases))) & own
+            and not _stems(other.term) >= _stems(gloss.term)
+            and not _stems(gloss.term) >= _stems(other.term)
+            and max(len(other.term), len(gloss.term)) <= _MAX_LENGTH_RATIO * min(len(other.term), len(gloss.term))
+        ]
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM_CHARS] for word in re.findall(r"[^\W\d_]{4,}", text.lower())}
+
+
+def terms_of(reading: Reading, terms: Terms) -> Iterator[Choice]:
+    """“Which term …?” for each gloss with three others of its class."""
+    document = dataclasses.replace(reading.document, text="")
+    for gloss in reading.glossary:
+        if gloss.holds_term or not gloss.has_one_sense or gloss.domain or len(gloss.text.split()) < 4:
+            continue
+        others = tuple(other.term for other in terms.others(gloss))
+        if len(others) >= 3:
+            question = f"Which of these terms is defined as “{gloss.text}”?"
+            yield Choice(document, "term", question, gloss.term, others, f"{gloss.term}: {gloss.text}", "Glossary")
+
+
+def properties_of(reading: Reading, seed: int) -> Iterator[Choice]:
+    """“What is the PROPERTY of THING?” for one keyed column of each row of a table, with other cells of the column."""
+    document = dataclasses.replace(reading.document, text="")
+    for table in reading.tables:
+        rows = sorted(table.rows, key=lambda row: keyed_hash(seed, "row", reading.document.id, table.number, row.name))
+        for row in rows:
+            places = [place for place, column in enumerate(table.columns) if column.is_comparable and row.cells[place]]
+            if not places or number_of(row.cells[places[0]]) is None:
+                continue
+            place = places[keyed_hash(seed, "column", reading.document.id, table.number, row.name) % len(places)]
+            choice = _property(document, table, table.columns[place], place, row.name)
+            if choice is not None:
+                yield choice
+
+
+def _property(document: Document, table: Table, column: Column, place: int, name: str) -> Choice | None:
+    values = table.values(place)
+    value = next((value for row, value in values if row.name == name), None)
+    if value is None or len(values) < 4:
+        return None
+    text = next(row.cells[place] for row, _ in values if row.name == name)
+    others = tuple(dict.fromkeys(column.with_unit(row.cells[place]) for row, other in values if _apart(other, value)))
+    if len(others) < 3:
+        return None
+    title = f"the table “{table.title}”" if table.title else f"the table in “{table.section}”"
+    question = f"According to {title}, what is the {column.name} of {name}?"
+    support = f"{name}: {column.name} {column.with_unit(text)}"
+    return Choice(
+        document, "property", question, column.with_unit(text), others, support, table.title or table.section, True
+    )
+
+
+def _apart(one: object, other: object) -> bool:
+    first, second = float(one), float(other)  # type: ignore[arg-type]
+    return abs(first - second) > 0.1 * max(abs(first), abs(second))
+
+
+def three_of(choice: Choice, rng: random.Random, rank: int) -> list[str]:
+    """Three of the wrong options; of numbers `rank` smaller ones where there are so many."""
+    if not choice.is_ordered:
+        return rng.sample(choice.others, 3)
+    values = {text: _leading(text) for text in (choice.key, *choice.others)}
+    below = [text for text in choice.others if values[text] < values[choice.key]]
+    above = [text for text in choice.others if values[text] >= values[choice.key]]
+    num_below = max(min(rank, len(below)), 3 - len(above))
+    return rng.sample(below, num_below) + rng.sample(above, 3 - num_below)
+
+
+def _leading(text: str) -> float:
+    found = re.match(r"[−–-]?[\d,]+(?:\.\d+)?(?:\s*(?:×|\\times)\s*10\$?\^\{?[−–-]?\d+)?", text.replace("$", ""))
+    value = number_of(found.group(0)) if found else None
+    return float(value) if value is not None else 0.0

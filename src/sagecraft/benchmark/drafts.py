@@ -1,0 +1,200 @@
+"""From what documents hold to questions with four options."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from sagecraft.artifact import keyed_hash
+from sagecraft.benchmark.choices import Choice, three_of
+from sagecraft.benchmark.figures import Figure, number_of, ranges_of
+from sagecraft.benchmark.ladder import NUM_RUNGS, Ladders
+from sagecraft.benchmark.statements import Blank, Statement, Word, is_article, is_told
+from sagecraft.corpus.documents import Document
+
+FIGURE, TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS = "figure", "two-figures", "word-and-figure", "two-words"
+TERM, PROPERTY = "term", "property"
+#: The forms whose four options are all combinations of two alternatives.
+PAIRS = frozenset((TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS))
+_TRIES = 4
+_LABEL = re.compile(r"\([12]\) ")
+_VALUE_FORMS = (
+    "Which value completes {whose}: “{text}”?",
+    "Which value stands in the gap of {whose}: “{text}”?",
+    "What is the missing value in {whose}: “{text}”?",
+)
+_PAIR_FORMS = (
+    "Which pair completes {whose}: “{text}”?",
+    "What stands in the gaps (1) and (2) of {whose}: “{text}”?",
+    "Which words or values are missing in {whose}: “{text}”?",
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option, and what guessers who see only options can go by.
+
+    Attributes:
+        text: as it is shown.
+        commonness: of its parts in the documents, larger is commoner.
+        pattern: for each part of a pair whether it is the commoner word, or the larger value, of the two.
+        values: its numbers.
+    """
+
+    text: str
+    commonness: float = 0.0
+    pattern: tuple[bool, ...] = ()
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A question with its options, the right one first."""
+
+    document: Document
+    form: str
+    question: str
+    options: tuple[Option, ...]
+    support: tuple[tuple[int, str], ...]
+    section: str
+    passage: str
+    passage_text: str
+
+    @property
+    def key(self) -> Option:
+        """The right option."""
+        return self.options[0]
+
+    @property
+    def id(self) -> str:
+        """Of the content, so that a verdict on it holds in every benchmark that has it."""
+        return f"bench-{keyed_hash(self.document.id, self.form, self.question) % 16**8:08x}"
+
+
+def form_of(blanks: tuple[Blank, ...]) -> str:
+    """The form of a statement by what is open in it."""
+    num_words = sum(isinstance(blank, Word) for blank in blanks)
+    if len(blanks) == 1:
+        return FIGURE
+    return (TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS)[num_words]
+
+
+def whose(document: Document, section: str) -> str:
+    """Whose statement it is: an article's by title and year, a text's by title and section."""
+    year = f" ({document.year})" if document.year else ""
+    if not document.title:
+        return "the statement"
+    if is_article(document):
+        return f"the statement from “{document.title}”{year}"
+    inside = f" (section “{section}”)" if section and section != document.title and "$" not in section else ""
+    return f"the statement from the text “{document.title}”{inside}"
+
+
+class Drafter:
+    """Makes drafts; what it draws is keyed by the document and the sentence."""
+
+    def __init__(self, seed: int, ladders: Ladders, words: Counter[str]) -> None:
+        self._seed = seed
+        self._ladders = ladders
+        self._words = words
+
+    def of_statement(self, statement: Statement, rank: int) -> Draft | str:
+        """A draft, or the reason why there are no four options.
+
+        Args:
+            statement: with one or two blanks.
+            rank: how many options shall be smaller than the right one, where it is one value.
+        """
+        form = form_of(statement.blanks)
+        document, sentence = statement.document, statement.sentence
+        key = ("options", document.id, sentence.text, form)
+        rng = random.Random(keyed_hash(self._seed, *key))  # noqa: S311
+        options = None
+        for _ in range(_TRIES):  # an option that the question shows is out of the game, or seems to be
+            made = self._one(statement, rank, rng) if form == FIGURE else self._pair(statement, rng)
+            options = made and (None if _are_shown(statement, made) else made)
+            if options is not None:
+                break
+        if options is None:
+            return "no-options"
+        shown = f"{document.title} {document.year}"
+        if any(isinstance(blank, Figure) and is_told(shown, blank.text) for blank in statement.blanks):
+            return "in-title"
+        forms = _VALUE_FORMS if form == FIGURE else _PAIR_FORMS
+        question = forms[keyed_hash(self._seed, "form", *key[1:]) % len(forms)].format(
+            whose=whose(document, statement.passage.section), text=statement.open_text
+        )
+        support = tuple((each.position, each.text) for each in statement.support)
+        passage = statement.passage
+        return Draft(document, form, question, options, support, passage.section, passage.id, passage.text)
+
+    def of_choice(self, choice: Choice, rank: int) -> Draft:
+        """A draft of a question that brings its options."""
+        key = ("options", choice.document.id, choice.question)
+        rng = random.Random(keyed_hash(self._seed, *key))  # noqa: S311
+        texts = [choice.key, *three_of(choice, rng, rank)]
+        options = tuple(Option(text) for text in texts)
+        support = ((-1, choice.support),)
+        place = choice.document.id
+        return Draft(
+            choice.document, choice.form, choice.question, options, support, choice.section, place, choice.support
+        )
+
+    def _one(self, statement: Statement, rank: int, rng: random.Random) -> tuple[Option, ...] | None:
+        figure = statement.blanks[0]
+        assert isinstance(figure, Figure)
+        others = self._ladders.rungs(figure, rank, rng)
+        if others is None or len({figure.text, *others}) < NUM_RUNGS:
+            return None
+        return tuple(self._option(figure, text) for text in (figure.text, *others))
+
+    def _option(self, figure: Figure, text: str) -> Option:
+        return Option(text, self._ladders.commonness(figure.unit, text), (), (number_of(text),))
+
+    def _pair(self, statement: Statement, rng: random.Random) -> tuple[Option, ...] | None:
+        """The right pair first, and the three others of two alternatives each."""
+        sides: list[tuple[_Part, _Part]] = []
+        for blank in statement.blanks:
+            if isinstance(blank, Word):
+                counts = (self._words[blank.text], self._words[blank.other])
+                is_high = (counts[0], blank.text) > (counts[1], blank.other)
+                sides.append((_Part(blank.text, counts[0], is_high), _Part(blank.other, counts[1], not is_high)))
+                continue
+            other = self._ladders.neighbour(blank, rng.random() < 0.5, rng)
+            if other is None:
+                return None
+            both = (blank.text, other)
+            first, second = (
+                _Part(text, self._ladders.commonness(blank.unit, text), True, number_of(text)) for text in both
+            )
+            is_high = first.value > second.value
+            sides.append((replace(first, is_high=is_high), replace(second, is_high=not is_high)))
+        is_range = (statement.blanks[0], statement.blanks[-1]) in ranges_of(statement.text)
+        if is_range and max(part.value for part in sides[0]) >= min(part.value for part in sides[1]):
+            return None  # an end that passes the other cannot be
+        return tuple(_combined(parts) for parts in itertools.product(*sides))
+
+
+def _are_shown(statement: Statement, options: tuple[Option, ...]) -> bool:
+    """Whether a number of an option stands in the question as well."""
+    numbers = {text for option in options for text in re.findall(r"\d[\d,.]*\d|\d", _LABEL.sub("", option.text))}
+    return any(is_told(statement.open_text, text) for text in numbers if len(text) > 1)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One side of a pair: how common its text is, and whether it is the commoner word or the larger value of two."""
+
+    text: str
+    commonness: float
+    is_high: bool
+    value: float = 0.0
+
+
+def _combined(parts: tuple[_Part, ...]) -> Option:
+    text = ", ".join(f"({number}) {part.text}" for number, part in enumerate(parts, start=1))
+    commonness = float(sum(part.commonness for part in parts))
+    return Option(text, commonness, tuple(part.is_high for part in parts), tuple(part.value for part in parts))
