@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sagecraft.chat.thinking import TAGS, Tags, opened_by, split_thought
@@ -13,6 +13,7 @@ from sagecraft.evaluation.tasks import Item
 from sagecraft.evaluation.unread import outcome_of_unread
 
 if TYPE_CHECKING:
+    from sagecraft.chat.thinking import Switch
     from sagecraft.evaluation.config import EvaluateConfig
     from sagecraft.inference.protocol import Engine
 
@@ -26,22 +27,30 @@ _BROKEN = "\ufffd"
 
 def local_request(engine: Engine, item: Item, config: EvaluateConfig) -> Request:
     """The question through the checkpoint's chat template, with the switch."""
+    budgets = (config.reply.thought_tokens, config.reply.answer_tokens)
+    return local_request_of(engine, prompts.generate_turns(item), config.switch, budgets)
+
+
+def local_request_of(
+    engine: Engine, turns: Sequence[Mapping[str, str]], thinking: Switch | None, budgets: tuple[int, int]
+) -> Request:
+    """Chat messages as a request; `budgets` are the tokens of the thought and of the answer."""
     from sagecraft.chat.masks import encode_prompt
     from sagecraft.chat.messages import Message
 
-    messages = [Message.model_validate(turn) for turn in prompts.generate_turns(item)]
-    shown = engine.template.render(messages, thinking=config.switch, add_generation_prompt=True)
-    ids = encode_prompt(engine.tokenizer, engine.template, messages, config.switch)
+    messages = [Message.model_validate(turn) for turn in turns]
+    shown = engine.template.render(messages, thinking=thinking, add_generation_prompt=True)
+    ids = encode_prompt(engine.tokenizer, engine.template, messages, thinking)
     opened = opened_by(shown, engine.template.thoughts)
     room = engine.max_positions - len(ids)
     # a thought must leave the context the room that closing it and the answer take
-    thought_tokens = min(config.reply.thought_tokens, max(0, room - config.reply.answer_tokens - _CLOSING_TOKENS))
+    thought_tokens = min(budgets[0], max(0, room - budgets[1] - _CLOSING_TOKENS))
     body = {
         "mode": "generate",
         "prompt": ids,
         "opened": None if opened is None else opened.open,
         "thought_tokens": thought_tokens,
-        "answer_tokens": config.reply.answer_tokens,
+        "answer_tokens": budgets[1],
     }
     error = None if room > 0 else f"{len(ids):,} tokens do not fit into the model's context of {len(ids) + room:,}"
     return Request(shown, body, error)

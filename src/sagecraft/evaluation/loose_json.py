@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sagecraft.evaluation.claims import is_placeholder
@@ -83,6 +83,41 @@ def repaired(text: str, cut: bool) -> Found | None:
             value, end = _value(text, match.end(), cut, 0)
             found = _answer({"answer": value}, end) or found
     return found
+
+
+def records(text: str, name: str, cut: bool = False) -> list[dict[str, Any]]:
+    """All objects that hold a key of this name, in their order: in valid JSON, amid text, or broken.
+
+    Args:
+        text: a reply.
+        name: in small letters, words joined by `_`.
+        cut: the text was cut off, so that what reaches its end is not whole.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=_joined)
+    found: list[dict[str, Any]] = []
+    at = 0
+    for start in [match.start() for match in re.finditer(r"\{", text)][-_MAX_OBJECTS:]:
+        if start < at:
+            continue
+        try:
+            value, at = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            pairs, end = _object(text, start + 1, cut, 0) if _START.match(text, start) else ([], start)
+            value = _joined(pairs)
+            if value.get(name) in (None, ...):
+                continue  # what stands in it may be whole
+            at = end
+        found += _holding(value, name, 0)
+    return found
+
+
+def _holding(value: Any, name: str, depth: int) -> Iterator[dict[str, Any]]:
+    """The objects in a value that hold a key, the outermost of those within each other."""
+    if isinstance(value, dict) and name in value and not isinstance(value[name], dict | list):
+        yield value
+    elif depth < _MAX_DEPTH:
+        for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from _holding(part, name, depth + 1)
 
 
 def _joined(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sagecraft.evaluation.config import EvaluateConfig
     from sagecraft.evaluation.store import Account, Store
     from sagecraft.inference.endpoint import Endpoint
+    from sagecraft.inference.limits import LimitsConfig
     from sagecraft.inference.prices import Price
 
 #: Characters of a thought that are given back to an endpoint which is asked for the answer.
@@ -28,11 +29,29 @@ _MAX_THOUGHT_CHARS = 100_000
 
 def request(endpoint: Endpoint, item: Item, config: EvaluateConfig) -> Request:
     """The question as chat messages, with the switch as the model knows it."""
-    question = prompts.generate_turns(item)
     budgets = (config.reply.thought_tokens, config.reply.answer_tokens)
-    body = endpoint.body(question, config.switch, *budgets)
+    return request_of(endpoint, prompts.generate_turns(item), config.switch, budgets)
+
+
+def request_of(
+    endpoint: Endpoint,
+    turns: Sequence[Mapping[str, str]],
+    thinking: Switch | None,
+    budgets: tuple[int, int],
+    more: Mapping[str, Any] | None = None,
+) -> Request:
+    """Chat messages as a request.
+
+    Args:
+        endpoint: what is asked.
+        turns: messages.
+        thinking: state of the switch.
+        budgets: tokens of the thought and of the answer.
+        more: what else the body of the request carries.
+    """
+    body = endpoint.body(turns, thinking, *budgets) | dict(more or {})
     shown = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in body["messages"])
-    return Request(shown, {"question": question, "thinking": config.switch, "budgets": budgets, "body": body})
+    return Request(shown, {"question": list(turns), "thinking": thinking, "budgets": budgets, "body": body})
 
 
 def measure_all(
@@ -56,6 +75,33 @@ def measure_all(
     Raises:
         MachineError: none was answered.
     """
+    failures = send_all(endpoint, requests, kept, config, providers, done)
+    if failures and len(failures) == len(requests):
+        raise MachineError(f"{endpoint.name}: no question was answered; the first one: {failures[0]}")
+    yield from kept_values(endpoint, requests, kept, failures)
+
+
+class Limited(Protocol):
+    """Settings of how an endpoint is asked."""
+
+    @property
+    def base_url(self) -> str | None:
+        """Address of a server of one's own."""
+
+    @property
+    def limits(self) -> LimitsConfig:
+        """Pace, patience and money."""
+
+
+def send_all(
+    endpoint: Endpoint,
+    requests: Sequence[Request],
+    kept: Store,
+    config: Limited,
+    providers: Path | None,
+    done: Callable[[float | None], object],
+) -> dict[int, str]:
+    """As `measure_all`, but replies stay in the store: the number of each request that got none, and why."""
     errand = courier.Errand(
         model=endpoint.name,
         base_url=config.base_url,
@@ -66,9 +112,14 @@ def measure_all(
         requests=[request.body for request in requests],
     )
     failures = courier.send(errand, done)
-    if failures and len(failures) == len(requests):
-        raise MachineError(f"{endpoint.name}: no question was answered; the first one: {failures[0]}")
     kept.refresh()
+    return failures
+
+
+def kept_values(
+    endpoint: Endpoint, requests: Sequence[Request], kept: Store, failures: Mapping[int, str]
+) -> Iterator[dict[str, Any] | Failed]:
+    """What each request brought, from the store."""
     replies = _Kept(endpoint, kept)
     for number, request in enumerate(requests):
         yield Failed(failures[number]) if number in failures else _at_once(measure(replies, request))

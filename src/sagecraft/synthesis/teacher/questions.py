@@ -1,0 +1,141 @@
+"""A passage as a request for questions, and an object of the reply as a question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from sagecraft.artifact import keyed_hash
+from sagecraft.evaluation.claims import is_placeholder
+from sagecraft.literature.passages import Passage
+from sagecraft.synthesis.candidate import Candidate
+from sagecraft.synthesis.teacher.asking import Ask
+from sagecraft.synthesis.teacher.config import TeacherConfig
+
+#: Rule of candidates that a model wrote.
+TEACHER = "teacher"
+_HERE = Path(__file__).parent / "prompts"
+#: Characters of a document's beginning that a teacher is shown beside a passage from further on.
+_OPENING_CHARS = 500
+_NO_FOCUS = "what is asked here"
+
+
+def _numbers(value: Any) -> Any:
+    """Numbers as models write them: 3, "1, 2", ["[1]", "2"]."""
+    parts = value if isinstance(value, list) else [value]
+    return [int(number) for part in parts for number in re.findall(r"\d{1,6}", str(part))]
+
+
+def _line(value: Any) -> Any:
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+Line = Annotated[str, BeforeValidator(_line)]
+
+
+class _Written(BaseModel):
+    """A question as a model writes it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    kind: Line = ""
+    question: Line = Field(min_length=10, max_length=600)
+    focus: Line = ""
+    answer: Line = Field(min_length=10, max_length=4000)
+    sentences: Annotated[tuple[int, ...], BeforeValidator(_numbers)] = Field(min_length=1, max_length=20)
+
+
+#: Schema of a whole reply, for endpoints that take one: every key required and no other, as the strict form wants it.
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "questions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    **{key: {"type": "string"} for key in ("kind", "question", "focus", "answer")},
+                    "sentences": {"type": "array", "items": {"type": "integer"}},
+                },
+                "required": ["kind", "question", "focus", "answer", "sentences"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["questions"],
+    "additionalProperties": False,
+}
+
+
+@cache
+def _prompt() -> tuple[str, dict[str, str], list[str]]:
+    def read(name: str) -> str:
+        return (_HERE / name).read_text(encoding="utf-8")
+
+    return read("questions.md").strip(), yaml.safe_load(read("kinds.yaml")), yaml.safe_load(read("styles.yaml"))
+
+
+def ask_about(config: TeacherConfig, seed: int, passage: Passage, opening: str, attempt: int) -> Ask[Candidate]:
+    """The request for the questions of a passage.
+
+    Args:
+        config: of the teacher.
+        seed: draws kinds and style.
+        passage: what is asked about.
+        opening: how its document begins.
+        attempt: counts how often it was asked before in vain; each time it is worded in another style.
+    """
+    prompt, told, styles = _prompt()
+    drawn = sorted(config.kinds, key=lambda kind: keyed_hash(seed, "teach-kind", passage.id, kind))
+    kinds = tuple(drawn[: max(2, config.questions_per_passage)])
+    count = config.questions_per_passage
+    shown = passage.text[:_OPENING_CHARS]
+    is_first = opening.startswith(shown[:80])
+    text = prompt.format_map(
+        {
+            "title": passage.title or "(untitled)",
+            "section": f", section “{passage.section}”" if passage.section else "",
+            "opening": "" if is_first else f"It begins: {opening[:_OPENING_CHARS]} …",
+            "sentences": "\n".join(f"[{n}] {sentence.text}" for n, sentence in enumerate(passage.sentences, start=1)),
+            "count": count,
+            "s": "" if count == 1 else "s",
+            "kinds": "Kinds to choose from: " + "; ".join(f'"{kind}" ({told[kind]})' for kind in kinds) + ".",
+            "style": styles[(keyed_hash(seed, "teach-style", passage.id) + attempt) % len(styles)],
+        }
+    )
+    turns = [{"role": "user", "content": text}]
+    return Ask(passage.id, turns, "question", partial(read_question, passage, kinds))
+
+
+def read_question(passage: Passage, kinds: tuple[str, ...], value: Mapping[str, Any]) -> Candidate | str:
+    """The candidate in an object of a reply, or what is wrong with it."""
+    try:
+        written = _Written.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the object'}: {first['msg']}"
+    if is_placeholder(written.question) or is_placeholder(written.answer):
+        return "it repeats the form instead of filling it in"
+    kind = written.kind.lower().strip(" .\"'")
+    if kind not in kinds:
+        if len(kinds) > 1:
+            return f"kind: {written.kind[:40]!r} is none of {', '.join(kinds)}"
+        kind = kinds[0]
+    numbers = sorted(set(written.sentences))
+    if not 1 <= numbers[0] <= numbers[-1] <= len(passage.sentences):
+        return f"sentences: there are only the numbers 1 to {len(passage.sentences)}"
+    names_title = bool(passage.title) and passage.title in written.question
+    return Candidate(
+        kind=kind,
+        question=written.question,
+        focus=written.focus.strip(" .?") or _NO_FOCUS,
+        answer=written.answer,
+        rule=TEACHER,
+        positions=tuple(passage.sentences[number - 1].position for number in numbers),
+        scope=passage.document if names_title else "",
+    )
