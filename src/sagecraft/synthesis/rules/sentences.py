@@ -23,6 +23,14 @@ _TOPIC = (
 )
 
 
+#: A name or a number somewhere behind the first word of a question.
+_NAME = re.compile(r"(?<=\s)(?:[A-Z][\w.’'-]+|\S*\d\S*)")
+#: Sentences about what may be watched or tried elsewhere.
+_MEDIA = re.compile(
+    r"\b(?:videos?|websites?|web (?:sites?|pages?)|animations?|applets?|podcasts?|episodes?|apps?)\b", re.IGNORECASE
+)
+
+
 def sentences(reading: Reading) -> Iterator[Candidate]:
     """What the rules over single sentences ask; an abstract's are asked by name (`abstracts`)."""
     article = article_of(reading)
@@ -31,7 +39,11 @@ def sentences(reading: Reading) -> Iterator[Candidate]:
     for passage in reading.passages:
         topic_words = title_words | _with_singular(english.words(passage.section))
         for sentence in passage.sentences:
-            if sentence.position in of_article or english.tie(mask_math(sentence.text)[0]) is not None:
+            if (
+                sentence.position in of_article
+                or _MEDIA.search(sentence.text)
+                or english.tie(mask_math(sentence.text)[0]) is not None
+            ):
                 continue
             is_bound = why_not_alone([sentence.text]) not in (None, "definite")
             for candidate in ask(sentence.text, reading.names):
@@ -45,6 +57,8 @@ def _stand_alone(reading: Reading, candidate: Candidate, topic_words: frozenset[
     need, _phrase = english.context_need(mask_math(question)[0], topic_words)
     if need == "none" and candidate.kind == "method" and re.match(r"How (?:was|were)\b", question):
         need = "topic"  # how something was done belongs to the work that did it
+    if need == "none" and candidate.kind not in ("definition", "term") and not _NAME.search(question):
+        need = "topic"  # “a layer” of what? Where no name says so, the title does
     if need == "topic" and title:
         form = _TOPIC[keyed_hash(reading.seed, "topic", reading.document.id, question) % len(_TOPIC)]
         question = fill(form, topic=title, question=question[0].lower() + question[1:])
