@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,12 +21,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft import artifact, console
 from sagecraft.errors import UserError
+from sagecraft.synthesis.teacher.config import GraderConfig, TeacherConfig
 
 if TYPE_CHECKING:
     from sagecraft.chat.messages import Conversation
     from sagecraft.corpus.overlap import Leaks
     from sagecraft.synthesis.rows import Sorted
-    from sagecraft.synthesis.selection import Selection
+    from sagecraft.synthesis.selection import Index, Selection
+    from sagecraft.synthesis.teacher.teach import Desk
+    from sagecraft.synthesis.teacher.teach import Desk
 
 VERSION = 6
 
@@ -78,6 +81,13 @@ class SynthConfig(BaseModel):
         ge=1,
         description="processes that ask; None: one a processor. The rows are the same for any number",
     )
+    teacher: TeacherConfig | None = Field(
+        default=None, description="a model that writes questions about passages, beside those of the rules"
+    )
+    grader: GraderConfig | None = Field(
+        default=None,
+        description="another model that grades what passed the rules, from 1 to 5: the teacher's questions, without one all",
+    )
 
 
 def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.Manifest:
@@ -86,13 +96,14 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
     Args:
         config: what to make.
         inputs: `documents` (a folder with `documents/*.parquet`); optionally `general` (JSONL of conversations to mix
-            in) and files of questions that must not be taught, under names that begin with `benchmark`.
+            in), `providers` (a YAML file of presets and prices for teacher and grader) and files of questions that must not be taught, under names that begin with `benchmark`.
         out: the artifact: `conversations.jsonl`, `dropped.jsonl`.
     """
     from sagecraft.evaluation.leaks import read_leaks
     from sagecraft.synthesis.rows import Sorted
     from sagecraft.synthesis.selection import index_of, select
     from sagecraft.synthesis.shards import make_parts, read_parts
+    from sagecraft.synthesis.teacher.teach import open_desk, write_taught
 
     if "documents" not in inputs:
         raise UserError("synth: no input `documents`; give a folder that holds documents/*.parquet")
@@ -103,7 +114,15 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         leaks = read_leaks(benchmarks) if benchmarks else None
         scratch = build.scratch("parts")
         parts, counts = make_parts(config, inputs["documents"], benchmarks, scratch)
-        selection = select(config, index_of(config, (row["pair"] for row in read_parts(parts) if "pair" in row)))
+        desk = open_desk(config, inputs, out) if config.teacher or config.grader else None
+        if desk and config.teacher:
+            parts.append(write_taught(desk, inputs["documents"], leaks, scratch)[0])
+        index = index_of(config, (row["pair"] for row in read_parts(parts) if "pair" in row))
+        refused = _grade(config, desk, build, parts, index) if desk and config.grader else {}
+        if desk:
+            desk.close(build.path)
+            counts |= desk.counts
+        selection = select(config, index, refused)
         if not selection.num_kept:
             shutil.rmtree(scratch)
             raise UserError(_why_nothing(config, inputs["documents"], counts, len(selection.fates)))
@@ -128,6 +147,38 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         )
         console.say(f"  {num_rows:,} conversations from {selection.num_kept:,} questions, {num_dropped:,} dropped")
     return build.manifest
+
+
+def _grade(
+    config: SynthConfig, desk: Desk, build: artifact.Build, parts: Sequence[Path], index: Index
+) -> dict[int, str]:
+    """Has questions graded, keeps the grades in `grades.jsonl`, and gives the numbers of those refused, with the reason."""
+    from sagecraft.synthesis.grading.model import grade_all
+    from sagecraft.synthesis.rows import Sorted
+    from sagecraft.synthesis.shards import read_parts
+    from sagecraft.synthesis.teacher.questions import TEACHER
+
+    grader = config.grader
+    assert grader is not None
+    grades = Sorted(build.scratch("grades"))
+    refused: dict[int, str] = {}
+    rows = enumerate(row["pair"] for row in read_parts(parts) if "pair" in row)
+    wanted = (
+        (number, row) for number, row in rows
+        if not index.repeats[number] and (config.teacher is None or row["candidate"]["rule"] == TEACHER)
+    )  # fmt: skip
+    with desk.writer("grader", grader) as writer:
+        for number, name, answer in grade_all(writer, wanted, grader, config.seed):
+            desk.add("grader", answer)
+            if answer.failed:
+                refused[number] = "ungraded"
+                continue
+            grades.add(artifact.keyed_hash("grade", name), {"id": name, **answer.objects[0].model_dump()})
+            if reason := grader.thresholds.reason(answer.objects[0]):
+                refused[number] = reason
+        desk.tell_spending("grader", writer)
+    build.stats["num_graded"] = grades.write(build.path / "grades.jsonl")
+    return refused
 
 
 @dataclass
