@@ -168,7 +168,7 @@ def _grade(
         if not index.repeats[number] and (config.teacher is None or row["candidate"]["rule"] == TEACHER)
     )  # fmt: skip
     with desk.writer("grader", grader) as writer:
-        for number, name, answer in grade_all(writer, wanted, grader, config.seed):
+        for number, name, answer in grade_all(writer, wanted, grader, config.seed, desk.attempts):
             desk.add("grader", answer)
             if answer.failed:
                 refused[number] = "ungraded"

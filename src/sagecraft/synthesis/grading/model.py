@@ -98,7 +98,11 @@ _BATCH = 1024
 
 
 def grade_all(
-    writer: Writer, pairs: Iterable[tuple[int, Mapping[str, Any]]], config: GraderConfig, seed: int
+    writer: Writer,
+    pairs: Iterable[tuple[int, Mapping[str, Any]]],
+    config: GraderConfig,
+    seed: int,
+    attempts: Mapping[str, int],
 ) -> Iterator[tuple[int, str, Answer[Grades]]]:
     """Has questions graded.
 
@@ -107,6 +111,7 @@ def grade_all(
         pairs: numbers of questions with their rows (`Pair.as_row`).
         config: of the grader.
         seed: of the stage.
+        attempts: id of a question → how often it was asked in vain; other examples are drawn each time.
 
     Returns:
         each number, the id of the pair, and its grades; an answer without any has failed, and says why.
@@ -119,7 +124,8 @@ def grade_all(
         asks = []
         for _, row in batch:
             pair = Pair.from_row(row)
-            turns = messages(pair.id, pair.ground, pair.candidate.question, pair.candidate.answer, seed)
+            draw = f"{pair.id}#{attempts[pair.id]}" if pair.id in attempts else pair.id
+            turns = messages(draw, pair.ground, pair.candidate.question, pair.candidate.answer, seed)
             asks.append(Ask(pair.id, turns, "correct", read_grades))
         answers = ask_all(writer, asks, Grades.model_json_schema(), config.repair_attempts, "grades")
         for (number, row), answer in zip(batch, answers, strict=True):
