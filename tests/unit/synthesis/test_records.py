@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sagecraft.corpus.documents import Document
 from sagecraft.literature.reading import Reading
-from sagecraft.synthesis.rules.abbreviations import abbreviations, long_form
+from sagecraft.synthesis.rules.abbreviations import abbreviations
 from sagecraft.synthesis.rules.metadata import listed, metadata
 
 TITLE = "The ringing of cracked bells in winter air"
@@ -24,31 +22,23 @@ def document(**more: object) -> Document:
     return Document(**{**values, "categories": ["acoustics"], **more})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("before", "short", "long"),
-    [
-        ("we use a Fast Fourier transform ", "FFT", "Fast Fourier transform"),
-        ("the Society for the Casting of Bells ", "SCB", "Society for the Casting of Bells"),
-        ("of low-frequency ringing ", "LFR", "low-frequency ringing"),
-        ("all cracked old bells ", "COBs", "cracked old bells"),
-        ("the pitch of bells ", "POB", "pitch of bells"),
-        ("the old bell ", "kHz", None),
-        ("a bell of bronze ", "FFT", None),
-        ("the of bells ", "OB", None),
-        ("of amplitude-colour ", "AC", None),
-        ("a bell of bronze ", "B", None),
-    ],
-)
-def test_long_form(before: str, short: str, long: str | None) -> None:
-    assert long_form(before, short) == long
-
-
 def test_abbreviations_with_two_meanings_are_not_asked() -> None:
     text = "We cast cracked old bells (COB) in sand. The carillon of Brugge (COB) rang all day. The tower at Brugge (TAB) is old."
     made = list(abbreviations(Reading(document(text=text), 0)))
     assert [candidate.key in {"TAB", "tower at Brugge"} for candidate in made] == [True]
     assert T in made[0].question
     assert "TAB" in made[0].answer + made[0].question
+
+
+def test_a_plural_is_asked_as_one() -> None:
+    made = [
+        one
+        for seed in range(20)
+        for one in abbreviations(Reading(document(text="We cast cracked old bells (COBs) in sand."), seed))
+    ]
+    assert {candidate.kind for candidate in made} == {"definition", "term"}
+    assert all("“COBs”" in candidate.question + candidate.answer for candidate in made)
+    assert all("“cracked old bells”" in candidate.question + candidate.answer for candidate in made)
 
 
 def test_some_facts_of_a_record_in_many_wordings() -> None:
