@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from sagecraft.synthesis.rows import Sorted
     from sagecraft.synthesis.selection import Index, Selection
     from sagecraft.synthesis.teacher.teach import Desk
-    from sagecraft.synthesis.teacher.teach import Desk
 
 VERSION = 6
 
@@ -103,10 +102,11 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
     from sagecraft.synthesis.rows import Sorted
     from sagecraft.synthesis.selection import index_of, select
     from sagecraft.synthesis.shards import make_parts, read_parts
-    from sagecraft.synthesis.teacher.teach import open_desk, write_taught
+    from sagecraft.synthesis.teacher.teach import model_inputs, open_desk, write_taught
 
     if "documents" not in inputs:
         raise UserError("synth: no input `documents`; give a folder that holds documents/*.parquet")
+    inputs = {**inputs, **model_inputs(config)}
     with artifact.build(
         out, kind="conversations", stage="synth", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
@@ -116,7 +116,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         parts, counts = make_parts(config, inputs["documents"], benchmarks, scratch)
         desk = open_desk(config, inputs, out) if config.teacher or config.grader else None
         if desk and config.teacher:
-            parts.append(write_taught(desk, inputs["documents"], leaks, scratch)[0])
+            parts.append(write_taught(desk, inputs["documents"], leaks, scratch))
         index = index_of(config, (row["pair"] for row in read_parts(parts) if "pair" in row))
         refused = _grade(config, desk, build, parts, index) if desk and config.grader else {}
         if desk:

@@ -30,10 +30,10 @@ def source(folder: Path) -> Path:
 
 
 def grading(body: dict[str, Any], _: int) -> Act:
-    asked = body["messages"][-1]["content"]
-    if "Write it again" in asked or "Question: What does the pitch of a bell" in asked:
+    asked = body["messages"][-1]["content"].partition("Question: ")[2] or "Write it again"
+    if "Write it again" in asked or "pitch of a bell depend on?" in asked:
         return Act(openai("I like it."))
-    bad = "Question: Why is bronze" in asked
+    bad = "bronze harder than copper?" in asked
     grades = {"correct": 5, "alone": 2 if bad else 5, "pertinent": 4, "overall": 4}
     return Act(openai(f"Grades: {json.dumps(grades)}"))
 
@@ -65,8 +65,9 @@ def test_what_the_grader_refuses_is_dropped_and_nothing_is_asked_twice(
     failures = list(artifact.read_jsonl(tmp_path / "out" / "failures.jsonl"))
     assert [(row["role"], row["num_repairs"]) for row in failures] == [("grader", 1)]
     dropped = {row["question"]: row for row in artifact.read_jsonl(tmp_path / "out" / "dropped.jsonl")}
-    assert dropped["Why is bronze harder than copper?"]["reason"] == "graded-alone-2"
-    assert dropped["What does the pitch of a bell depend on?"]["reason"] == "ungraded"
+    reasons = {row["reason"]: question for question, row in dropped.items()}
+    assert reasons["graded-alone-2"].endswith("bronze harder than copper?")
+    assert reasons["ungraded"].endswith("pitch of a bell depend on?")
     assert {row["step"] for row in dropped.values() if "grade" in row["reason"]} == {"model"}
     taught = {row["messages"][0]["content"] for row in artifact.read_jsonl(tmp_path / "out" / "conversations.jsonl")}
     assert "When was the great bell of Erfurt cast?" in taught
