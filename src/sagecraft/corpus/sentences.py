@@ -81,8 +81,10 @@ _POINTER = re.compile(
     r"Chapters?|Equations?|Eqs?\.?|Box|Boxes|Examples?|Panels?)\b[^()]{0,60}|[Ss]ee (?!,)[^()]{1,100}|"
     r"(?:as )?(?:shown|seen|discussed|described|illustrated|given|listed|mentioned) (?:in|by|on) [^()]{1,80})\)"
 )
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s\"[^\"]*\")?\)")
-_EMPHASIS = re.compile(r"(?<![\w*\\])(\*{1,3}|_{1,3})(?=\S)(.+?)(?<=\S)\1(?![\w*])")
+_LINK = re.compile(r"!?\[([^\]]{0,500})\]\([^)\s]*(?:\s\"[^\"]*\")?\)")
+#: Bounded, as links are: a page of openings without an end would take time that grows with its square.
+_EMPHASIS = re.compile(r"(?<![\w*\\])(\*{1,3}|_{1,3})(?=\S)(.{1,300}?)(?<=\S)\1(?![\w*])")
+_ALL_EMPHASIS = re.compile(r"(\*{1,3}|_{1,3})([^*_]+)\1")
 
 MAX_SENTENCE_CHARS = 700
 
@@ -132,6 +134,8 @@ def clean_markdown(text: str) -> str:
     text = re.sub(r"[ \t]{2,}", " ", text)
     masked, formulas = mask_math(text)
     masked = _POINTER.sub("", _LINK.sub(r"\1", _CITATION.sub("", masked)))
+    if found := _ALL_EMPHASIS.fullmatch(masked):
+        masked = found.group(2)
     masked = _EMPHASIS.sub(r"\2", masked).replace("`", "").replace("**", "")
     return unmask(re.sub(r"\s+", " ", masked).strip(), formulas)
 

@@ -74,6 +74,7 @@ Last one.
         ("It rusts (as discussed in the chapter on rust) [12, 13].", "It rusts."),
         ("See (the town) and (seen from above) it.", "See (the town) and (seen from above) it."),
         ("(See the box on steel.) It rusts.", "It rusts."),
+        ("*" + "It rusts. " * 50 + "It bends.*", "It rusts. " * 50 + "It bends."),
         ("The table (of oak) and $f(Figure 1)$ stay.", "The table (of oak) and $f(Figure 1)$ stay."),
     ],
 )
