@@ -25,11 +25,11 @@ _UNIT = re.compile(
 _NO_UNIT = frozenset(LISTS["no_unit"].split())
 _SYMBOL = re.compile(r"(?P<symbol>\\?[A-Za-zα-ωΑ-Ω][\w\\{}.,α-ω ]*?)\s*(?:=|\\sim|\\simeq|\\approx|∼|≈)\s*$")
 _BOUND = re.compile(
-    r"(?:[<>≤≥≲≳±]|\\(?:lesssim|gtrsim|leq?|geq?|lt|gt|ll|gg|pm|mp|times|gtrapprox|lessapprox)|[×x^_])\s*\$?\s*(?:\\sim)?\s*$"
+    r"(?:[<>≤≥≲≳±]|\\(?:lesssim|gtrsim|leq?|geq?|lt|gt|ll|gg|pm|mp|times|gtrapprox|lessapprox)|[×x^_])\s*\$?\s*(?:\\sim|≈)?\s*$"
 )
 _ONE_SIDED = re.compile(
     r"\b(?:more than|less than|fewer than|greater than|larger than|smaller than|higher than|lower than|longer than|older than|at least|at most|up to|down to|over|under|below|above|beyond|exceed(?:s|ed|ing)?|within|between|from|"
-    r"only|than|nearly|almost|out to|until|less or more|reach(?:es|ing)?|limit of|minimum of|maximum of|as (?:low|high|small|large|few|many|little|much) as|to)\s+(?:about |roughly |around |some |a |approximately )?\$?(?:\\sim|\\approx|~)?\s*$",
+    r"only|than|nearly|almost|out to|until|less or more|reach(?:es|ing)?|limit of|minimum of|maximum of|as (?:low|high|small|large|few|many|little|much) as|to)\s+(?:about |roughly |around |some |a |approximately )?\$?(?:\\sim|\\approx|~|≈)?\s*$",
     re.IGNORECASE,
 )
 _RANGE = re.compile(
@@ -37,6 +37,8 @@ _RANGE = re.compile(
 )
 _POWER = re.compile(r"\s*\$?\s*(?:\\times|×|\\cdot|x\s*10)|\s*\^(?!\{?[+])|\s*[\\/*]\s*\d|\$\^")
 _ABOUT = re.compile(r"(?:\$?\s*\\(?:sim|simeq|approx)\s*\$?|\$?[~∼≈]\$?)\s*$")
+#: "12 + log x" is a convention, and "65 %/35 %" two parts of one whole.
+_ADDED = re.compile(r"\s*\$?\s*\+\s*(?!/)|\s*(?:\\?%)?\s*/\s*\d")
 _LAST = re.compile(r"\b(?:past|last|next|first|top)\s+$", re.IGNORECASE)
 _DATED = re.compile(
     r"\b(?:[Ii]n|[Ss]ince|until|by|of|during) (?:(?:early|late|mid|January|February|March|April|May|June|July|August|September|October|November|December)[ -])?$"

@@ -101,7 +101,7 @@ class Ladders:
         if figure.scale == "year":
             return math.exp((value - 2000) / _YEARS) if 1000 <= value <= self.last_year else 0.0
         if figure.scale == "share" and number_of(figure.text) > 50:
-            return 1 / (100 - value) if value < 100 else 0.0
+            return 1 / (100 - value) if 0 < value < 100 else 0.0
         limit = {"share": 100.0, "mantissa": 9.999}.get(figure.scale, math.inf)
         least = 1.0 if figure.scale == "mantissa" else 0.0
         return value if least <= value <= limit else 0.0

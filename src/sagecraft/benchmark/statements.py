@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sagecraft.benchmark.figures import LISTS, Figure, count_numbers, figures_of, ranges_of
+from sagecraft.benchmark.figures import LISTS, Figure, count_numbers, figures_of, number_of, ranges_of
 from sagecraft.corpus.documents import Document
 from sagecraft.corpus.sentences import Sentence, mask_math
 from sagecraft.literature import english
@@ -208,7 +208,7 @@ def why_not(text: str, topic: str, own: bool, min_words: int, max_words: int, in
     if _IMPERATIVE.match(text) or _HYPOTHETICAL & set(english.words(masked)) or "?" in text or "http" in text:
         return "hypothetical"
     masked = _MATH_COMPOUND.sub("X", _SMALL_CAPITALS.sub("", _OWN.sub("Authors", masked)))
-    if english.tie(masked) is not None:
+    if english.tie(masked) is not None or _unnamed_person(masked):
         return "tied"
     known = frozenset(form for word in english.words(topic) for form in (word, word.rstrip("s")))
     need, phrase = english.context_need(masked, known)
@@ -220,6 +220,16 @@ def why_not(text: str, topic: str, own: bool, min_words: int, max_words: int, in
     if need == "drop" or (need == "topic" and not own and not {noun, noun.rstrip("s")} & known):
         return "definite"
     return None
+
+
+def _unnamed_person(text: str) -> bool:
+    """Whether "he" or "she" stands before any name."""
+    found = re.search(r"\b(?:[Hh]e|[Ss]he|[Hh]is|[Hh]er|him)\b", text)
+    return (
+        found is not None
+        and re.search(r"(?<=[a-z,] )[A-Z][a-z]|^(?!In |The |As |At |By |When |Although )[A-Z]", text[: found.start()])
+        is None
+    )
 
 
 def words_with_opposites(text: str) -> list[Word]:
@@ -237,6 +247,7 @@ def _choices(text: str) -> Iterator[tuple[Blank, ...]]:
     figures, words = figures_of(text), [word for word in words_with_opposites(text) if not _article_tells(text, word)]
     if figures and count_numbers(text) > 1 and _RELATED & set(english.words(text)):
         figures = []
+    figures = [figure for figure in figures if not _completes(text, figure)]
     ranges = ranges_of(text)
     if ranges and len(figures) < 2:
         yield ranges[0]
@@ -257,6 +268,12 @@ def _choices(text: str) -> Iterator[tuple[Blank, ...]]:
     pairs = [(one, other) for one, other in itertools.pairwise(words) if _are_apart(text, one, other)]
     if pairs:
         yield pairs[0]
+
+
+def _completes(text: str, figure: Figure) -> bool:
+    """Whether a share and another number of the sentence make up a whole: one tells the other."""
+    others = re.findall(r"\d+(?:\.\d+)?", text[: figure.start] + text[figure.end :])
+    return figure.scale == "share" and any(abs(float(other) + number_of(figure.text) - 100) < 1e-6 for other in others)
 
 
 def _article_tells(text: str, word: Word) -> bool:
