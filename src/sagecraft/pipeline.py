@@ -30,6 +30,7 @@ from sagecraft.models.fetch import FetchConfig, find
 from sagecraft.models.tensors import list_tensors
 from sagecraft.recipe import Recipe, resolve
 from sagecraft.settings import dump
+from sagecraft.synthesis.teacher.teach import model_inputs
 from sagecraft.training.trackers import require
 from sagecraft.training.train import TrainConfig
 
@@ -211,6 +212,7 @@ def _tuning(
         if found:
             _check(lambda: deque(read_conversations(found), maxlen=0), "general.chat", faults)
             inputs["general"] = found
+        _check(partial(lambda config: inputs.update(model_inputs(config)), recipe.synth), "synth", faults)
         yield Step("synth", "synth", recipe.synth, inputs)
     if recipe.render is not None:
         yield Step("render", "render", recipe.render, {"conversations": Ref("synth", "conversations"), "model": start})

@@ -255,16 +255,48 @@ def synth(
         int | None, typer.Option(help="at most this many questions; each makes one or two conversations")
     ] = None,
     benchmark: Annotated[Path | None, typer.Option(help="questions that must not be among them")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="MODEL that writes questions too: a folder or provider:model")
+    ] = None,
+    grader: Annotated[str | None, typer.Option(help="another MODEL, which grades them")] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="ask about this many passages only; show what came and what all would cost")
+    ] = None,
+    max_passages: Annotated[int | None, typer.Option(help="passages that the teacher is asked about")] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(help="USD that each of the models may cost; stops before that")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="address of a server of your own, for the teacher")] = None,
+    grader_url: Annotated[str | None, typer.Option(help="address of a server of your own, for the grader")] = None,
+    providers: Annotated[Path | None, typer.Option(help="YAML file of presets and prices for endpoints")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="ask anew, in other words, what failed in the last run")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Make conversations from documents."""
+    from sagecraft.settings import explained
     from sagecraft.synthesis import synth as stage
+    from sagecraft.synthesis.teacher import sample as look
+    from sagecraft.synthesis.teacher import teach
 
     settings: dict[str, Any] = {"seed": seed}
     if max_pairs is not None:
         settings["max_pairs"] = max_pairs
+    given = {"max_usd": max_usd, "base_url": base_url, "max_passages": max_passages}
+    settings |= teach.from_options(teacher, grader, grader_url, sample, retry_failed, given)
     inputs = {"documents": docs} | ({"benchmark": benchmark} if benchmark else {})
-    finish(stage.run(stage.SynthConfig(**settings), inputs, out), out, json)
+    inputs |= {"providers": providers} if providers else {}
+    with explained(stage.SynthConfig, "synth"):
+        config = stage.SynthConfig.model_validate(settings)
+    if retry_failed:
+        console.say(f"  asking anew: {teach.retry_failed(out):,}")
+    if sample is not None:
+        shown = look.show_sample(config, inputs, out, sample)
+        if json:
+            console.emit(shown)
+        return
+    finish(stage.run(config, inputs, out), out, json)
 
 
 @app.command()

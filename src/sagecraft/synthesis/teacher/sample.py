@@ -33,7 +33,7 @@ def show_sample(config: SynthConfig, inputs: Mapping[str, Path], out: Path, coun
     desk = open_desk(config, inputs, out)
     limit, total = drawn(config, inputs["documents"], count)
     with desk.writer("teacher", teacher) as writer:
-        asks = [ask for _, ask in asks_up_to(desk, teacher, inputs["documents"], limit)]
+        asks = [ask for _, ask in asks_up_to(desk, inputs["documents"], limit)]
         answers = ask_all(writer, asks, SCHEMA, teacher.repair_attempts, "sample")
         seconds = writer.seconds
         wanted = min(total, teacher.max_passages or total)

@@ -41,7 +41,7 @@ def model_inputs(config: SynthConfig) -> dict[str, Path]:
     """Folders and files of the models that a stage asks here; endpoints are none.
 
     Raises:
-        UserError: no such model; a grader without a teacher; or a grader that is the teacher.
+        UserError: no such model, or a grader that is the teacher.
     """
     found: dict[str, Path] = {}
     names: dict[str, Any] = {}
@@ -53,12 +53,43 @@ def model_inputs(config: SynthConfig) -> dict[str, Path]:
             raise UserError(f"synth.{role}: base_url and limits.max_usd are for an endpoint; {asked.model} runs here")
         found |= {role if name == "model" else f"{role}-{name}": path for name, path in inputs.items()}
         names[role] = endpoint.partition(":")[2] if endpoint else [str(path.resolve()) for path in inputs.values()]
-    if "grader" in names and "teacher" not in names:
-        raise UserError("synth.grader: grades what a teacher wrote; give a teacher too")
-    if "grader" in names and names["grader"] == names["teacher"]:
+    if "grader" in names and names["grader"] == names.get("teacher"):
         raise UserError(
             "synth.grader: is the teacher itself, which finds its own sentences good; give another model, or none"
         )
+    return found
+
+
+def from_options(
+    teacher: str | None,
+    grader: str | None,
+    grader_url: str | None,
+    sample: int | None,
+    retry: bool,
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The settings `teacher` and `grader` of options; `given` are max_usd, base_url and max_passages.
+
+    Raises:
+        UserError: an option that would do nothing.
+    """
+    for name, value in {"sample": sample, **given}.items():
+        needs_any = name == "max_usd"
+        if value is not None and teacher is None and not (needs_any and grader is not None):
+            raise UserError(f"--{name.replace('_', '-')}: is for --teacher, which is not given")
+    if sample is not None and sample < 1:
+        raise UserError(f"--sample {sample}: give a number of passages, such as 20")
+    if retry and teacher is None and grader is None:
+        raise UserError("--retry-failed: is for --teacher and --grader; give those of the run that had failures")
+    if grader_url is not None and grader is None:
+        raise UserError("--grader-url: is for --grader, which is not given")
+    limits = {"limits": {"max_usd": given["max_usd"]}}
+    rest = {name: given[name] for name in ("base_url", "max_passages") if given[name] is not None}
+    found: dict[str, Any] = {}
+    if teacher is not None:
+        found["teacher"] = {"model": teacher, **rest, **limits}
+    if grader is not None:
+        found["grader"] = {"model": grader, **({"base_url": grader_url} if grader_url else {}), **limits}
     return found
 
 
@@ -146,7 +177,7 @@ def retry_failed(out: Path) -> int:
     return len(failed)
 
 
-def write_taught(desk: Desk, documents: Path, leaks: Leaks | None, scratch: Path) -> tuple[Path, dict[str, int]]:
+def write_taught(desk: Desk, documents: Path, leaks: Leaks | None, scratch: Path) -> Path:
     """The part of what the teacher taught: it reads like those of the rules.
 
     Args:
@@ -154,9 +185,6 @@ def write_taught(desk: Desk, documents: Path, leaks: Leaks | None, scratch: Path
         documents: the artifact.
         leaks: what must not be taught.
         scratch: folder of the parts.
-
-    Returns:
-        The part, and counts.
 
     Raises:
         UserError: the cost limit is reached, or no request can succeed; what came is kept.
@@ -168,7 +196,7 @@ def write_taught(desk: Desk, documents: Path, leaks: Leaks | None, scratch: Path
     with desk.writer("teacher", teacher) as writer:
         artifact.write_jsonl(part, itertools.chain([{}], _taught(desk, teacher, writer, documents, leaks)))
         desk.tell_spending("teacher", writer)
-    return part, dict(desk.counts)
+    return part
 
 
 def passages_of(config: SynthConfig, documents: Path) -> Iterator[tuple[Reading, int]]:
@@ -205,18 +233,23 @@ def _place(config: SynthConfig, passage: str) -> int:
     return keyed_hash(config.seed, "teach", passage)
 
 
-def asks_up_to(
-    desk: Desk, teacher: TeacherConfig, documents: Path, limit: int
-) -> Iterator[tuple[Document, Ask[Candidate]]]:
-    """Requests for the passages whose hash is at most `limit`, in the order of the documents."""
-    for reading, number in passages_of(desk.config, documents):
+def asks_up_to(desk: Desk, documents: Path, limit: int) -> Iterator[tuple[Document, Ask[Candidate]]]:
+    """Requests for the passages whose hash is at most `limit`, in the order of the documents.
+
+    Raises:
+        UserError: the stage takes no kind that the teacher is to be asked for.
+    """
+    config, teacher = desk.config, desk.config.teacher
+    assert teacher is not None
+    kinds = tuple(kind for kind in teacher.kinds if kind in config.kinds)
+    if not kinds:
+        raise UserError(f"synth.teacher.kinds: none of them is among synth.kinds ({', '.join(config.kinds)})")
+    teacher = teacher.model_copy(update={"kinds": kinds})
+    for reading, number in passages_of(config, documents):
         passage = reading.passages[number]
-        if _place(desk.config, passage.id) <= limit:
-            opening = reading.passages[0].text
-            yield (
-                reading.document,
-                ask_about(teacher, desk.config.seed, passage, opening, desk.attempts.get(passage.id, 0)),
-            )
+        if _place(config, passage.id) <= limit:
+            attempt = desk.attempts.get(passage.id, 0)
+            yield reading.document, ask_about(teacher, config.seed, passage, reading.passages[0].text, attempt)
 
 
 def _taught(
@@ -240,7 +273,7 @@ def _taught(
             texts = _texts(document, candidates)
             yield from judged(desk.config, document, candidates, texts, leaks, Counter())
 
-    for document, asks in _by_document(asks_up_to(desk, teacher, documents, limit)):
+    for document, asks in _by_document(asks_up_to(desk, documents, limit)):
         held += [(document, ask) for ask in asks]
         if len(held) >= _AT_ONCE:
             yield from answered()

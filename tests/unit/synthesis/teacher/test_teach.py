@@ -1,0 +1,346 @@
+"""A model as a teacher and one as a grader, from documents to rows, against a server that misbehaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from endpoints import FAULTS, Act, ChatServer, chat_server, openai
+from sagecraft import artifact
+from sagecraft.artifact import keyed_hash
+from sagecraft.corpus.documents import Document, write_documents
+from sagecraft.errors import UserError
+from sagecraft.synthesis.synth import SynthConfig, run
+from sagecraft.synthesis.teacher.sample import show_sample
+from sagecraft.synthesis.teacher.teach import from_options, model_inputs, retry_failed
+
+PRICES = 'models: {"local:*": {price: {in: 1, out: 2}}}\n'
+GOOD = {"correct": 5, "alone": 5, "pertinent": 4, "overall": 4}
+THINGS = ("bell", "clock", "kiln", "loom", "mill", "pump", "forge", "lathe", "press", "crane")
+
+
+def documents(folder: Path, count: int = 6) -> Path:
+    made = []
+    for number, thing in enumerate(THINGS[:count]):
+        text = (
+            f"# The {thing} of Erfurt\n\nThe great {thing} of Erfurt was made of bronze in {1400 + number}. "
+            f"Its guardians oiled the {thing} of Erfurt every winter because cold oil protects bronze.\n"
+        )
+        made.append(Document(id=thing, text=text, title=f"On the {thing}s of Thuringia"))
+    write_documents(folder, made)
+    return folder
+
+
+def asked(body: dict[str, Any]) -> str:
+    return "\n".join(message["content"] for message in body["messages"])
+
+
+def taught(body: dict[str, Any], fields: dict[str, Any] | None = None) -> str:
+    """What a good teacher replies: the first sentence, quoted; the kind is the first that it was offered."""
+    prompt = body["messages"][0]["content"]
+    sentence = re.findall(r"^\[1\] (.+)$", prompt, re.MULTILINE)[0]
+    thing = re.findall(r"The great (\w+) of Erfurt", sentence)[0]
+    kind = re.findall(r'Kinds to choose from: "([\w-]+)"', prompt)[0]
+    question = {
+        "kind": kind,
+        "question": f"Of what was the great {thing} of Erfurt made, and when?",
+        "focus": "its metal",
+    }
+    return json.dumps({"questions": [{**question, "answer": sentence, "sentences": [1], **(fields or {})}]})
+
+
+def replies(body: dict[str, Any], before: int = 0) -> Act:
+    if "You check questions" in asked(body):
+        return Act(openai(json.dumps(GOOD)))
+    return Act(openai(taught(body)))
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ChatServer]]:
+    servers: list[ChatServer] = []
+
+    def start(otherwise: Callable[[dict[str, Any], int], Act] = replies) -> ChatServer:
+        servers.append(ChatServer(otherwise))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def settings(server: ChatServer, grader: bool = True, **teacher: Any) -> SynthConfig:
+    limits = teacher.pop("limits", {})
+    fast = {"concurrency": 4, "timeout_seconds": 5, **limits}
+    both: dict[str, Any] = {"teacher": {"model": "local:wise", "base_url": server.url, "limits": fast, **teacher}}
+    if grader:
+        both["grader"] = {"model": "local:strict", "base_url": server.url, "limits": fast}
+    return SynthConfig.model_validate(
+        {"workers": 1, "max_kind_share": 1.0, "kinds": KINDS, "share_thinking": 0, **both}
+    )
+
+
+#: Those that a teacher is asked for and the rules of this test do not make.
+KINDS = ("definition", "cause", "comparison", "method", "purpose", "consequence", "relation", "what-if", "number")
+
+
+def by_teacher(out: Path) -> list[dict[str, Any]]:
+    return [row for row in artifact.read_jsonl(out / "conversations.jsonl") if row.get("rule") == "teacher"]
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.suffix != ".html" and path.name != "timing.json"
+    }
+
+
+def test_questions_of_a_teacher_are_rows_with_lineage_to_the_sentence(
+    tmp_path: Path, serve: Callable[..., ChatServer]
+) -> None:
+    server = serve()
+    manifest = run(settings(server), {"documents": documents(tmp_path / "d")}, tmp_path / "out")
+    made = by_teacher(tmp_path / "out")
+    assert len(made) == 6
+    for row in made:
+        (ground,) = row["lineage"]
+        assert row["messages"][1]["content"] == ground["sentence"]
+        assert ground["sentence"].startswith(f"The great {ground['document']} of Erfurt")
+    stats = manifest.stats
+    counted = [stats[f"num_{name}"] for name in ("teacher_asked", "teacher_failed", "taught", "graded")]
+    assert counted == [6, 0, 6, 6]
+    assert set(server.counts.values()) == {1}
+    assert len(server.counts) == 12
+
+
+def test_what_the_grader_finds_too_low_is_dropped_and_says_why(
+    tmp_path: Path, serve: Callable[..., ChatServer]
+) -> None:
+    def otherwise(body: dict[str, Any], before: int) -> Act:
+        if "You check questions" in asked(body):
+            low = "great bell" in body["messages"][-1]["content"]
+            return Act(openai(json.dumps({**GOOD, "alone": 2 if low else 5})))
+        return replies(body)
+
+    run(settings(serve(otherwise)), {"documents": documents(tmp_path / "d")}, tmp_path / "out")
+    assert {row["lineage"][0]["document"] for row in by_teacher(tmp_path / "out")} == set(THINGS[1:6])
+    dropped = [row for row in artifact.read_jsonl(tmp_path / "out" / "dropped.jsonl") if row["step"] == "model"]
+    assert [(row["document"], row["reason"]) for row in dropped] == [("bell", "graded-alone-2")]
+
+
+def test_rules_drop_what_a_teacher_made_up(tmp_path: Path, serve: Callable[..., ChatServer]) -> None:
+    made_up = {"answer": "The great bell of Erfurt was made of 7 kinds of bronze."}
+
+    def otherwise(body: dict[str, Any], before: int) -> Act:
+        return Act(openai(taught(body, made_up if "[1] The great bell" in asked(body) else {})))
+
+    run(settings(serve(otherwise), grader=False), {"documents": documents(tmp_path / "d")}, tmp_path / "out")
+    assert len(by_teacher(tmp_path / "out")) == 5
+    dropped = artifact.read_jsonl(tmp_path / "out" / "dropped.jsonl")
+    assert [row["reason"] for row in dropped if row["rule"] == "teacher"] == ["number-not-in-source"]
+
+
+def test_a_reply_that_cannot_be_used_is_sent_back_with_its_fault(
+    tmp_path: Path, serve: Callable[..., ChatServer]
+) -> None:
+    def otherwise(body: dict[str, Any], before: int) -> Act:
+        if len(body["messages"]) > 1:
+            return Act(openai(taught(body)))
+        wrong = {"bell": {"sentences": [9]}, "clock": {"kind": "poem"}, "kiln": {"question": "Why?"}}
+        thing = next(thing for thing in THINGS if f"[1] The great {thing}" in asked(body))
+        return Act(openai(taught(body, wrong[thing]) if thing in wrong else taught(body)))
+
+    server = serve(otherwise)
+    manifest = run(settings(server, grader=False), {"documents": documents(tmp_path / "d")}, tmp_path / "out")
+    assert len(by_teacher(tmp_path / "out")) == 6
+    assert [manifest.stats[f"num_teacher_{name}"] for name in ("asked", "repaired", "failed")] == [6, 3, 0]
+    told = [body["messages"][-1]["content"] for body in server.requests if len(body["messages"]) == 3]
+    for fault in ("there are only the numbers 1 to 2", "'poem' is none of", "question: String should have at least 10"):
+        assert sum(fault in text for text in told) == 1
+
+
+def test_failures_are_kept_with_their_cause_and_asked_anew_alone(
+    tmp_path: Path, serve: Callable[..., ChatServer]
+) -> None:
+    mends = False
+
+    def otherwise(body: dict[str, Any], before: int) -> Act:
+        if "[1] The great bell" in asked(body) and not mends:
+            return Act(openai("I would rather not."))
+        if "[1] The great loom" in asked(body) and not mends:
+            return Act(b"no", 400)
+        return replies(body)
+
+    server, out = serve(otherwise), tmp_path / "out"
+    config, inputs = settings(server, grader=False), {"documents": documents(tmp_path / "d")}
+    run(config, inputs, out)
+    failed = {row["id"]: row for row in artifact.read_jsonl(out / "failures.jsonl")}
+    assert {name: (row["cause"], row["num_repairs"]) for name, row in failed.items()} == {
+        "bell#0": ("unusable", 1),
+        "loom#0": ("no-reply", 0),
+    }
+    assert failed["bell#0"]["reply"] == "I would rather not."
+    assert "HTTP 400" in failed["loom#0"]["fault"]
+    before, mends = len(server.requests), True
+    assert retry_failed(out) == 1
+    run(config, inputs, out)
+    again = server.requests[before:]
+    assert sorted(re.findall(r"\[1\] The great (\w+)", asked(body))[0] for body in again) == ["bell", "loom"]
+    assert len(by_teacher(out)) == 6
+    assert list(artifact.read_jsonl(out / "failures.jsonl")) == []
+    with pytest.raises(UserError, match="no run with a teacher"):
+        retry_failed(tmp_path / "other")
+
+
+def test_a_run_that_reached_its_cost_limit_goes_on_and_asks_nothing_twice(
+    tmp_path: Path, serve: Callable[..., ChatServer]
+) -> None:
+    def otherwise(body: dict[str, Any], before: int) -> Act:
+        act = replies(body)
+        act.content["usage"] = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+        return act
+
+    server, straight = serve(otherwise), tmp_path / "straight"
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(PRICES, encoding="utf-8")
+    inputs = {"documents": documents(tmp_path / "d"), "providers": prices}
+    room = {"thought_tokens": 0, "answer_tokens": 100}
+    # a reply costs 0.0012 USD, and may cost some 0.0024
+    limited = settings(server, limits={"max_usd": 0.0055, "concurrency": 1}, **room)
+    with pytest.raises(UserError, match="max_usd"):
+        run(limited, inputs, tmp_path / "out")
+    num_paid = len(server.counts)
+    assert 0 < num_paid < 6
+    assert not (tmp_path / "out").exists()
+    run(settings(server, limits={"max_usd": 1.0}, **room), inputs, tmp_path / "out")
+    assert set(server.counts.values()) == {1}
+    assert len(by_teacher(tmp_path / "out")) == 6
+    run(settings(server, **room), inputs, straight)
+    assert contents(straight) == contents(tmp_path / "out")
+
+
+def test_a_sample_shows_and_projects_and_is_not_asked_again(
+    tmp_path: Path, serve: Callable[..., ChatServer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve()
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(PRICES, encoding="utf-8")
+    inputs = {"documents": documents(tmp_path / "d"), "providers": prices}
+    shown = show_sample(settings(server), inputs, tmp_path / "out", 2)
+    assert len(server.counts) == 2
+    assert len(shown["questions"]) == 2
+    projected = shown["projected"]
+    assert (projected["passages"], projected["tokens_in"], projected["tokens_out"]) == (6, 420, 120)
+    assert projected["usd"] == pytest.approx((420 * 1 + 120 * 2) / 1e6)
+    told = " ".join(capsys.readouterr().err.split())
+    assert shown["questions"][0]["question"] in told
+    assert "all 6 would take about 540 tokens for about 0.00 USD" in told
+    assert not (tmp_path / "out").exists()
+    run(settings(server), inputs, tmp_path / "out")
+    assert set(server.counts.values()) == {1}
+    assert len(server.counts) == 12
+
+
+def test_passages_are_drawn(tmp_path: Path, serve: Callable[..., ChatServer]) -> None:
+    server = serve()
+    config = settings(server, grader=False, max_passages=2)
+    run(config, {"documents": documents(tmp_path / "d")}, tmp_path / "out")
+    drawn = sorted(THINGS[:6], key=lambda thing: keyed_hash(0, "teach", f"{thing}#0"))[:2]
+    assert {row["lineage"][0]["document"] for row in by_teacher(tmp_path / "out")} == set(drawn)
+
+
+def test_a_teacher_is_asked_for_kinds_that_the_stage_takes(tmp_path: Path, serve: Callable[..., ChatServer]) -> None:
+    server, inputs = serve(), {"documents": documents(tmp_path / "d")}
+    config = settings(server, grader=False).model_copy(update={"kinds": ("cause", "metadata")})
+    run(config, inputs, tmp_path / "out")
+    assert {row["kind"] for row in by_teacher(tmp_path / "out")} == {"cause"}
+    assert not any('"method"' in asked(body) for body in server.requests)
+    with pytest.raises(UserError, match=r"synth\.teacher\.kinds: none of them"):
+        run(config.model_copy(update={"kinds": ("metadata",)}), inputs, tmp_path / "out")
+
+
+def test_a_grader_is_another_model(tmp_path: Path) -> None:
+    def told(teacher: str, grader: str) -> SynthConfig:
+        return SynthConfig.model_validate({"teacher": {"model": teacher}, "grader": {"model": grader}})
+
+    with pytest.raises(UserError, match="is the teacher itself"):
+        model_inputs(told("local:a", "vllm:a"))
+    assert model_inputs(told("local:a", "local:b")) == {}
+    with pytest.raises(UserError, match="is the teacher itself"):
+        model_inputs(told(str(tmp_path), f"{tmp_path}/../{tmp_path.name}"))
+    with pytest.raises(UserError, match="neither a model folder"):
+        model_inputs(told("nowhere", "local:b"))
+
+
+def test_options_that_would_do_nothing_are_refused() -> None:
+    nothing = {"max_usd": None, "base_url": None, "max_passages": None}
+    with pytest.raises(UserError, match="--max-usd: is for --teacher"):
+        from_options(None, None, None, None, False, {**nothing, "max_usd": 1.0})
+    with pytest.raises(UserError, match="--sample: is for --teacher"):
+        from_options(None, "local:b", None, 20, False, nothing)
+    with pytest.raises(UserError, match="--retry-failed"):
+        from_options(None, None, None, None, True, nothing)
+    assert from_options(None, None, None, None, False, nothing) == {}
+
+
+# ------------------------------------------------------------------------------------------ killed
+
+
+def _faulty(body: dict[str, Any], before: int) -> Act:
+    """Every third request fails at first, in a way that may pass."""
+    name = json.dumps(body)
+    if before == 0 and keyed_hash("fault", name) % 3 == 0:
+        kinds = ["429 retry-after", "500", "cut", "not JSON"]
+        return FAULTS[kinds[keyed_hash("kind", name) % len(kinds)]]
+    act = replies(body)
+    act.delay = 0.1
+    return act
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_bytes_and_asks_nothing_twice(
+    tmp_path: Path, serve: Callable[..., ChatServer]
+) -> None:
+    server = serve(_faulty)
+    config = settings(server, limits={"concurrency": 2})
+    inputs = {"documents": documents(tmp_path / "d", 10)}
+    code = (
+        "import sys; from pathlib import Path; from sagecraft.synthesis.synth import SynthConfig, run; "
+        "run(SynthConfig.model_validate_json(sys.argv[1]), {'documents': Path(sys.argv[2])}, Path(sys.argv[3]))"
+    )
+    dumped = config.model_dump(mode="json")
+    for role in ("teacher", "grader"):
+        dumped[role]["limits"] = {"concurrency": 2}
+    command = [sys.executable, "-c", code, json.dumps(dumped), str(inputs["documents"]), str(tmp_path / "out")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while server.paid.total() < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (tmp_path / "out").exists()
+    run(config, inputs, tmp_path / "out")
+    assert len(by_teacher(tmp_path / "out")) == 10
+    assert server.paid.total() == 20
+    assert Counter(server.paid.values()) == {1: 20}
+    run(config, inputs, tmp_path / "straight")
+    assert contents(tmp_path / "straight") == contents(tmp_path / "out")
+
+
+def test_a_server_that_is_reached_by_json_schema_gets_the_schema(tmp_path: Path) -> None:
+    with chat_server(replies) as server:
+        config = settings(server, grader=False, structure="json_schema")
+        run(config, {"documents": documents(tmp_path / "d", 2)}, tmp_path / "out")
+        formats = [body["response_format"] for body in server.requests]
+    assert [form["type"] for form in formats] == ["json_schema"] * 2
+    item = formats[0]["json_schema"]["schema"]["properties"]["questions"]["items"]
+    assert set(item["required"]) == {"kind", "question", "focus", "answer", "sentences"}
