@@ -174,3 +174,26 @@ def test_numbers_in_names_are_no_claims() -> None:
         "We argue in favor of bell #3 based on the tones of old towers. We ring the old bells of 14 Her b in the north."
     )
     assert list(claims(reading(named))) == []
+
+
+@pytest.mark.parametrize(
+    ("clause", "subject"),
+    [
+        ("The pitch of old bells is higher in frost", "the pitch of old bells"),
+        ("In cold winters, bronze bells are louder than in summer", "bronze bells"),
+        ("Bronze bells (BB) are wound once a year", "bronze bells"),
+        ("Measuring the pitch of bells is an art", "measuring the pitch of bells"),
+        ("Bells with fast transport mechanisms are loud", "bells with fast transport mechanisms"),
+        ("The bell signals have a low pitch", None),
+        ("It rings for more than an hour", None),
+        ("The results are good in all of the towers", None),
+        ("Additional bells are needed in the towers of the town", None),
+        ("Bells that ring are loud", None),
+    ],
+)
+def test_subjects(clause: str, subject: str | None) -> None:
+    read = reading(f"{ABSTRACT} bells ring and bells hang. {clause}.")
+    article = article_of(read)
+    assert article is not None
+    asker = articles.Asker(read, article)
+    assert asker.subject(clause) == subject

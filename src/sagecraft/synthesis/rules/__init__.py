@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagecraft.synthesis import chains
 from sagecraft.synthesis.candidate import Rule
 from sagecraft.synthesis.rules import abbreviations, abstracts, articles, claims, metadata, sentences
 
@@ -11,5 +12,6 @@ RULES: dict[str, Rule] = {
     **claims.RULES,
     **abbreviations.RULES,
     **sentences.RULES,
+    **chains.RULES,
     **metadata.RULES,
 }

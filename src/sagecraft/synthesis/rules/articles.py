@@ -147,6 +147,13 @@ class Asker:
 
     def subject(self, clause: str) -> str | None:
         """The subject of a clause as it stands within a sentence, if it can be asked about."""
+        clause = _BRACKETS.sub("", clause)
+        if clause[0].isupper() and (led := _LED_CLAUSE.match(clause)):
+            clause = led.group("rest")
+        gerund = _GERUND.match(clause)
+        if gerund and _is_gerund(gerund.group("subject")):
+            found = gerund.group("subject")
+            return found[0].lower() + found[1:]
         found = subject_of(clause)
         if found is None or _EMPTY_SUBJECT.match(found):
             return None
@@ -173,6 +180,23 @@ _OBJECT_STARTS = frozenset({"a", "an", "the", "that", "no", "its", "their", "bot
 _VERB_AFTER = frozenset(english.AUXILIARIES.split("|"))
 
 
+_BRACKETS = re.compile(r" \([^()]{1,60}\)(?=[ ,.])")
+_LED_CLAUSE = re.compile(
+    rf"^(?:{_LEAD_WORDS}) [^,;:]{{3,110}}, (?P<rest>(?!and\b|or\b|but\b|which\b|where\b)[^,]{{12,}}.*)$"
+)
+_GERUND = re.compile(
+    r"^(?P<subject>[A-Z][a-z]+ing (?!(?:is|are|was|were|of|in|for)\b)[^,;:]{4,90}?) (?:is|are|remains?|requires?|provides?|can|will|has|was)\b"
+)
+
+
+def _is_gerund(phrase: str) -> bool:
+    """Whether "Measuring the pitch of bells" is what it looks like, and names what it is about."""
+    first, _, rest = phrase.partition(" ")
+    stem = first.lower().removesuffix("ing")
+    is_verb = stem in english.BASES or f"{stem}e" in english.BASES or stem[:-1] in english.BASES
+    return is_verb and len(phrase.split()) <= 10 and english.is_noun_phrase(re.sub(r"^(?:how|why|whether) ", "", rest))
+
+
 def subject_of(clause: str) -> str | None:
     """The noun phrase before the first verb of a clause, or None if unsure."""
     parts = clause.split()
@@ -183,7 +207,11 @@ def subject_of(clause: str) -> str | None:
         is_verb = word in _VERB_AFTER or (
             word in english.THIRD and (not is_noun_too or parts[place + 1] in _OBJECT_STARTS)
         )
-        is_verb = is_verb or (word in english.BASES and word not in english.NOUN_LIKE and english.is_plural(phrase))
+        # "simulations with fast transport": behind a preposition only a plural is sure to end the phrase.
+        is_whole = parts[place - 1].endswith("s") or not set(parts[:place]) & english.PREPOSITIONS
+        is_base = word in english.BASES and word not in english.NOUN_LIKE
+        is_verb = is_verb or (is_base and is_whole and english.is_plural(phrase))
+        is_verb = is_verb or (word in english.PAST and parts[place + 1] in _OBJECT_STARTS)
         if word not in _VERB_AFTER and parts[place + 1] in _VERB_AFTER:
             is_verb = False  # "signals have"
         if not is_verb:

@@ -55,7 +55,7 @@ _THIS = re.compile(
 _MY_EVIDENCE = re.compile(rf"^Our (?=(?:[\w-]+ ){{0,3}}(?:{'|'.join(LISTS['evidence'].split())})\b)")
 _MINE = re.compile(r"\b(?P<word>[Ww]e|[Oo]ur|[Oo]urs|[Uu]s|[Oo]urselves)\b(?!’|')")
 #: Words after which "our" means everybody's ("our understanding"), or a thing that all share.
-_SHARED = re.compile(rf"\b[Oo]ur (?:(?:\w+ )?(?:{'|'.join(LISTS['shared'].split())})\b|own )")
+_SHARED = re.compile(rf"\bour (?:(?:[\w-]+ )?(?:{'|'.join(LISTS['shared'].split())})\b|own )", re.IGNORECASE)
 _GENERIC_WE = re.compile(
     r"\b(?:we have (?:now |recently )?(?:discovered|learned|learnt|seen|known|come)|as we know|we know|we live|we see|we can (?:see|observe|expect|learn|understand)|let us|we need|we must|we now know|we call|we are)\b",
     re.IGNORECASE,
