@@ -26,42 +26,9 @@ _MAX_COMPARED = 64
 _BATCH = 4096
 _WORD = re.compile(r"[^\W_]+(?:[’'-][^\W_]+)*")
 _QUOTED = re.compile("“[^”]*”")
+#: Words that only frame a question.
 _NOISE = frozenset(
-    [
-        "what",
-        "which",
-        "who",
-        "whose",
-        "when",
-        "where",
-        "why",
-        "how",
-        "is",
-        "are",
-        "was",
-        "were",
-        "does",
-        "do",
-        "did",
-        "the",
-        "a",
-        "an",
-        "of",
-        "in",
-        "on",
-        "to",
-        "by",
-        "for",
-        "and",
-        "or",
-        "with",
-        "from",
-        "that",
-        "context",
-        "subject",
-        "concerning",
-        "according",
-    ]
+    ["what", "which", "who", "whose", "when", "where", "why", "how", "is", "are", "was", "were", "does", "do", "did", "the", "a", "an", "of", "in", "on", "to", "by", "for", "and", "or", "with", "from", "that", "can", "be", "been", "has", "have", "had", "it", "its", "there", "about", "at", "as", "context", "subject", "concerning", "according", "comes", "said", "say", "tell", "told", "me", "give", "given", "gives", "listed", "known", "know", "worth", "knowing", "mean", "means", "meant", "article", "authors"]
 )
 _ASKING = re.compile(r"\b(?:what|which|who|whose|when|where|why|how)\b", re.IGNORECASE)
 
@@ -114,11 +81,12 @@ class Questions:
     def __len__(self) -> int:
         return len(self._order)
 
-    def add(self, question: str, title: str, document: str, scope: str, order: int) -> None:
+    def add(self, question: str, key: str | None, title: str, document: str, scope: str, order: int) -> None:
         """Adds a question.
 
         Args:
             question: as it is asked.
+            key: what decides its answer. Questions about one document with different keys are two: a table's cells.
             title: of its document.
             document: identifier of the document.
             scope: questions are compared within it; `""` of those that name nothing but their subject.
@@ -127,10 +95,13 @@ class Questions:
         words, names, is_named = essence(question, title)
         distinct = sorted(set(words))
         is_name = set(names)
+        if is_named and key:
+            distinct.append(f"key {key.casefold()}")
+            is_name.add(distinct[-1])
         hashes = [keyed_hash("question", word) & ~1 | (word in is_name) for word in distinct]
         self._words.extend(sorted(hashes))
         self._bounds.append(len(self._words))
-        self._texts.append(" ".join(distinct))
+        self._texts.append(" ".join(sorted(set(words))))
         self._scopes.append(keyed_hash("scope", document if is_named else scope))
         self._order.append(order)
         if len(self._texts) == _BATCH:

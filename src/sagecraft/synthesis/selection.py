@@ -98,7 +98,7 @@ def index_of(config: SynthConfig, pairs: Iterable[Mapping[str, Any]]) -> Index:
     for row in pairs:
         candidate = row["candidate"]
         order = keyed_hash(config.seed, "select", row["id"])
-        questions.add(candidate["question"], row["title"], row["document"], candidate["scope"], order)
+        questions.add(candidate["question"], candidate["key"], row["title"], row["document"], candidate["scope"], order)
         if candidate["kind"] not in kinds:
             kinds.append(candidate["kind"])
         kind_of.append(kinds.index(candidate["kind"]))

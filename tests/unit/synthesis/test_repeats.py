@@ -12,7 +12,7 @@ TITLE = "The casting and the tuning of the great church bells of the old towns a
 def repeats(*asked: str, scopes: tuple[str, ...] = (), title: str = TITLE) -> list[bool]:
     questions = Questions()
     for number, question in enumerate(asked):
-        questions.add(question, title, "bells", scopes[number] if scopes else "", order=number)
+        questions.add(question, None, title, "bells", scopes[number] if scopes else "", order=number)
     return [bool(one) for one in questions.repeats()]
 
 
@@ -49,7 +49,7 @@ def test_the_first_in_order_is_kept_whatever_comes_first() -> None:
     questions = Questions()
     asked = "What is the mass of the great bell of Moscow?"
     for order in (5, 3, 9):
-        questions.add(asked, TITLE, "bells", "", order)
+        questions.add(asked, None, TITLE, "bells", "", order)
     assert list(questions.repeats()) == [True, False, True]
     assert list(questions.order()) == [1, 0, 2]
 
@@ -58,3 +58,11 @@ def test_many_of_one_question_leave_one() -> None:
     asked = [f"What is the mass of the great bell of Moscow{'?' if n % 2 else ' then?'}" for n in range(300)]
     assert repeats(*asked).count(False) == 1
     assert repeats() == []
+
+
+def test_cells_of_a_table_are_questions_of_their_own() -> None:
+    questions = Questions()
+    for order, (colour, key) in enumerate([("red", "3000"), ("blue", "9000"), ("blue", "9000")]):
+        asked = f"Concerning “{TITLE}”: what is the usual melting point in the oven of the towns for a glass of {colour} colour?"
+        questions.add(asked, key, TITLE, "bells", "bells", order)
+    assert list(questions.repeats()) == [False, False, True]

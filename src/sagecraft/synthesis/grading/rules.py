@@ -170,7 +170,9 @@ def _repetition(case: Case) -> str | None:
     triples = [tuple(found[i : i + 3]) for i in range(len(found) - 2)]
     if any(found[i] == found[i + 1] == found[i + 2] for i in range(len(found) - 2)):
         return "repetition"
-    return "repetition" if triples and len(set(triples)) < 0.7 * len(triples) else None
+    # Two things that are compared are told of in the same words.
+    least = 0.5 if case.candidate.kind == "comparison" else 0.7
+    return "repetition" if triples and len(set(triples)) < least * len(triples) else None
 
 
 def _is_balanced(text: str) -> bool:
@@ -208,7 +210,7 @@ def _given_away(case: Case) -> str | None:
     if candidate.kind in ("term", "critique", "comparison", "derivation", "metadata"):
         return None
     digits = _NUMBER.findall(key)
-    if candidate.kind == "number" and digits and all(digit in case.bare_question for digit in digits):
+    if candidate.kind == "number" and digits and set(digits) <= set(_NUMBER.findall(case.bare_question)):
         return "answer-in-question"
     return "answer-in-question" if len(key) > 3 and key in case.bare_question.lower() else None
 
@@ -220,7 +222,7 @@ _FIGURE_TEXT = re.compile(
     r"\b(?:left|right|top|bottom|upper|lower)[- ](?:hand )?(?:panel|image|plot|inset|corner)\b",
 )
 _EXERCISE = re.compile(
-    r"^(?:Exercise|Example|Problem|Solution|Hint)\b|\b(?:your (?:answer|calculator)|(?:exercise|problem) \d+)\b|"
+    r"^(?:Exercise|Example|Problem|Solution|Hint)(?: [\d.]+)?[.:]|\b(?:your (?:answer|calculator)|(?:exercise|problem) \d+)\b|"
     r"^(?:Calculate|Compute|Determine|Estimate|Sketch|Verify|Explain|Describe|List) (?:the|how|why|what|your|an?)\b"
 )
 _HYPOTHETICAL = re.compile(
