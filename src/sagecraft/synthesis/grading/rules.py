@@ -171,7 +171,7 @@ def _repetition(case: Case) -> str | None:
     if any(found[i] == found[i + 1] == found[i + 2] for i in range(len(found) - 2)):
         return "repetition"
     # Two things that are compared are told of in the same words.
-    least = 0.5 if case.candidate.kind == "comparison" else 0.7
+    least = 0.5 if case.candidate.kind in ("comparison", "critique", "derivation") else 0.7
     return "repetition" if triples and len(set(triples)) < least * len(triples) else None
 
 
