@@ -93,10 +93,11 @@ def thought(candidate: Candidate, ground: str, seed: int, name: str) -> str:
 
     Args:
         candidate: question and answer.
-        ground: the grounded sentence, as it stands in the document.
+        ground: the grounded sentence, as it stands in the document; the candidate's own `recall` goes before it.
         seed: of the stage.
         name: of the row; it chooses the wording.
     """
+    ground = candidate.recall or ground
     recall = f"“{ground}”" if candidate.kind != "metadata" else ground
     parts = [
         _pick(_OPEN, seed, name, "open").format_map(_Slots(focus=candidate.focus)),

@@ -197,3 +197,12 @@ def test_subjects(clause: str, subject: str | None) -> None:
     assert article is not None
     asker = articles.Asker(read, article)
     assert asker.subject(clause) == subject
+
+
+def test_a_thought_recalls_what_is_told_and_not_what_the_authors_wrote() -> None:
+    from sagecraft.synthesis.reasoning import thought
+
+    for candidate in asked():
+        text = thought(candidate, "In this paper, we find bells.", seed=0, name="x")
+        assert "we find" not in text
+        assert candidate.answer in text

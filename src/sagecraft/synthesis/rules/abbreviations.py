@@ -55,7 +55,7 @@ def _candidate(reading: Reading, title: str, short: str, long: str, position: in
     return Candidate(
         kind="definition" if expands else "term", question=question,
         focus=f"what “{short}” stands for in {title}" if expands else f"the abbreviation of “{plain}” in {title}",
-        answer=answer, key=plain if expands else short, rule="abbreviation", positions=(position,), scope=document.id,
+        answer=answer, key=plain if expands else short, rule="abbreviation", positions=(position,), scope=document.id, recall=answer,
     )  # fmt: skip
 
 

@@ -182,7 +182,8 @@ def asked(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
                 key = None  # it goes on behind the comma
             led = asker.wording(_LED, question, Q=question[0].lower() + question[1:])
             yield replace(
-                candidate, question=led, key=key, rule="article-sentence", positions=(told.position,), scope=asker.article.document.id
+                candidate, question=led, key=key, rule="article-sentence", positions=(told.position,),
+                scope=asker.article.document.id, recall=candidate.answer,
             )  # fmt: skip
 
 

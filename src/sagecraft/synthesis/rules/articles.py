@@ -140,8 +140,9 @@ class Asker:
     ) -> Candidate:
         """A candidate answered by sentences, in their order."""
         ordered = sorted(told, key=lambda one: one.place)
+        answer = joined(ordered)
         return Candidate(
-            kind=kind, question=question, focus=focus, answer=joined(ordered), key=key, rule=rule,
+            kind=kind, question=question, focus=focus, answer=answer, key=key, rule=rule, recall=answer,
             positions=tuple(one.position for one in ordered), scope=self.article.document.id,
         )  # fmt: skip
 

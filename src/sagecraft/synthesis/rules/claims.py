@@ -92,7 +92,7 @@ def _claim(reading: Reading, title: str, told: Told, slots: list[Slot], is_right
     return Candidate(
         kind="critique", question=question, focus=f"whether “{claim}” is right of {title}", answer=answer,
         key=None if is_right else f"“{slot.true}”, not “{false}”", rule="article-claim-right" if is_right else "article-claim-wrong",
-        positions=(told.position,), scope=name,
+        positions=(told.position,), scope=name, recall=text,
     )  # fmt: skip
 
 
