@@ -1,0 +1,112 @@
+"""Word problems as conversations: both states, drawn from all files, and what is wrong with a row."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagecraft.chat.messages import Conversation
+from sagecraft.errors import UserError
+from sagecraft.synthesis.chains.word_problems import WordProblem, problem_rows, value_of, why_not
+
+APPLES = {
+    "question": "Ada has 3 bags of 4 apples and eats 2. How many apples are left?",
+    "answer": "There are 3*4=<<3*4=12>>12 apples.\nThen 12-2 = <<12-2=10>>10 are left.\n#### 10",
+}
+
+
+def problems(folder: Path, rows: list[dict[str, Any]], name: str = "train.jsonl") -> Path:
+    path = folder / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def made(paths: list[Path], wanted: int = 100) -> tuple[list[Conversation], list[dict[str, Any]]]:
+    dropped: list[dict[str, Any]] = []
+    return list(problem_rows(paths, 0, wanted, None, dropped.append)), dropped
+
+
+def many(number: int, first: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"question": f"Ada has {n} apples and buys 1. How many has she?", "answer": f"{n}+1=<<{n}+1={n + 1}>>{n + 1}\n#### {n + 1}"}
+        for n in range(first, first + number)
+    ]  # fmt: skip
+
+
+def test_each_problem_in_both_states(tmp_path: Path):
+    (on, off), dropped = made([problems(tmp_path, [APPLES])])
+    assert not dropped
+    assert (on.thinking, off.thinking) == ("on", "off")
+    assert on.messages[0] == off.messages[0]
+    assert on.messages[1].thinking == "There are 3*4=12 apples.\nThen 12-2 = 10 are left."
+    assert "10" in on.messages[1].content
+    assert "apples" not in on.messages[1].content
+    # Without a thought the steps stand in the answer: a result out of nowhere teaches guessing.
+    assert off.messages[1].thinking is None
+    assert off.messages[1].content == f"{on.messages[1].thinking}\n{on.messages[1].content}"
+    assert on.source == "train.jsonl"
+    assert on.id.removesuffix("-on") == off.id.removesuffix("-off")
+
+
+def test_drawn_by_text_not_by_order_or_file(tmp_path: Path):
+    rows = many(40)
+    whole, _ = made([problems(tmp_path, rows)], wanted=11)
+    assert len(whole) == 10
+    parts = [problems(tmp_path, rows[25:][::-1], "a.jsonl"), problems(tmp_path, rows[:25] + rows[20:30], "b.jsonl")]
+    split, _ = made(parts, wanted=11)
+    assert {row.id for row in whole} == {row.id for row in split}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("<<3*4=12>>", "<<3*4=13>>", "wrong-step"),
+        ("<<3*4=12>>", "<<__import__('os')=12>>", "wrong-step"),
+        ("#### 10", "#### 11", "no-agreement"),
+        ("#### 10", "#### ten", "no-number"),
+        ("There are", "There are" + " many" * 4000, "too-long"),
+    ],
+)
+def test_faults_are_dropped_with_their_reason(tmp_path: Path, old: str, new: str, reason: str):
+    bad = {**APPLES, "answer": APPLES["answer"].replace(old, new)}
+    rows, dropped = made([problems(tmp_path, [bad, *many(1)])])
+    assert len(rows) == 2
+    assert [(row["reason"], row["step"], row["document"]) for row in dropped] == [(reason, "chain", "train.jsonl")]
+
+
+def test_a_file_without_problems_is_told(tmp_path: Path):
+    with pytest.raises(UserError, match=r"train\.jsonl: no word problem with steps"):
+        made([problems(tmp_path, [{"question": "Which?", "A": "x", "B": "y", "answer": "A"}])])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("48/2", Fraction(24)),
+        ("0.2*50", Fraction(10)),
+        ("(1+2)*-3", Fraction(-9)),
+        ("$1,000*20%", Fraction(200)),
+        ("08+2", Fraction(10)),
+        ("2**9999999", None),
+        ("1/0", None),
+        ("(" * 90 + "1" + ")" * 90, Fraction(1)),
+        ("-" * 60 + "1", None),
+        ("f(1)", None),
+    ],
+)
+def test_sums_are_parsed_and_never_run(text: str, value: Fraction | None):
+    assert value_of(text) == value
+
+
+def test_nearly_all_of_gsm8k_holds(shared_data: Path):
+    path = shared_data / "general" / "gsm8k" / "grade_school_math" / "data" / "test.jsonl"
+    read = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:300]]
+    reasons = []
+    for row in read:
+        steps, _, result = row["answer"].rpartition("####")
+        reasons.append(why_not(WordProblem(row["question"], steps.strip(), result.strip(), "test.jsonl")))
+    assert reasons.count("") > 290
