@@ -115,8 +115,8 @@ class Drafter:
         options = None
         for _ in range(_TRIES):  # an option that the question shows is out of the game, or seems to be
             made = self._one(statement, rank, rng) if form == FIGURE else self._pair(statement, rng)
-            options = made and (None if _are_shown(statement, made) else made)
-            if options is not None:
+            if made and not _are_shown(statement, made) and not _are_to_come(statement, made):
+                options = made
                 break
         if options is None:
             return "no-options"
@@ -182,6 +182,16 @@ def _are_shown(statement: Statement, options: tuple[Option, ...]) -> bool:
     """Whether a number of an option stands in the question as well."""
     numbers = {text for option in options for text in re.findall(r"\d[\d,.]*\d|\d", _LABEL.sub("", option.text))}
     return any(is_told(statement.open_text, text) for text in numbers if len(text) > 1)
+
+
+def _are_to_come(statement: Statement, options: tuple[Option, ...]) -> bool:
+    """Whether a year of an option is later than the document."""
+    years = [
+        place for place, blank in enumerate(statement.blanks) if isinstance(blank, Figure) and blank.scale == "year"
+    ]
+    written = statement.document.year
+    # Values of a pair keep the places of their blanks; a single value is the only one.
+    return bool(written and any(option.values[place] > written for option in options[1:] for place in years))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ _LAST = re.compile(r"\b(?:past|last|next|first|top)\s+$", re.IGNORECASE)
 _DATED = re.compile(
     r"\b(?:[Ii]n|[Ss]ince|until|by|of|during) (?:(?:early|late|mid|January|February|March|April|May|June|July|August|September|October|November|December)[ -])?$"
 )
+#: "2019, 2020 and 2021": the others tell it.
+_OF_A_LIST = re.compile(r"\w|[’']s|\s*[–—-]|(?:,| and| or| to)\s+\d{4}\b")
 _TIMES_TEN = re.compile(_ERROR + r"\s*\$?\s*(?:\\times|×)\s*\$?\s*10\s*\$?\s*\^\s*\{?[−-]?\d+\}?")
 #: "a slope of 2.3": a value without a unit.
 _BARE = re.compile(r"\b(?:of|is|was|are|were|about|approximately|around|roughly)(?: ≈| \$?\\sim\$?)? ?\$?$")
@@ -121,7 +123,7 @@ def _figures(sentence: str) -> Iterator[Figure]:
     for found in _NUMBER.finditer(sentence):
         before, after = sentence[: found.start()], sentence[found.end() :]
         if _is_year(found[1]):
-            if _DATED.search(before) and not re.match(r"\w|[’']s|\s*[–—-]", after):
+            if _DATED.search(before) and not _OF_A_LIST.match(after):
                 yield Figure(found.start(), found.end(), found[1], "year", "year")
             continue
         power = _TIMES_TEN.match(after)
@@ -157,6 +159,8 @@ def _is_year(text: str) -> bool:
 def _is_other(text: str, before: str, after: str) -> bool:
     """Whether a number is a year, zero, a bound, an end of a range, a factor of a power, or part of a name."""
     before = _ABOUT.sub("≈ ", before)
+    if _ONE_SIDED.search(_SYMBOL.sub("", before.replace("$", ""))):  # "up to $e = 0.8$"
+        return True
     if number_of(text) == 0 or _POWER.match(after) or _RANGE.match(after):
         return True
     if (
@@ -171,7 +175,7 @@ def _is_other(text: str, before: str, after: str) -> bool:
     if not words or before.endswith(("#", "No. ", "no. ")):
         return not words
     is_name = last[:1].isupper() and len(words) > 1 and "=" not in last
-    return is_name or last.lower() in _DESIGNATORS or last[-1:] == "." or bool(re.search(r"[A-Za-z]\$?$", before))
+    return is_name or last.lower() in _DESIGNATORS or last[-1:] == "." or bool(re.search(r"[^\W\d_]\$?$", before))
 
 
 def _is_level(after: str) -> bool:

@@ -271,9 +271,13 @@ def _choices(text: str) -> Iterator[tuple[Blank, ...]]:
 
 
 def _completes(text: str, figure: Figure) -> bool:
-    """Whether a share and another number of the sentence make up a whole: one tells the other."""
-    others = re.findall(r"\d+(?:\.\d+)?", text[: figure.start] + text[figure.end :])
-    return figure.scale == "share" and any(abs(float(other) + number_of(figure.text) - 100) < 1e-6 for other in others)
+    """Whether two other numbers of the sentence add up to a value, or it and another share make up a whole."""
+    found = re.findall(r"\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?", f"{text[: figure.start]} {text[figure.end :]}")
+    others = [number_of(other) for other in found]
+    value = number_of(figure.text)
+    sums = {round(one + other, 6) for one, other in itertools.combinations(others, 2)}
+    sums |= {round(abs(one - other), 6) for one, other in itertools.combinations(others, 2)}
+    return value in sums or (figure.scale == "share" and round(100 - value, 6) in others)
 
 
 def _article_tells(text: str, word: Word) -> bool:
