@@ -15,7 +15,7 @@ _HYPOTHETICAL = re.compile(
     re.IGNORECASE,
 )
 _IMPERATIVE = re.compile(
-    r"^(?:(?:Now|First|Next|Again|Then|So|But|And|Also|Please),? )?(?:Recall|Remember|Note|Notice|Look|See|Compare|Observe that|Check|"
+    r"^\(?(?:(?:Now|First|Next|Again|Then|So|But|And|Also|Please),? )?(?:Recall|Remember|Note|Notice|Look|See|Compare|Observe that|Check|"
     r"Try|Use|Find|Calculate|Compute|Estimate|Explain|Describe|Click|Watch|Visit|Go to|Keep in mind|Bear in mind|Think|Ask|Read)\b"
 )
 _SHOWN = re.compile(

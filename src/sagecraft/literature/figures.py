@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sagecraft.corpus.sentences import formulas_in
+from sagecraft.literature import english
 from sagecraft.literature.lexicon import word_list
 
 #: A number in running text: no part of a name, a date, a range of digits or a reference.
@@ -34,7 +35,7 @@ _BOUND_BEFORE = re.compile(
 )
 _BOUND_BEHIND = re.compile(
     r"^(?: [A-Za-zµ°%]+|\\?%)? ?(?:to|and|or|[–−-]{1,2}|±|\$?\\pm)\s*(?:about )?\$?\d|^\s*(?:±|\$?\\pm|\+|\$?\^)|"
-    r"^\S{0,3}(?: [a-z]+)? or (?:more|less|so|fewer|greater|higher|lower)\b"
+    r"^ ?[^\s=]{1,30} ?(?:=|equals?\b)|^\S{0,3}(?: [a-z]+)? or (?:more|less|so|fewer|greater|higher|lower)\b"
 )
 #: Characters before a figure that can tell a bound: the longest of the forms above.
 _MAX_BOUND_CHARS = 32
@@ -135,13 +136,7 @@ def _plain(sentence: str) -> Iterator[Figure]:
         is_year = (
             not unit.startswith("%") and re.fullmatch(r"1[5-9]\d\d|20\d\d", found.group(1)) and unit not in _COUNTED
         )
-        if (
-            not unit
-            or unit in _NO_UNITS
-            or unit.endswith("ly")
-            or is_year
-            or (unit[:1].isupper() and unit.istitle() and len(unit) > 3)
-        ):
+        if not unit or not _is_unit(unit) or is_year or (unit[:1].isupper() and unit.istitle() and len(unit) > 3):
             continue
         if _names(sentence[: found.start()]) or Fraction(found.group(1).replace(",", "")) == 0:
             continue
@@ -150,6 +145,12 @@ def _plain(sentence: str) -> Iterator[Figure]:
 
 #: A number between 1500 and 2099 with one of these behind it is no year.
 _COUNTED = word_list("counted_units")
+
+
+def _is_unit(word: str) -> bool:
+    """Whether a word behind a number can say what it counts: no adverb, and no verb ("bridge 2 carries")."""
+    is_verb = word in english.THIRD and word not in english.NOUN_LIKE
+    return word not in _NO_UNITS and not word.endswith("ly") and not is_verb
 
 
 def _formulas(sentence: str) -> Iterator[Figure]:
@@ -163,8 +164,8 @@ def _formulas(sentence: str) -> Iterator[Figure]:
             behind = _UNIT.match(sentence[last:])
             word = behind.group(1).rstrip(".") if behind else ""
             # Behind "$s = 2$" any word may follow; behind "$2$" it is what is counted.
-            is_unit = word in _COUNTED or not re.fullmatch(r"[a-z]{2,}", word) if symbol else not word.endswith("ly")
-            unit = word if is_unit and word not in _NO_UNITS else ""
+            is_sure = not symbol or word in _COUNTED or not re.fullmatch(r"[a-z]{2,}", word)
+            unit = word if is_sure and _is_unit(word) else ""
         unit = (found.group("power") or "").strip() + unit
         is_year = re.fullmatch(r"1[5-9]\d\d|20\d\d", found.group("number")) and not unit
         if (unit or symbol) and not is_year:

@@ -137,9 +137,22 @@ def slots_of(sentence: str) -> tuple[Slot, ...]:
     found = sorted(_all_slots(sentence), key=lambda slot: (not slot.is_strict, slot.start))
     kept: list[Slot] = []
     for slot in found:
-        if all(slot.end <= other.start or other.end <= slot.start for other in kept):
+        if not _names_both(sentence, slot) and all(
+            slot.end <= other.start or other.end <= slot.start for other in kept
+        ):
             kept.append(slot)
     return tuple(sorted(kept, key=lambda slot: slot.start))
+
+
+def _names_both(sentence: str, slot: Slot) -> bool:
+    """Whether the sentence has the opposite beside the word ("either higher or lower"): exchanged, it says the same."""
+    if slot.kind != OPPOSITE:
+        return False
+    other = re.escape(slot.others[0])
+    between = r"(?:and|or|to|versus|vs\.?|rather than|not)"
+    behind = re.match(rf",? {between} (?:[a-z]+ )?{other}\b", sentence[slot.end :])
+    before = re.search(rf"\b{other},? {between} (?:[a-z]+ )?$", sentence[max(0, slot.start - _MAX_CHARS) : slot.start])
+    return behind is not None or before is not None
 
 
 def is_correlative(sentence: str) -> bool:

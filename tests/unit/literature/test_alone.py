@@ -29,6 +29,7 @@ def test_what_stands_alone(sentences: list[str]) -> None:
         ("Now take a bridge of steel.", "hypothetical"),
         ("If you load a bridge of steel, steel bends.", "hypothetical"),
         ("Recall that steel bends.", "imperative"),
+        ("(Recall that steel bends.)", "imperative"),
         ("Steel bends, as Figure 2 tells.", "shown"),
         ("The diagram shows a bridge of steel.", "shown"),
         ("Steel bridges carry our roads.", "address"),

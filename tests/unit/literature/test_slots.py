@@ -41,6 +41,8 @@ def test_strict_opposites(sentence: str, exchanged: list[tuple[str, str]]) -> No
         "It does not matter whether the load is higher than the limit.",
         "The formula $longer than$ stands here.",
         "The increasing load is known.",
+        "It is either higher or lower than the road.",
+        "Loads that increase or decrease bend it.",
         "The town opened the bridge.",
     ],
 )
@@ -87,6 +89,8 @@ def test_correlatives(sentence: str, expected: bool) -> None:
         ("The deck is $25\\%$--$35\\%$ longer.", []),
         ("Bridge 11 has been closed since May 3, 1999.", []),
         ("In phase 2 the deck was raised.", []),
+        ("The old bridge 2 carries a road.", []),
+        ("Each 1 ton = 1000 kilograms.", [("1000", "kilograms")]),
         ("The load is $12 \\pm 3$ tons.", []),
         ("The symbol $H_0$ and the code 99Rh and DR2 are names.", []),
         ("It costs 2,420,5 and 10^24 units.", []),
