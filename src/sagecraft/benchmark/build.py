@@ -13,7 +13,7 @@ import itertools
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -109,7 +109,7 @@ def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
         items = [_item(config, number, draft, found, "training" in inputs) for number, draft in enumerate(drafts)]
         artifact.write_jsonl(build.path / ITEMS, items)
         artifact.write_jsonl(build.path / "dropped.jsonl", dropped)
-        _write_questions(build.path / "questions.csv", items)
+        write_questions(build.path / "questions.csv", items)
         review.write_sheets(build.path, items, {draft.id: draft.passage_text for draft in drafts})
         groups = _by_form(drafts)
         build.stats.update(
@@ -124,10 +124,11 @@ def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
             sentences_by_reason=dict(sorted(found.reasons.items())),
             keys=dict(sorted(Counter(item["answer"] for item in items).items())),
             baselines=accuracies(drafts),
-            baselines_by_form={form: accuracies(group) for form, group in groups.items()},
             learned_baseline=learned(drafts, config.seed),
         )
-        text = datasheet(config.model_dump(), build.stats, "training" in inputs)
+        by_form = {form: accuracies(group) for form, group in groups.items()}
+        artifact.write_json(build.path / "baselines.json", {"all": build.stats["baselines"], **by_form})
+        text = datasheet(config.model_dump(), build.stats, by_form, "training" in inputs)
         artifact.write_text(build.path / "datasheet.md", text)
         console.say(f"  {len(items):,} questions from {found.num_documents:,} documents")
     return build.manifest
@@ -338,14 +339,9 @@ def _by_form(drafts: Sequence[Draft]) -> dict[str, list[Draft]]:
     return dict(sorted(groups.items()))
 
 
-def _write_questions(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
-    """The published benchmark's own columns, without the key: what can be given to people who are to be scored."""
+def write_questions(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the published benchmark's own columns, without the key: what can be given to people who are to be scored."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["question", *LETTERS])
         writer.writerows([item["question"], *(item[letter] for letter in LETTERS)] for item in items)
-
-
-def iter_items(folder: Path) -> Iterator[dict[str, Any]]:
-    """The items of a finished benchmark."""
-    return artifact.read_jsonl(folder / ITEMS)

@@ -15,12 +15,15 @@ _FORMS = {
 }
 
 
-def datasheet(config: Mapping[str, Any], stats: Mapping[str, Any], checked: bool) -> str:
+def datasheet(
+    config: Mapping[str, Any], stats: Mapping[str, Any], by_form: Mapping[str, Mapping[str, float]], checked: bool
+) -> str:
     """The datasheet as Markdown.
 
     Args:
         config: of the stage.
         stats: of its manifest.
+        by_form: form → guess → its accuracy.
         checked: whether training documents were compared.
     """
     forms = "\n".join(f"| {form} | {_FORMS[form]} | {count} |" for form, count in stats["items_by_form"].items())
@@ -48,11 +51,10 @@ What it can show: whether a model holds what the documents state. What it cannot
 {overlap}
 It was not reviewed by people; `review.csv` and `review.html` are the sheets for that, and `sagecraft bench FOLDER --verdicts FILE` reads them back.
 
-{_guesses(config, stats)}"""
+{_guesses(config, stats, by_form)}"""
 
 
-def _guesses(config: Mapping[str, Any], stats: Mapping[str, Any]) -> str:
-    groups: Mapping[str, Mapping[str, float]] = stats["baselines_by_form"]
+def _guesses(config: Mapping[str, Any], stats: Mapping[str, Any], groups: Mapping[str, Mapping[str, float]]) -> str:
     head = "".join(f" {form} |" for form in groups)
     rows = "\n".join(
         f"| {name} | {100 * value:.1f} % |" + "".join(f" {100 * group[name]:.1f} % |" for group in groups.values())

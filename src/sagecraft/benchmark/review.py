@@ -98,7 +98,7 @@ def run(config: VerdictsConfig, inputs: Mapping[str, Path], out: Path) -> Manife
     Raises:
         UserError: a sheet is not of this benchmark, or judges nothing.
     """
-    from sagecraft.benchmark.build import ITEMS, LETTERS, _write_questions
+    from sagecraft.benchmark.build import ITEMS, write_questions
 
     source = inputs["benchmark"]
     artifact.load(source, "benchmark")
@@ -122,17 +122,22 @@ def run(config: VerdictsConfig, inputs: Mapping[str, Path], out: Path) -> Manife
         artifact.write_jsonl(build.path / "removed.jsonl", gone)
         artifact.write_jsonl(build.path / "verdicts.jsonl", list(_rows(items, readers)))
         shutil.copyfile(source / "dropped.jsonl", build.path / "dropped.jsonl")
-        _write_questions(build.path / "questions.csv", kept)
+        write_questions(build.path / "questions.csv", kept)
         rates = error_rates(items, readers)
         sheet = (source / "datasheet.md").read_text(encoding="utf-8")
         artifact.write_text(build.path / "datasheet.md", f"{sheet}\n{_section(rates, len(kept), removed)}")
-        build.stats.update({**stats, "num_items": len(kept), "num_removed": len(gone), "num_readers": len(readers)})
+        # What guesses reach was measured on all items: the datasheet has it, the manifest tells what is left.
+        build.stats.update({name: value for name, value in stats.items() if "baseline" not in name})
+        build.stats.update({"num_items": len(kept), "num_removed": len(gone), "num_readers": len(readers)})
         build.stats.update(
-            keys=dict(sorted(Counter(item["answer"] for item in kept if item["answer"] in LETTERS).items())),
+            num_articles=len({item["article"] for item in kept}),
+            items_by_form=dict(sorted(Counter(item["form"] for item in kept).items())),
+            items_by_topic=dict(sorted(Counter(item["topic"] for item in kept).items())),
+            keys=dict(sorted(Counter(item["answer"] for item in kept).items())),
             removed_by_criterion=dict(sorted(Counter(name for names in removed.values() for name in names).items())),
             error_rates=rates,
         )
-        console.say(f"  {len(gone):,} of {len(items):,} items are removed by the verdicts of {len(readers)} readers")
+        console.say(f"  {len(gone):,} of {len(items):,} items are removed; sheets of verdicts: {len(readers)}")
     return build.manifest
 
 
@@ -248,7 +253,7 @@ def _section(rates: Mapping[str, Mapping[str, Any]], num_kept: int, removed: Map
     )
     return f"""## Reviewed by people
 
-{len(removed)} items failed and were removed (`removed.jsonl`); {num_kept} are left. The rates are those before that, of the items that were judged;
+Items that failed and were removed: {len(removed)} (`removed.jsonl`); left: {num_kept}. The rates are those before that, of the items that were judged;
 the interval of 95 % is Wilson's. An item fails where not more readers say yes than no.
 
 | judged | items | failed | error rate | readers disagree |

@@ -65,7 +65,8 @@ def test_what_fails_is_removed_and_recorded_and_counts_as_an_error(benchmark: Pa
     assert rates["correct"]["ci95"] == list(wilson(2, 12))
     assert (rates["any"]["failed"], rates["stands_alone"]["failed"]) == (3, 0)
     text = (tmp_path / "out/datasheet.md").read_text()
-    assert "3 items failed and were removed" in text
+    assert "Items that failed and were removed: 3" in text
+    assert manifest.stats["num_articles"] == 9 == sum(manifest.stats["items_by_form"].values())
     assert run(VerdictsConfig(), inputs, tmp_path / "again").digest == manifest.digest
 
 
