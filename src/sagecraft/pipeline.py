@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +14,6 @@ from pydantic import BaseModel
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
-from sagecraft.chat.messages import read_conversations
 from sagecraft.corpus.harvest import local_files
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.corpus.reference import read_reference
@@ -30,6 +28,7 @@ from sagecraft.models.fetch import FetchConfig, find
 from sagecraft.models.tensors import list_tensors
 from sagecraft.recipe import Recipe, resolve
 from sagecraft.settings import dump
+from sagecraft.synthesis.mixing import check_source, named_sets
 from sagecraft.synthesis.teacher.teach import model_inputs
 from sagecraft.training.trackers import require
 from sagecraft.training.train import TrainConfig
@@ -208,10 +207,10 @@ def _tuning(
         models["cpt"] = start
     if recipe.synth is not None:
         inputs: dict[str, Ref | Path] = {"documents": training, **benchmarks}
-        found = _file(recipe.general.chat, "general.chat", folder, faults) if recipe.general.chat else None
-        if found:
-            _check(lambda: deque(read_conversations(found), maxlen=0), "general.chat", faults)
-            inputs["general"] = found
+        for name, key, written in named_sets(recipe.synth.general, recipe.general.chat):
+            if found := _file(written, key, folder, faults):
+                _check(partial(check_source, found), key, faults)
+                inputs[name] = found
         _check(partial(lambda config: inputs.update(model_inputs(config)), recipe.synth), "synth", faults)
         yield Step("synth", "synth", recipe.synth, inputs)
     if recipe.render is not None:

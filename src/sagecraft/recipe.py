@@ -48,7 +48,7 @@ class GeneralSection(BaseModel):
     Attributes:
         replay: sources mixed into continued pre-training.
         held_out: sources never trained on, on which general perplexity is measured; they must not be those of `replay`.
-        chat: JSONL file of general conversations mixed into fine-tuning.
+        chat: general conversations mixed into fine-tuning, JSONL or Parquet; several sets, with weights: `synth.general`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -273,3 +273,20 @@ def test_seed_of_the_recipe_is_a_field_of_the_form() -> None:
 def test_help_needs_no_torch() -> None:
     code = "import sys, sagecraft.cli; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_general_sets_are_inputs_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    here = "examples/general/instructions.jsonl"
+    (tmp_path / "bad.jsonl").write_text('{"text": "no turns"}\n')
+    good = [f"synth.general.sources=[{{path: {here}, weight: 2}}, {{path: {tmp_path}/bad.jsonl}}]"]
+    with pytest.raises(UserError, match=r"^synth\.general\.sources\[1\]\.path: bad\.jsonl:1: no `messages`"):
+        plan_steps(load_recipe(Path("recipes/quickstart.yaml"), good), Path("recipes"))
+    (tmp_path / "bad.jsonl").write_text(Path(here).read_text())
+    steps = {
+        step.name: step for step in plan_steps(load_recipe(Path("recipes/quickstart.yaml"), good), Path("recipes"))
+    }
+    inputs = steps["synth"].inputs
+    assert inputs["general0"] == Path(here)
+    assert inputs["general1"] == tmp_path / "bad.jsonl"
+    assert "general" in inputs

@@ -71,6 +71,8 @@ _COLUMNS = {
 _TAKEN = frozenset({"messages", "conversations", "conversation", "input", "output"}) | frozenset(
     {"tools", "thinking", "reasoning", "lineage", "system", "system_prompt"}
 )
+#: Columns that a row is read from; those of other names are refused, where the caller does not leave them out.
+READ_COLUMNS = _TAKEN | {column for columns in _COLUMNS.values() for column in columns}
 
 
 def normal_row(row: Mapping[str, Any], fallback_id: str) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def normal_row(row: Mapping[str, Any], fallback_id: str) -> dict[str, Any]:
         thinks = last.get("thinking") is not None
         state = state if thinks or state != "on" else None
         state = state or ("on" if thinks else None)
-    known = {column for columns in _COLUMNS.values() for column in columns} | _TAKEN | _SILENT_COLUMNS
+    known = READ_COLUMNS | _SILENT_COLUMNS
     result = {key: value for key, value in row.items() if key not in known}
     for name, columns in _COLUMNS.items():
         texts = [row[column] for column in columns if isinstance(row.get(column), str) and row[column]]

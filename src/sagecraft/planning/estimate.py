@@ -14,6 +14,7 @@ from sagecraft.models.flops import flop_per_training_token
 from sagecraft.models.memory import GIB, inference_gib, linear_shapes, training_gib
 from sagecraft.planning.cluster import Cluster
 from sagecraft.planning.corpus_size import BYTES_PER_TOKEN, num_rows, num_tokens, withheld_shares
+from sagecraft.synthesis.mixing import files_of
 from sagecraft.training.lora import LoraConfig, choose_layers
 from sagecraft.training.parallel import Layout, ParallelConfig, arrange
 from sagecraft.training.preflight import CHECKPOINT_BYTES, NUM_CHECKPOINTS
@@ -229,9 +230,9 @@ def synth(step: Situation) -> Result:
     found = math.inf if source is None else source / _TOKENS_PER_PAIR
     pairs = found if limit is None else min(found, float(limit))
     own = pairs * (1 + float(step.config.get("share_thinking", 0.0)))
-    share = float(step.config.get("general_share", 0.0))
-    files = [path for name, path in step.inputs.items() if name.startswith("general") and isinstance(path, Path)]
-    general = min(float(sum(num_rows(path) for path in files)), own * share / (1 - share))
+    share = float(step.config.get("general", {}).get("share", 0.0))
+    sets = [path for name, path in step.inputs.items() if name.startswith("general") and isinstance(path, Path)]
+    general = min(float(sum(num_rows(file) for path in sets for file in files_of(path))), own * share / (1 - share))
     tokens = (own + general) * _TOKENS_PER_CONVERSATION
     note = f"about {own + general:,.0f} conversations, a guess"
     hours = None if source is None else source * BYTES_PER_TOKEN / _READ_BYTES_PER_SECOND / 3600

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft import artifact, console
 from sagecraft.errors import UserError
+from sagecraft.synthesis.mixing import DOCUMENTS, GeneralConfig, Ledger, general_inputs, mix
 from sagecraft.synthesis.teacher.config import GraderConfig, TeacherConfig
 
 if TYPE_CHECKING:
@@ -30,13 +32,15 @@ if TYPE_CHECKING:
     from sagecraft.synthesis.selection import Index, Selection
     from sagecraft.synthesis.teacher.teach import Desk
 
-VERSION = 6
+VERSION = 7
 
 Kind = Literal[
     "definition", "term", "number", "cause", "comparison", "event", "person", "method", "purpose", "equation", "relation",
     "superlative", "place", "consequence", "account", "metadata", "aim", "finding", "critique", "derivation", "what-if",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
+
+WORD_PROBLEM = "word-problem"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -70,10 +74,10 @@ class SynthConfig(BaseModel):
         description="largest share of single kinds, before `max_kind_share`; questions about the record (author, year) are hard "
         "to learn and seldom asked",
     )
-    general_share: float = Field(
-        default=0.3, ge=0, lt=1,
-        description="share of all rows taken from the input `general`, as far as it has so many: a model trained on "
-        "questions of one field alone turns every answer into that field",
+    general: GeneralConfig = Field(default=GeneralConfig(), description="general conversations among the rows")
+    chains_share: float = Field(
+        default=0.1, ge=0, lt=1,
+        description="share of word problems with steps (inputs `chains…`), against rows from documents; each comes with the switch on and off",
     )  # fmt: skip
     workers: int | None = Field(
         default=None,
@@ -94,9 +98,9 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
 
     Args:
         config: what to make.
-        inputs: `documents` (a folder with `documents/*.parquet`); optionally `general` (JSONL of conversations to mix
-            in), `providers` (a YAML file of presets and prices for teacher and grader) and files of questions that must not be taught, under names that begin with `benchmark`.
-        out: the artifact: `conversations.jsonl`, `dropped.jsonl`.
+        inputs: `documents` (a folder with `documents/*.parquet`); optionally `general` (conversations to mix in, beside
+            those of `config.general`), word problems with steps under names that begin with `chains`, `providers` (a YAML file of presets and prices for teacher and grader) and files of questions that must not be taught, under names that begin with `benchmark`.
+        out: the artifact: `conversations.jsonl`, `dropped.jsonl`, `report.html`.
     """
     from sagecraft.evaluation.leaks import read_leaks
     from sagecraft.synthesis.rows import Sorted
@@ -106,7 +110,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
 
     if "documents" not in inputs:
         raise UserError("synth: no input `documents`; give a folder that holds documents/*.parquet")
-    inputs = {**inputs, **model_inputs(config)}
+    inputs = {**general_inputs(config.general), **inputs, **model_inputs(config)}
     with artifact.build(
         out, kind="conversations", stage="synth", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
@@ -128,21 +132,21 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
             raise UserError(_why_nothing(config, inputs["documents"], counts, len(selection.fates)))
         rows, dropped = Sorted(build.scratch("rows")), Sorted(build.scratch("dropped"))
         tally = _tell(config, read_parts(parts), selection, rows, dropped)
-        general = (
-            _general(config, inputs["general"], tally.num_rows, leaks, dropped, tally) if "general" in inputs else []
-        )
-        num_general = 0
-        for row in general:
+        num_own, ledger = tally.num_rows, tally.ledger
+        drop = partial(_drop, dropped=dropped, tally=tally)
+        for row in _beside(config, inputs, num_own, leaks, drop, ledger):
             _add(config, row, rows, tally)
-            num_general += 1
+        num_chains = tally.num_chains
         num_rows = rows.write(build.path / "conversations.jsonl")
         num_dropped = dropped.write(build.path / "dropped.jsonl")
         build.stats.update(counts)
         build.stats.update(
             num_conversations=num_rows,
             num_questions=selection.num_kept,
-            num_general=num_general,
+            num_general=tally.num_rows - num_own - num_chains,
+            num_word_problem_rows=num_chains,
             num_dropped=num_dropped,
+            mixture=ledger.as_stats(),
             **{name: _sorted_counts(counter) for name, counter in tally.counters.items()},
         )
         console.say(f"  {num_rows:,} conversations from {selection.num_kept:,} questions, {num_dropped:,} dropped")
@@ -186,6 +190,8 @@ class Tally:
     """What is counted while rows are written."""
 
     num_rows: int = 0
+    num_chains: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
     counters: dict[str, Counter[str]] = field(
         default_factory=lambda: {
             name: Counter() for name in (
@@ -216,6 +222,7 @@ def _tell(
         tally.counters["questions_by_kind"][pair.candidate.kind] += 1
         tally.counters["questions_by_rule"][pair.candidate.rule] += 1
         for conversation in conversations_of(config, pair):
+            tally.ledger.add(DOCUMENTS, conversation)
             _add(config, conversation, rows, tally)
     return tally
 
@@ -223,6 +230,7 @@ def _tell(
 def _add(config: SynthConfig, conversation: Conversation, rows: Sorted, tally: Tally) -> None:
     rows.add(artifact.keyed_hash(config.seed, "order", conversation.id), conversation.as_row())
     tally.num_rows += 1
+    tally.num_chains += conversation.rule == WORD_PROBLEM
     tally.counters["rows_by_switch"][conversation.thinking or "none"] += 1
 
 
@@ -233,6 +241,21 @@ def _drop(row: dict[str, Any], dropped: Sorted, tally: Tally) -> None:
     tally.counters["dropped_by_reason"][row["reason"]] += 1
 
 
+def _beside(
+    config: SynthConfig, inputs: Mapping[str, Path], num_own: int, leaks: Leaks | None,
+    drop: Callable[[dict[str, Any]], None], ledger: Ledger,
+) -> Iterator[Conversation]:  # fmt: skip
+    """What comes beside the rows from documents: general conversations, and word problems with their steps."""
+    from sagecraft.synthesis.chains.word_problems import problem_rows
+
+    yield from mix(config.general, config.seed, inputs, num_own, leaks, drop, ledger)
+    chains = [path for name, path in sorted(inputs.items()) if name.startswith("chains")]
+    wanted = round(num_own * config.chains_share / (1 - config.chains_share))
+    for row in problem_rows(chains, config.seed, wanted, leaks, drop):
+        ledger.add(row.source, row)
+        yield row
+
+
 def _why_nothing(config: SynthConfig, documents: Path, counts: Mapping[str, int], num_passed: int) -> str:
     if num_passed:
         return f"synth.shares: leave nothing of {num_passed:,} questions; raise the share of a kind ({config.shares})"
@@ -240,35 +263,6 @@ def _why_nothing(config: SynthConfig, documents: Path, counts: Mapping[str, int]
         f"{documents}: no sentence gave a question ({counts.get('num_sentences', 0)} sentences read); the "
         "offline teacher needs prose in English with definitions, figures, causes or names"
     )
-
-
-def _general(
-    config: SynthConfig, path: Path, num_rows: int, leaks: Leaks | None, dropped: Sorted, tally: Tally
-) -> Iterator[Conversation]:
-    """General rows up to their share, drawn by a keyed hash; one without a switch is an answer at once, so `off`.
-
-    A row that holds what a benchmark asks goes to `dropped`.
-    """
-    from sagecraft.chat.messages import read_conversations
-    from sagecraft.synthesis.pairs import IN_BENCHMARK
-
-    rows = [row for row in read_conversations(path) if any(message.role == "assistant" for message in row.messages)]
-    wanted = round(num_rows * config.general_share / (1 - config.general_share))
-    rows.sort(key=lambda row: (artifact.keyed_hash(config.seed, "general", row.id), row.id))
-    for row in rows:
-        if wanted <= 0:
-            return
-        text = "\n".join(part for message in row.messages for part in (message.thinking, message.content) if part)
-        hits = leaks.find(text) if leaks is not None else []
-        if hits:
-            found = {"item": hits[0].item, "item_text": hits[0].item_text, "reason": IN_BENCHMARK}
-            message = row.messages[0].content
-            drop = {"document": row.id, "sentence": "", "kind": row.kind, "question": message, "answer": text}
-            _drop(drop | {"step": "leak"} | found, dropped, tally)
-            continue
-        wanted -= 1
-        kind = "general" if row.kind == "chat" else row.kind
-        yield row.model_copy(update={"kind": kind, "thinking": row.thinking or "off"})
 
 
 def _sorted_counts(values: Mapping[str, int]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from sagecraft import artifact
 from sagecraft.chat.messages import read_conversations
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
+from sagecraft.synthesis.mixing import GeneralConfig
 from sagecraft.synthesis.synth import KINDS, SynthConfig, run
 
 BELL = """# Bells
@@ -145,9 +146,10 @@ def test_benchmark_questions_are_not_taught(tmp_path: Path) -> None:
 
 def test_general_rows_are_mixed_in(tmp_path: Path) -> None:
     general = tmp_path / "general.jsonl"
-    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
-    general.write_text("".join(json.dumps({"id": f"g{i}", "messages": talk}) + "\n" for i in range(100)))
-    config = SynthConfig(general_share=0.4)
+    hello = {"role": "assistant", "content": "Hello."}
+    talks = [[{"role": "user", "content": f"Hi {i}"}, hello] for i in range(100)]
+    general.write_text("".join(json.dumps({"id": f"g{i}", "messages": talk}) + "\n" for i, talk in enumerate(talks)))
+    config = SynthConfig(general=GeneralConfig(share=0.4))
     manifest = run(config, {"documents": documents(tmp_path / "d"), "general": general}, tmp_path / "out")
     mixed = [row for row in rows(tmp_path / "out") if row["kind"] == "general"]
     assert len(mixed) == manifest.stats["num_general"]
