@@ -240,7 +240,11 @@ _DO = (
     "In the article {T}, what {do} its authors {verb}?",
     "What is it that the authors of {T} {verb_told}?",
     "Tell me what the authors of {T} {verb_told}.",
+    "From what you know of {T}: what {do} its authors {verb}?",
 )
+#: Of verbs that an article does as well as its authors.
+_ARTICLE_DOES = (*_DO, "What does the article {T} {verb}?", "What does {T} {verb}?")
+_ARTICLE_VERBS = frozenset(LISTS["article_verbs"].split())
 
 
 def findings(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
@@ -275,8 +279,9 @@ def _what(asker: Asker, verb: str, group: Sequence[Saying], kind: str, rule: str
     told_verb = next(form for form, (base, when, _) in _FORMS.items() if base == verb and when == tense)
     told_verb += verb[len(verb.split(" ")[0]) :]
     asked = verb + " do" if verb.endswith(" to") else verb
+    forms = _ARTICLE_DOES if tense == "do" and verb in _ARTICLE_VERBS else _DO
     question = asker.wording(
-        _DO, verb, do=tense, verb=asked, verb_told=told_verb + (" do" if verb.endswith(" to") else "")
+        forms, verb, do=tense, verb=asked, verb_told=told_verb + (" do" if verb.endswith(" to") else "")
     )
     yield asker.candidate(
         rule, kind, question, f"what the authors of {asker.title} {told_verb}", [one.told for one in group]
