@@ -25,7 +25,7 @@ _READ_BYTES_PER_SECOND = 0.4e6
 #: read and written besides.
 _SEARCH_BYTES_PER_SECOND = 5e6
 #: Tokens of a question and its answer with template, and of source text for each that the offline teacher finds.
-_TOKENS_PER_CONVERSATION = 140
+_TOKENS_PER_CONVERSATION = 155
 _TOKENS_PER_PAIR = 110
 #: Tokens of a question with four options, and of the four options' continuations.
 _TOKENS_PER_ITEM = 90

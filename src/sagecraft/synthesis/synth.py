@@ -55,7 +55,7 @@ class SynthConfig(BaseModel):
         default=None, ge=1, description="questions in all; None keeps every one that passes (rules are cheap)"
     )
     max_pairs_per_document: int = Field(
-        default=60, ge=1, description="questions a document; keeps one long book from crowding out the articles"
+        default=120, ge=1, description="questions a document; keeps a book's long tables from crowding out all else"
     )
     max_pairs_per_sentence: int = Field(
         default=2, ge=1, description="questions a sentence; more would repeat one answer too often"

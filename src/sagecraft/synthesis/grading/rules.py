@@ -15,7 +15,7 @@ _QUOTED = re.compile("“[^”]*”")
 _LEAK = re.compile(
     r"\b(?:(?:this|the present|the current|our) (?:paper|article|study|work|review|chapter|section|text|book|letter|analysis)|"
     r"(?:section|table|figure|fig\.|chapter|appendix|eq\.|equation|eqs\.|equations) ?(?:\(?\d+|\(\??\)|\?)|we (?:show|find|present|discuss|describe)|"
-    r"et al)\b|\(see ",
+    r"et al)\b|[(;] ?see (?:also )?",
     re.IGNORECASE,
 )
 #: "the authors" of an article that the question names are no leak of it.
@@ -175,6 +175,12 @@ def _repetition(case: Case) -> str | None:
     return "repetition" if triples and len(set(triples)) < least * len(triples) else None
 
 
+#: What a question cannot end with: a subject that was cut behind its adverb, or before its noun.
+_LOOSE_END = re.compile(
+    r"\b(?:never|not|also|only|often|usually|always|sometimes|then|thus|still|just|almost|the|an?|of|and|or|with|by|from|its|their)[.?]$"
+)
+
+
 def _is_balanced(text: str) -> bool:
     return text.count("$") % 2 == 0 and text.count("(") == text.count(")") and text.count("“") == text.count("”")
 
@@ -182,6 +188,8 @@ def _is_balanced(text: str) -> bool:
 def _form(case: Case) -> str | None:
     question, answer = case.candidate.question, case.candidate.answer
     if not question.endswith(("?", ".", "?”", ".”")) or "$$" in question or not question.lstrip("“$")[:1].isupper():
+        return "form"
+    if _LOOSE_END.search(question):
         return "form"
     if any(not _is_balanced(text) and not _is_balanced(_ENUMERATION.sub("", text)) for text in (question, answer)):
         return "unbalanced"

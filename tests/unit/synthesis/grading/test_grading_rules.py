@@ -42,6 +42,7 @@ def test_a_good_pair_passes() -> None:
         ),
         ({"question": "what is the mass of the great bell?"}, "form"),
         ({"question": "What is the mass (of the great bell?"}, "unbalanced"),
+        ({"question": "Tell me about the mass of the great bell never."}, "form"),
         ({"question": "What is its mass in the tower?"}, "pronoun"),
         ({"question": "What is the mass of the bell of 13.5 tonnes?"}, "answer-in-question"),
     ],
