@@ -17,7 +17,9 @@ from sagecraft.evaluation.config import EvaluateConfig, ReplyConfig
 from sagecraft.evaluation.evaluate import run
 from sagecraft.evaluation.store import Store
 from sagecraft.evaluation.tasks import Item, choose, read_task
+from sagecraft.inference.batch import write_each
 from sagecraft.inference.local import LocalEngine
+from sagecraft.inference.protocol import Sampling
 from sagecraft.models.decoder import Decoder
 from sagecraft.models.kernels import library
 
@@ -126,6 +128,28 @@ def test_one_question_at_a_time_or_sixty_four_of_a_real_model(
         assert sides.unexplained(1e-4) == 0
     else:
         assert sides.same >= 0.99
+
+
+@pytest.mark.soak
+def test_replies_one_at_a_time_or_sixteen_of_a_real_model(shared_data: Path) -> None:
+    """Of a model with the widths of real ones: products of the tests' small ones are rounded otherwise by the row."""
+    if not MODEL.is_dir():
+        pytest.skip(f"needs {MODEL.name} as benchmarks/evaluation.py fetches it")
+    items = choose(read_task(shared_data / "bench-dev/ARC/ARC-Challenge/test.json").items, 24, 0)
+    engine = LocalEngine(MODEL, "bfloat16")
+    prompts = [engine.tokenizer.encode(item.question) for item in items]
+    sides: list[list[list[int]]] = []
+    for num_rows in (1, 3, 16):
+        replies: list[list[int]] = [[] for _ in items]
+
+        def take(number: int, token: int, replies: list[list[int]] = replies) -> bool:
+            replies[number].append(token)
+            return len(replies[number]) < 20 + number
+
+        write_each(engine, prompts, Sampling(max_tokens=60), take, num_rows)
+        sides.append(replies)
+    for side in sides[1:]:
+        assert side == sides[0]
 
 
 @pytest.mark.parametrize("mode", ["continuation", "letter"])
