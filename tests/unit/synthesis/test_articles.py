@@ -118,6 +118,7 @@ def test_what_is_no_article_is_not_asked() -> None:
         ("This paper describes the casting of bells in sand.", "The article describes the casting of bells in sand."),
         ("We also find that it rings, and we measure how long bells ring.", "The authors find that it rings, and they measure how long bells ring."),
         ("Our results show that bells ring longer in frost.", "The results show that bells ring longer in frost."),
+        ("Together, these findings show that bells ring longer.", "The findings show that bells ring longer."),
     ],
 )  # fmt: skip
 def test_told_in_the_third_person(sentence: str, told: str) -> None:

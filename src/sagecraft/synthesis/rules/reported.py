@@ -53,6 +53,9 @@ _THIS = re.compile(
     rf"\b(?P<the>[Tt]his|[Tt]he (?:present|current)|[Oo]ur) (?:(?:present|current) )?(?P<what>{WORK})(?= [a-z])(?! of\b)"
 )
 _MY_EVIDENCE = re.compile(rf"^Our (?=(?:[\w-]+ ){{0,3}}(?:{'|'.join(LISTS['evidence'].split())})\b)")
+_THESE_RESULTS = re.compile(
+    r"^(?:(?:Altogether|Together|Overall|Taken together|Combined|Collectively), )?(?:All )?[Tt]hese (?=(?:[a-z-]+ )?(?:results|findings)\b)"
+)
 _MINE = re.compile(r"\b(?P<word>[Ww]e|[Oo]ur|[Oo]urs|[Uu]s|[Oo]urselves)\b(?!’|')")
 #: Words after which "our" means everybody's ("our understanding"), or a thing that all share.
 _SHARED = re.compile(rf"\bour (?:(?:[\w-]+ )?(?:{'|'.join(LISTS['shared'].split())})\b|own )", re.IGNORECASE)
@@ -167,6 +170,8 @@ def tell(text: str) -> str | None:
         text,
     )
     text = _MY_EVIDENCE.sub("The ", text)
+    # Of an article that the question names, "these results" are its results.
+    text = _THESE_RESULTS.sub("The ", text)
     text = _THIS.sub(lambda found: "The article" if found.group("the")[0].isupper() else "the article", text)
     text = _third_person(text)
     text = text[:1].upper() + text[1:]
