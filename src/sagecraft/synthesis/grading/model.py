@@ -49,8 +49,13 @@ class ThresholdsConfig(BaseModel):
 
     def reason(self, grades: Grades) -> str | None:
         """The first grade that is too low, as a reason ("graded-alone-2"), or None."""
-        given, least = grades.model_dump(), self.model_dump()
-        return next((f"graded-{name}-{given[name]}" for name in given if given[name] < least[name]), None)
+        given = (
+            ("correct", grades.correct, self.correct),
+            ("alone", grades.alone, self.alone),
+            ("pertinent", grades.pertinent, self.pertinent),
+            ("overall", grades.overall, self.overall),
+        )
+        return next((f"graded-{name}-{grade}" for name, grade, least in given if grade < least), None)
 
 
 @cache
