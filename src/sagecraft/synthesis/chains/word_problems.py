@@ -24,6 +24,7 @@ from sagecraft.evaluation.columns import Columns
 from sagecraft.evaluation.numeric import numbers
 from sagecraft.evaluation.rows import Faults, read_rows
 from sagecraft.synthesis.chains.agreement import agrees
+from sagecraft.synthesis.synth import WORD_PROBLEM
 
 if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Leaks
@@ -41,7 +42,7 @@ _ANSWERS = (
     "That makes {n}.",
     "It comes to {n}.",
 )
-KIND = RULE = "word-problem"
+KIND = RULE = WORD_PROBLEM
 
 
 @dataclass(frozen=True)

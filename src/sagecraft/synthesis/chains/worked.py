@@ -152,9 +152,9 @@ def _steps(text: str, drops: bool = False) -> list[str] | None:
             kept.append(block)
             continue
         sentences = split_sentences(clean_markdown(block))
-        told = [sentence for sentence in sentences if not _points(sentence)]
+        told = [sentence for sentence in sentences if not points(sentence)]
         if not drops and any(
-            _points(sentence) and ("$" in sentence or re.search(r"\d", sentence)) for sentence in sentences
+            points(sentence) and ("$" in sentence or re.search(r"\d", sentence)) for sentence in sentences
         ):
             return None
         paragraph = " ".join(told)
@@ -165,7 +165,8 @@ def _steps(text: str, drops: bool = False) -> list[str] | None:
     return kept
 
 
-def _points(sentence: str) -> bool:
+def points(sentence: str) -> bool:
+    """Whether a sentence speaks of a figure, an equation by number, another exercise or chapter."""
     masked = mask_math(sentence)[0]
     return _POINTS.search(masked) is not None or _TITLE.search(masked) is not None
 
@@ -250,13 +251,13 @@ def _last_sentence(block: str) -> str | None:
         sentence.endswith(".") and 5 <= len(sentence.split()) <= 40 and sentence.count("(") == sentence.count(")")
     )
     is_tied = re.match(
-        r"(?:This|These|That|It|They|He|She|Which|Note|Notice|Since|If|We|Using|Solving|Substitut|Here|Where|Therefore|Because|However|But|From|Recall|Or)\b",
+        r"(?:To help|This|These|That|It|They|He|She|Which|Note|Notice|Since|If|We|Using|Solving|Substitut|Here|Where|Therefore|Because|However|But|From|Recall|Or)\b",
         sentence[:1].upper() + sentence[1:],
     )
     states = any(quantity_of(formula.strip("$")) for formula in re.findall(r"\$[^$]+\$", sentence)) or re.search(
         r"\d [a-zA-Z%]", masked
     )
-    if not is_whole or is_tied or not states:
+    if not is_whole or is_tied or not states or re.search(r"\b(?:you|your|we|us|our)\b", masked):
         return None
     return sentence[:1].upper() + sentence[1:]
 

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from sagecraft.chat.messages import Conversation
+from sagecraft import artifact
+from sagecraft.chat.messages import Conversation, read_conversations
+from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
 from sagecraft.synthesis.chains.word_problems import WordProblem, problem_rows, value_of, why_not
+from sagecraft.synthesis.synth import SynthConfig, run
 
 APPLES = {
     "question": "Ada has 3 bags of 4 apples and eats 2. How many apples are left?",
@@ -110,3 +113,35 @@ def test_nearly_all_of_gsm8k_holds(shared_data: Path):
         steps, _, result = row["answer"].rpartition("####")
         reasons.append(why_not(WordProblem(row["question"], steps.strip(), result.strip(), "test.jsonl")))
     assert reasons.count("") > 290
+
+
+def test_the_stage_mixes_them_in_and_keeps_a_benchmark_out(tmp_path: Path):
+    text = "# Bells\n\n" + " ".join(f"The great bell of Town{n} was cast in {1400 + n}." for n in range(40))
+    write_documents(
+        tmp_path / "docs", [Document(id="bells", text=text, title="The casting of church bells", license="CC0")]
+    )
+    long = "A clockmaker in the old town oils each of 7 wheels twice a week and winds the great spring every morning. How often in a week?"
+    asked = {"question": long, "answer": "7*2=<<7*2=14>>14, and 14+7=<<14+7=21>>21\n#### 21"}
+    benchmark = tmp_path / "test.jsonl"
+    benchmark.write_text(json.dumps(asked) + "\n", encoding="utf-8")
+    inputs = {
+        "documents": tmp_path / "docs",
+        "chains": problems(
+            tmp_path, [asked, {**asked, "answer": asked["answer"].replace("14+7=21", "14+7=22")}, *many(60)]
+        ),
+        "benchmark-own": benchmark,
+    }
+    config = SynthConfig(max_kind_share=1.0, max_pairs_per_document=200, chains_share=0.2)
+    manifest = run(config, inputs, tmp_path / "out")
+    rows = list(read_conversations(tmp_path / "out" / "conversations.jsonl"))
+    taken = [row for row in rows if row.rule == "word-problem"]
+    own = len(rows) - len(taken)
+    assert len(taken) == manifest.stats["num_word_problem_rows"] == round(own / 4) // 2 * 2
+    assert len({row.messages[0].content for row in taken}) == len(taken) / 2
+    run(config.model_copy(update={"chains_share": 0.9}), inputs, tmp_path / "all")
+    rows = list(read_conversations(tmp_path / "all" / "conversations.jsonl"))
+    assert len({row.messages[0].content for row in rows if row.rule == "word-problem"}) == 60
+    dropped = list(artifact.read_jsonl(tmp_path / "all" / "dropped.jsonl"))
+    assert {row["reason"] for row in dropped if row["question"] == long} == {"wrong-step", "in-benchmark"}
+    none = run(config.model_copy(update={"chains_share": 0.0}), inputs, tmp_path / "none")
+    assert none.stats["num_word_problem_rows"] == 0
