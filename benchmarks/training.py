@@ -364,7 +364,7 @@ def fetched() -> Path:
     folder = cache_folder() / MODEL
     if not (folder / artifact.MANIFEST).is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "sagecraft.cli", "model", "fetch", MODEL, "--out", str(folder)]
+        command = [sys.executable, "-m", "sagecraft", "model", "fetch", MODEL, "--out", str(folder)]
         subprocess.run(command, check=True, stdout=sys.stderr)
     return folder
 
@@ -375,7 +375,7 @@ def documents(paths: Sequence[Path], folder: Path) -> Iterator[Any]:
         return read_documents(paths[0])
     chosen = paths or [ROOT / "examples" / "astronomy", ROOT / "examples" / "general"]
     out = folder / "documents"
-    command = [sys.executable, "-m", "sagecraft.cli", "ingest", *map(str, chosen), "--out", str(out)]
+    command = [sys.executable, "-m", "sagecraft", "ingest", *map(str, chosen), "--out", str(out)]
     subprocess.run(command, check=True, stdout=sys.stderr)
     return read_documents(out)
 

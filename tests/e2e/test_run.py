@@ -22,7 +22,7 @@ STEPS_THAT_TRAIN = ("cpt", "sft")
 
 
 def sagecraft(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sagecraft.cli", *arguments]
+    command = [sys.executable, "-m", "sagecraft", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280, env=environment())
 
 
@@ -133,7 +133,7 @@ def test_a_change_runs_only_what_depends_on_it(finished: Path, base: Path, tmp_p
 def kill_when(out: Path, arguments: list[str], step: str) -> None:
     """Starts a run and kills it, with SIGKILL, soon after `step` has begun to write."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "sagecraft.cli", *arguments],
+        [sys.executable, "-m", "sagecraft", *arguments],
         cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -49,7 +49,7 @@ def command(server: FaultyServer, folder: Path, out: Path) -> list[str]:
         f"arxiv: {{base_url: {server.url}/oai, from: 2021-01-01, until: 2021-01-20, min_interval_seconds: 0.05}}\n"
         f"eprints: {{base_url: {server.url}/e-print, identifiers_file: list.txt, min_interval_seconds: 0.05}}\n"
     )
-    return [sys.executable, "-m", "sagecraft.cli", "harvest", str(folder / "h.yml"), "--out", str(out)]
+    return [sys.executable, "-m", "sagecraft", "harvest", str(folder / "h.yml"), "--out", str(out)]
 
 
 def contents(out: Path) -> dict[str, str]:

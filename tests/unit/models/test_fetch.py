@@ -121,7 +121,7 @@ def run_fetch(endpoint: str, name: str, out: Path, home: Path) -> subprocess.Com
         "PATH": "",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "sagecraft.cli", "model", "fetch", name, "--out", str(out)]
+    command = [sys.executable, "-m", "sagecraft", "model", "fetch", name, "--out", str(out)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
