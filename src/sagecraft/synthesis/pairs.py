@@ -121,7 +121,7 @@ def judged(
     for pair in made.values():
         candidate = pair.candidate
         reason = candidate.drop or grade(candidate, pair.ground, document.title)
-        hits = leaks.find(f"{candidate.question}\n{candidate.answer}") if leaks is not None and not reason else []
+        hits = leaks.find(_taught(pair)) if leaks is not None and not reason else []
         if hits:
             found = {"item": hits[0].item, "item_text": hits[0].item_text}
             yield {"drop": pair.as_drop("leak", IN_BENCHMARK, **found)}
@@ -131,6 +131,12 @@ def judged(
             passed.append(pair)
     for pair, reason in _limited(config, passed):
         yield {"drop": pair.as_drop("limit", reason)} if reason else {"pair": pair.as_row()}
+
+
+def _taught(pair: Pair) -> str:
+    """All that a row of the pair may say: its thought quotes what it is grounded in."""
+    candidate = pair.candidate
+    return "\n".join((candidate.question, candidate.answer, candidate.thought or pair.ground))
 
 
 def pair_of(document: Document, candidate: Candidate, sentences: tuple[str, ...]) -> Pair:
