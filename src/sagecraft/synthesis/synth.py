@@ -63,7 +63,7 @@ class SynthConfig(BaseModel):
     share_thinking: float = Field(
         default=0.5, ge=0, le=1,
         description="share of questions given with the switch on and once more with it off, so that only the switch "
-        "tells the two apart; the others are given once, half of them each way",
+        "tells the two apart; the others are given once, half of them each way. Chains are always given both ways",
     )  # fmt: skip
     max_kind_share: Share = Field(
         default=0.25,
@@ -103,6 +103,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         out: the artifact: `conversations.jsonl`, `dropped.jsonl`, `report.html`.
     """
     from sagecraft.evaluation.leaks import read_leaks
+    from sagecraft.synthesis.page import write_page
     from sagecraft.synthesis.rows import Sorted
     from sagecraft.synthesis.selection import index_of, select
     from sagecraft.synthesis.shards import make_parts, read_parts
@@ -149,6 +150,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
             mixture=ledger.as_stats(),
             **{name: _sorted_counts(counter) for name, counter in tally.counters.items()},
         )
+        write_page(build.path, config, build.stats, desk.spent() if desk else {})
         console.say(f"  {num_rows:,} conversations from {selection.num_kept:,} questions, {num_dropped:,} dropped")
     return build.manifest
 
@@ -196,6 +198,7 @@ class Tally:
         default_factory=lambda: {
             name: Counter() for name in (
                 "questions_by_kind", "questions_by_rule", "rows_by_switch", "dropped_by_step", "dropped_by_reason",
+                "questions_dropped_by_step",
             )
         }
     )  # fmt: skip
@@ -213,11 +216,13 @@ def _tell(
     for row in found:
         if "drop" in row:
             _drop(row["drop"], dropped, tally)
+            tally.counters["questions_dropped_by_step"][row["drop"]["step"]] += 1
             continue
         pair, fate = Pair.from_row(row["pair"]), selection.fate(number)
         number += 1
         if fate is not None:
             _drop(pair.as_drop(*fate), dropped, tally)
+            tally.counters["questions_dropped_by_step"][fate[0]] += 1
             continue
         tally.counters["questions_by_kind"][pair.candidate.kind] += 1
         tally.counters["questions_by_rule"][pair.candidate.rule] += 1

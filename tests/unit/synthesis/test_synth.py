@@ -200,3 +200,25 @@ def test_bad_input(tmp_path: Path) -> None:
         SynthConfig(kinds=("riddle",))  # type: ignore[arg-type]
     assert len(SynthConfig.model_fields) <= 15
     assert len(KINDS) == len(set(KINDS))
+
+
+def test_the_page_accounts_for_every_question(tmp_path: Path) -> None:
+    from sagecraft.reporting.synthesis_page import losses
+
+    items = tmp_path / "items.jsonl"
+    asked = {"question": "When was the great clock of Salisbury built?", "A": "1386", "B": "1486", "answer": "A"}
+    items.write_text(json.dumps(asked) + "\n")
+    general = tmp_path / "chat.jsonl"
+    turns = [{"role": "user", "content": "Tell me: when was the great clock of Salisbury built?"}]
+    turns.append({"role": "assistant", "content": "In 1386."})
+    general.write_text(json.dumps({"id": "g1", "messages": turns}) + "\n")
+    inputs = {"documents": documents(tmp_path / "d"), "benchmark": items, "general": general}
+    stats = run(SynthConfig(), inputs, tmp_path / "out").stats
+    lost = {step: count for step, count, _ in losses(stats)}
+    questions_lost = [row for row in rows(tmp_path / "out", "dropped") if row["document"] != "g1"]
+    assert len(questions_lost) == sum(lost.values()) == stats["num_dropped"] - 1
+    assert lost["leak"] == sum(row["step"] == "leak" for row in questions_lost) > 0
+    assert losses(stats)[-1][2] == stats["num_questions"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "What became of every question" in page
+    assert all(reason in page for reason in stats["dropped_by_reason"])

@@ -148,6 +148,13 @@ class Desk:
         artifact.write_json(path, {**before, role: spent})
         console.say(f"  {writer.name}: {told(spent)}; replies are kept in {self.folder}")
 
+    def spent(self) -> dict[str, str]:
+        """What each role took so far, in words; nothing of models that run here."""
+        from sagecraft.evaluation.remote import told
+
+        path = self.folder / _SPENDING
+        return {role: told(spent) for role, spent in artifact.read_json(path).items()} if path.exists() else {}
+
 
 def open_desk(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> Desk:
     """The desk of a stage that writes `out`."""
