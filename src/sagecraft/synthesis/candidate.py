@@ -27,6 +27,7 @@ class Candidate:
         ground: what it is grounded in as it stands in the document, where that is no sentence (rows of a table, entries
             of a glossary).
         thought: the way to the answer where it has steps of its own (a worked example); None leaves it to `reasoning`.
+        shows_steps: with the switch off, the thought stands before the answer: a result out of nowhere teaches guessing.
         recall: what a thought recalls where that is not the sentences as they stand ("we find" of an article told as "the
             authors find").
         drop: why the rule itself would not ask it ("not-alone"): it then stands among what was dropped, with this reason.
@@ -42,6 +43,7 @@ class Candidate:
     scope: str = ""
     ground: tuple[str, ...] = ()
     thought: str | None = None
+    shows_steps: bool = False
     recall: str | None = None
     drop: str | None = None
 

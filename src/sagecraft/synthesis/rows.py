@@ -26,16 +26,18 @@ _HELD_CHARS = 32_000_000
 def conversations_of(config: SynthConfig, pair: Pair) -> Iterator[Conversation]:
     """The rows of one question: with the switch on, off, or one of each."""
     draw = keyed_hash(config.seed, "switch", pair.id)
-    both = draw % _PARTS < config.share_thinking * _PARTS
-    states: tuple[Literal["on", "off"], ...] = ("on", "off") if both else ("on",) if (draw >> 32) % 2 else ("off",)
     candidate = pair.candidate
+    both = candidate.thought is not None or draw % _PARTS < config.share_thinking * _PARTS
+    states: tuple[Literal["on", "off"], ...] = ("on", "off") if both else ("on",) if (draw >> 32) % 2 else ("off",)
     for state in states:
         thinks = candidate.thought or thought(candidate, pair.ground, config.seed, pair.id) if state == "on" else None
+        shows = state == "off" and candidate.shows_steps
+        answer = f"{candidate.thought}\n\n{candidate.answer}" if shows else candidate.answer
         yield Conversation(
             id=f"{pair.id}-{state}",
             messages=(
                 Message(role="user", content=candidate.question),
-                Message(role="assistant", content=candidate.answer, thinking=thinks),
+                Message(role="assistant", content=answer, thinking=thinks),
             ),
             thinking=state,
             kind=candidate.kind,

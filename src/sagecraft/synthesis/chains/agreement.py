@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from sagecraft.synthesis.chains.quantities import Quantity, quantity_of
+from sagecraft.synthesis.chains.quantities import Quantity, quantity_of, ungrouped
 
 #: Relative difference that constants (9.8 or 9.81) and rounding on the way make.
 TOLERANCE = 0.01
@@ -74,6 +74,7 @@ def _agrees_in_one(given: str, reference: str) -> bool | None:
 
 def result_of(text: str) -> Quantity | None:
     """The last result that a text states: in a box, behind "the answer is", or the last number in a formula or in words."""
+    text = ungrouped(text)
     if boxed := _BOXED.findall(text):
         return quantity_of(boxed[-1])
     if stated := list(_STATED.finditer(text)):

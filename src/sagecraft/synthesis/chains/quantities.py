@@ -35,6 +35,7 @@ _LATEX = (
     (re.compile(r"\\\$|[$€£&]"), " "),
     (re.compile(r"° ?([CF])\b"), r"°\1"),
 )
+_GROUPED = re.compile(r"(?<![\w.,])\d{1,3}(?:[ \u00a0\u202f\u2009]\d{3}){1,6}(?![\d-])")
 _NUMBER = re.compile(
     r"(?P<sign>[-+] ?)?(?P<digits>\d{1,3}(?:,\d{3}){1,6}(?!\d)|\d{1,25})?(?P<part>\.\d{1,25})?"
     r"(?:e(?P<e>[-+]?\d{1,3})(?![\w.])| ?x ?10(?:\^\{?|(?=[-⁻⁰¹²³⁴-⁹]))\s?(?P<power>[-+⁻]? ?[\d⁰¹²³⁴-⁹]{1,3})\}?)?",
@@ -88,12 +89,17 @@ def _unit(name: str) -> tuple[float, Mapping[str, int]] | None:
     return None
 
 
+def ungrouped(text: str) -> str:
+    """Text with the spaces taken out of numbers such as "11 400"."""
+    return _GROUPED.sub(lambda found: re.sub(r"\D", "", found.group(0)), text)
+
+
 def plain(text: str) -> str:
     """LaTeX and typographic signs as plain ones."""
     text = text[-_MAX_CHARS:]
     for pattern, by in _LATEX:
         text = pattern.sub(by, text)
-    return " ".join(text.split())
+    return ungrouped(" ".join(text.split()))
 
 
 def quantity_of(text: str) -> Quantity | None:

@@ -82,7 +82,7 @@ def worked_examples(reading: Reading) -> Iterator[Candidate]:
         if exercise.label.startswith("Example") and (problem := problem_of(exercise)):
             yield Candidate(
                 kind="derivation", question=problem.question, focus=exercise.title or "the result", answer=problem.answer,
-                ground=(problem.ground,), thought=problem.steps,
+                ground=(problem.ground,), thought=problem.steps, shows_steps=True,
             )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ def test_no_quantity(text: str):
         ("4.08 m", "4.08 m", True),
         ("so it is 408 cm", "4.08 m", True),
         ("4.1 m", "4.08 m", True),  # rounded to what is written
+        ("It has a mass of 11 400 kg", "11.4 tonnes", True),
         ("4.3 m", "4.08 m", False),
         ("4.08 s", "4.08 m", False),
         ("4.08", "4.08 m", None),  # of which unit?

@@ -9,6 +9,9 @@ from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate
 from sagecraft.synthesis.chains.worked import worked_examples
 from sagecraft.synthesis.grading.rules import grade
+from sagecraft.synthesis.pairs import pair_of
+from sagecraft.synthesis.rows import conversations_of
+from sagecraft.synthesis.synth import SynthConfig
 
 SLED = r"""# Sleds
 
@@ -59,6 +62,17 @@ def test_steps_are_the_thought_and_the_result_the_answer():
     assert "Figure" not in chain.thought
     assert "a lot" not in chain.thought
     assert grade(chain, " ".join(chain.ground), "T") is None
+
+
+def test_rows_with_and_without_a_thought():
+    (chain,) = chains(SLED)
+    document = Document(id="d", title="T", text=SLED)
+    on, off = conversations_of(SynthConfig(share_thinking=0.0), pair_of(document, chain, ()))
+    assert (on.thinking, on.messages[1].thinking, on.messages[1].content) == ("on", chain.thought, chain.answer)
+    # Without a thought, the answer shows the steps.
+    assert (off.thinking, off.messages[1].thinking) == ("off", None)
+    assert off.messages[1].content == f"{chain.thought}\n\n{chain.answer}"
+    assert off.lineage[0].sentence.startswith("Newton’s second law")
 
 
 def test_every_part_has_its_result():
