@@ -39,6 +39,11 @@ def summary_of(passages: Sequence[Passage]) -> str:
     return _opening(sentences[0] for sentences in sections.values())
 
 
+def is_summary(section: str) -> bool:
+    """Whether a heading says that its section sums up the document."""
+    return _SUMMARY.match(section) is not None
+
+
 def _opening(sentences: Iterable[Sentence]) -> str:
     """As many sentences from the first on as there is room for; at least one."""
     kept: list[str] = []

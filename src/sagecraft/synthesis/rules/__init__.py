@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from sagecraft.synthesis import chains
 from sagecraft.synthesis.candidate import Rule
-from sagecraft.synthesis.rules import abbreviations, abstracts, articles, claims, metadata, sentences
+from sagecraft.synthesis.rules import (
+    abbreviations,
+    abstracts,
+    articles,
+    claims,
+    critique,
+    glossary,
+    metadata,
+    sentences,
+    tables,
+    textbook,
+)
 
 RULES: dict[str, Rule] = {
     **articles.RULES,
     **abstracts.RULES,
     **claims.RULES,
     **abbreviations.RULES,
+    **textbook.RULES,
+    **glossary.RULES,
+    **tables.RULES,
+    **critique.RULES,
     **sentences.RULES,
     **chains.RULES,
     **metadata.RULES,
