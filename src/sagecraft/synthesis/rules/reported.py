@@ -173,6 +173,8 @@ def tell(text: str) -> str | None:
     # Of an article that the question names, "these results" are its results.
     text = _THESE_RESULTS.sub("The ", text)
     text = _THIS.sub(lambda found: "The article" if found.group("the")[0].isupper() else "the article", text)
+    if re.search(r"\b[Tt]hey\b", text) and _MINE.search(text):
+        return None  # beside authors that are told of as "they", it would mean them
     text = _third_person(text)
     text = text[:1].upper() + text[1:]
     bare = re.sub("“[^”]*”", "it", text)
