@@ -67,6 +67,7 @@ _GENERIC_WE = re.compile(
 _POINTING = re.compile(
     r"\b(?:this|these|those (?!of\b|in\b|from\b|with\b|that\b|who\b|at\b)|such (?!as\b|that\b)|the former|the latter|the same (?!\w+ (?:as|that|of)\b)|aforementioned|above[- ]mentioned|"
     r"the (?:two|three|four|five|six|seven|eight|nine|ten|others?|second|third|remaining|resulting|previous|following|above|latter|proposed|said)\b(?! (?:of|that|which)\b)|"
+    r"(?:of|in|at|by|from|with|on|to|for) that (?!is\b|are\b|of\b|in\b|was\b|were\b|which\b|can\b|has\b|the\b)\w+|"
     r"(?:both|each|either|neither|all)(?: of)? (?:the |these |those )?(?:cases?|methods?|models?|scenarios?|approaches|samples?|of them)|"
     r"in (?:both|either|each|that|which) cases?|et al|previously|previous (?:work|paper|study|studies)|(?:first|second|companion|next|earlier) (?:paper|article|letter)|"
     r"(?:Table|Figure|Fig\.|Section|Sect\.|Sec\.|Eq\.|Equation|Appendix|Paper) ?\(?(?:\d|[IVX]+\b|[A-Z]\b))",
