@@ -28,6 +28,7 @@ from sagecraft.models.fetch import FetchConfig, find
 from sagecraft.models.tensors import list_tensors
 from sagecraft.recipe import Recipe, resolve
 from sagecraft.settings import dump
+from sagecraft.synthesis.chains.word_problems import check_problems
 from sagecraft.synthesis.mixing import check_source, named_sets
 from sagecraft.synthesis.teacher.teach import model_inputs
 from sagecraft.training.trackers import require
@@ -211,6 +212,10 @@ def _tuning(
             if found := _file(written, key, folder, faults):
                 _check(partial(check_source, found), key, faults)
                 inputs[name] = found
+        for number, written in enumerate(recipe.general.chains):
+            if found := _file(written, f"general.chains[{number}]", folder, faults):
+                _check(partial(check_problems, found), f"general.chains[{number}]", faults)
+                inputs[f"chains{number}"] = found
         _check(partial(lambda config: inputs.update(model_inputs(config)), recipe.synth), "synth", faults)
         yield Step("synth", "synth", recipe.synth, inputs)
     if recipe.render is not None:

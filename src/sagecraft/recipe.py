@@ -49,12 +49,14 @@ class GeneralSection(BaseModel):
         replay: sources mixed into continued pre-training.
         held_out: sources never trained on, on which general perplexity is measured; they must not be those of `replay`.
         chat: general conversations mixed into fine-tuning, JSONL or Parquet; several sets, with weights: `synth.general`.
+        chains: word problems with steps as GSM8K has them (CSV, JSON, JSONL, Parquet), mixed into fine-tuning.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     replay: list[str | SourceConfig] = []
     held_out: list[str | SourceConfig] = []
     chat: str | None = None
+    chains: list[str] = []
 
 
 class EvaluateSection(EvaluateConfig):

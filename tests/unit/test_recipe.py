@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sagecraft.errors import UserError
-from sagecraft.pipeline import Ref, _steps, choose, plan_steps
+from sagecraft.pipeline import Ref, Step, _steps, choose, plan_steps
 from sagecraft.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -183,6 +183,24 @@ def test_text_inside_what_is_trained_on_is_not_measured_either(monkeypatch: pyte
         recipe = load_recipe(Path("recipes/quickstart.yaml"), [f"general.held_out=[{held_out}]"])
         with pytest.raises(UserError, match=rf"general\.held_out\[0\]: .* is trained on too \(.*{key}"):
             plan_steps(recipe, Path("recipes"))
+
+
+def test_word_problems_are_inputs_of_synth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    good.write_text('{"question": "What is 1 and 2?", "answer": "1+2=<<1+2=3>>3\\n#### 3"}\n')
+    bad.write_text('{"question": "What is 1 and 2?", "answer": "1+2=<<1+2=4>>4\\n#### 4"}\n')
+
+    def planned(*paths: Path) -> list[Step]:
+        written = ", ".join(map(str, paths))
+        return plan_steps(
+            load_recipe(Path("recipes/quickstart.yaml"), [f"general.chains=[{written}]"]), Path("recipes")
+        )
+
+    (synth,) = (step for step in planned(good) if step.name == "synth")
+    assert synth.inputs["chains0"] == good
+    with pytest.raises(UserError, match=r"general\.chains\[1\]: .*bad\.jsonl: no word problem with steps"):
+        planned(good, bad)
 
 
 def test_files_are_read_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pico: Path) -> None:

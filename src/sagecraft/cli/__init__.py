@@ -255,6 +255,9 @@ def synth(
         int | None, typer.Option(help="at most this many questions; each makes one or two conversations")
     ] = None,
     benchmark: Annotated[Path | None, typer.Option(help="questions that must not be among them")] = None,
+    chains: Annotated[
+        list[Path] | None, typer.Option(help="word problems with steps to mix in, as GSM8K has them (repeatable)")
+    ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="MODEL that writes questions too: a folder or provider:model")
     ] = None,
@@ -287,6 +290,7 @@ def synth(
     settings |= teach.from_options(teacher, grader, grader_url, sample, retry_failed, given)
     inputs = {"documents": docs} | ({"benchmark": benchmark} if benchmark else {})
     inputs |= {"providers": providers} if providers else {}
+    inputs |= {f"chains{number}": path for number, path in enumerate(chains or [])}
     with explained(stage.SynthConfig, "synth"):
         config = stage.SynthConfig.model_validate(settings)
     if retry_failed:

@@ -233,6 +233,10 @@ def synth(step: Situation) -> Result:
     share = float(step.config.get("general", {}).get("share", 0.0))
     sets = [path for name, path in step.inputs.items() if name.startswith("general") and isinstance(path, Path)]
     general = min(float(sum(num_rows(file) for path in sets for file in files_of(path))), own * share / (1 - share))
+    share = float(step.config.get("chains_share", 0.0))
+    sets = [path for name, path in step.inputs.items() if name.startswith("chains") and isinstance(path, Path)]
+    chains = min(2.0 * sum(num_rows(path) for path in sets), own * share / (1 - share))
+    general += chains
     tokens = (own + general) * _TOKENS_PER_CONVERSATION
     note = f"about {own + general:,.0f} conversations, a guess"
     hours = None if source is None else source * BYTES_PER_TOKEN / _READ_BYTES_PER_SECOND / 3600

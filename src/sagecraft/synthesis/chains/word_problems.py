@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import heapq
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _CALCULATOR = re.compile(r"<<([^<>=]{0,200})=([^<>=]{0,100})>>")
 _MAX_CHARS = 8_000
 _MAX_DEPTH = 20
+#: Rows of which one must be usable before a run starts.
+_TRIED = 20
 #: A calculator of the sets rounds: "1/3=0.33".
 _ROUNDED = Fraction(1, 100)
 _ANSWERS = (
@@ -99,15 +102,27 @@ def problem_rows(
             if len(drawn) > wanted // 2:
                 seen.discard(-heapq.heappop(drawn))
         if not number:
-            raise UserError(
-                f"{path}: no word problem with steps in it; give rows with `question` and an `answer` that ends with #### and a number"
-            )
+            raise UserError(_none_in(path))
     left = {-key for key in drawn}
     for path in paths:
         for key, problem in _read(path, seed):
             if key in left:
                 left.discard(key)
                 yield from conversations_of(problem, seed, key)
+
+
+def check_problems(path: Path) -> None:
+    """Reads the first rows of a file, so that a wrong one is found before a run.
+
+    Raises:
+        UserError: it cannot be read, or holds no problem with steps in its first rows.
+    """
+    if not any(not why_not(problem) for _, problem in itertools.islice(_read(path, 0), _TRIED)):
+        raise UserError(_none_in(path))
+
+
+def _none_in(path: Path) -> str:
+    return f"{path}: no word problem with steps in it; give rows with `question` and an `answer` that ends with #### and a number"
 
 
 def conversations_of(problem: WordProblem, seed: int, key: int) -> Iterator[Conversation]:
