@@ -16,6 +16,7 @@ from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate
 from sagecraft.synthesis.grading.rules import grade
 from sagecraft.synthesis.rules import RULES
+from sagecraft.synthesis.teacher.questions import TEACHER
 
 if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Leaks
@@ -120,7 +121,8 @@ def judged(
     counts["num_candidates"] += len(made)
     for pair in made.values():
         candidate = pair.candidate
-        reason = candidate.drop or grade(candidate, pair.ground, document.title)
+        own_words = config.grader is not None and candidate.rule == TEACHER
+        reason = candidate.drop or grade(candidate, pair.ground, document.title, own_words)
         hits = leaks.find(_taught(pair)) if leaks is not None and not reason else []
         if hits:
             found = {"item": hits[0].item, "item_text": hits[0].item_text}

@@ -320,13 +320,15 @@ GRADERS: tuple[Callable[[Case], str | None], ...] = (
 )  # fmt: skip
 
 
-def grade(candidate: Candidate, ground: str, title: str) -> str | None:
+def grade(candidate: Candidate, ground: str, title: str, own_words: bool = False) -> str | None:
     """The first reason to drop a question, or None.
 
     Args:
         candidate: question and answer.
         ground: the sentences it is grounded in.
         title: of the document.
+        own_words: the answer may say it in words that its source does not use: whether it says the same, a model judges.
     """
     case = Case(candidate, ground, title)
-    return next((reason for grader in GRADERS if (reason := grader(case)) is not None), None)
+    graders = (grader for grader in GRADERS if not (own_words and grader is _words))
+    return next((reason for grader in graders if (reason := grader(case)) is not None), None)

@@ -64,6 +64,11 @@ class TeacherConfig(ModelConfig):
     kinds: tuple[Asked, ...] = Field(default=ASKED, min_length=1, description="kinds of question it is asked for")
     questions_per_passage: int = Field(default=3, ge=1, le=10, description="questions wanted of a passage")
     max_passages: int | None = Field(default=None, ge=1, description="passages asked about, drawn by seed; null: all")
+    thoughts: bool = Field(
+        default=False,
+        description="ask it, without the source, for the way to each of its questions whose answer is a quantity or a letter; "
+        "kept where its result agrees",
+    )
 
 
 class GraderConfig(ModelConfig):

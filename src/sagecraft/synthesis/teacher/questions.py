@@ -21,8 +21,6 @@ from sagecraft.synthesis.teacher.config import TeacherConfig
 #: Rule of candidates that a model wrote.
 TEACHER = "teacher"
 _HERE = Path(__file__).parent / "prompts"
-#: Characters of a document's beginning that a teacher is shown beside a passage from further on.
-_OPENING_CHARS = 500
 _NO_FOCUS = "what is asked here"
 
 
@@ -80,27 +78,25 @@ def _prompt() -> tuple[str, dict[str, str], list[str]]:
     return read("questions.md").strip(), yaml.safe_load(read("kinds.yaml")), yaml.safe_load(read("styles.yaml"))
 
 
-def ask_about(config: TeacherConfig, seed: int, passage: Passage, opening: str, attempt: int) -> Ask[Candidate]:
+def ask_about(config: TeacherConfig, seed: int, passage: Passage, summary: str, attempt: int) -> Ask[Candidate]:
     """The request for the questions of a passage.
 
     Args:
         config: of the teacher.
         seed: draws kinds and style.
         passage: what is asked about.
-        opening: how its document begins.
+        summary: of its document, in its own sentences.
         attempt: counts how often it was asked before in vain; each time it is worded in another style.
     """
     prompt, told, styles = _prompt()
     drawn = sorted(config.kinds, key=lambda kind: keyed_hash(seed, "teach-kind", passage.id, kind))
     kinds = tuple(drawn[: max(2, config.questions_per_passage)])
     count = config.questions_per_passage
-    shown = passage.text[:_OPENING_CHARS]
-    is_first = opening.startswith(shown[:80])
     text = prompt.format_map(
         {
             "title": passage.title or "(untitled)",
             "section": f", section “{passage.section}”" if passage.section else "",
-            "opening": "" if is_first else f"It begins: {opening[:_OPENING_CHARS]} …",
+            "summary": f"What it is about: {summary}\n" if summary not in passage.text else "",
             "sentences": "\n".join(f"[{n}] {sentence.text}" for n, sentence in enumerate(passage.sentences, start=1)),
             "count": count,
             "s": "" if count == 1 else "s",

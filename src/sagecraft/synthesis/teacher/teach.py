@@ -22,6 +22,7 @@ from sagecraft.evaluation.evaluate import replies_folder
 from sagecraft.evaluation.inputs import resolve_model
 from sagecraft.synthesis.teacher.asking import Answer, Ask, ask_all
 from sagecraft.synthesis.teacher.questions import SCHEMA, ask_about
+from sagecraft.synthesis.teacher.thoughts import with_thoughts
 from sagecraft.synthesis.teacher.writers import Writer, open_writer
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Desk:
 
     def close(self, path: Path) -> None:
         """Says what came of asking, and writes failures down: into the artifact, and where `retry_failed` finds them."""
-        for role in ("teacher", "grader"):
+        for role in ("teacher", "thought", "grader"):
             if asked := self.counts[f"num_{role}_asked"]:
                 repaired, failed = (self.counts[f"num_{role}_{what}"] for what in ("repaired", "failed"))
                 console.say(f"  {role}: {asked:,} asked, {repaired:,} replies mended on request, {failed:,} failed")
@@ -201,7 +202,10 @@ def write_taught(desk: Desk, documents: Path, leaks: Leaks | None, scratch: Path
     assert teacher is not None
     part = scratch / "taught.jsonl"
     with desk.writer("teacher", teacher) as writer:
-        artifact.write_jsonl(part, itertools.chain([{}], _taught(desk, teacher, writer, documents, leaks)))
+        rows = _taught(desk, teacher, writer, documents, leaks)
+        if teacher.thoughts:
+            rows = with_thoughts(desk, writer, rows)
+        artifact.write_jsonl(part, itertools.chain([{}], rows))
         desk.tell_spending("teacher", writer)
     return part
 
@@ -256,7 +260,7 @@ def asks_up_to(desk: Desk, documents: Path, limit: int) -> Iterator[tuple[Docume
         passage = reading.passages[number]
         if _place(config, passage.id) <= limit:
             attempt = desk.attempts.get(passage.id, 0)
-            yield reading.document, ask_about(teacher, config.seed, passage, reading.passages[0].text, attempt)
+            yield reading.document, ask_about(teacher, config.seed, passage, reading.summary, attempt)
 
 
 def _taught(

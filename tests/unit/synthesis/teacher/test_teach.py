@@ -81,7 +81,7 @@ def serve() -> Iterator[Callable[..., ChatServer]]:
 
 def settings(server: ChatServer, grader: bool = True, **teacher: Any) -> SynthConfig:
     limits = teacher.pop("limits", {})
-    fast = {"concurrency": 4, "timeout_seconds": 5, **limits}
+    fast = {"concurrency": 4, "timeout_seconds": 5, "max_attempts": 3, **limits}
     both: dict[str, Any] = {"teacher": {"model": "local:wise", "base_url": server.url, "limits": fast, **teacher}}
     if grader:
         both["grader"] = {"model": "local:strict", "base_url": server.url, "limits": fast}
@@ -149,6 +149,21 @@ def test_rules_drop_what_a_teacher_made_up(tmp_path: Path, serve: Callable[..., 
     assert len(by_teacher(tmp_path / "out")) == 5
     dropped = artifact.read_jsonl(tmp_path / "out" / "dropped.jsonl")
     assert [row["reason"] for row in dropped if row["rule"] == "teacher"] == ["number-not-in-source"]
+
+
+def test_words_of_its_own_need_a_grader(tmp_path: Path, serve: Callable[..., ChatServer]) -> None:
+    free = {"answer": "Metalworkers created the great bell of Erfurt in 1400."}
+
+    def otherwise(body: dict[str, Any], before: int) -> Act:
+        is_bell = "[1] The great bell" in asked(body) and "You check questions" not in asked(body)
+        return Act(openai(taught(body, free))) if is_bell else replies(body)
+
+    inputs = {"documents": documents(tmp_path / "d", 2)}
+    server = serve(otherwise)
+    for grader in (False, True):
+        run(settings(server, grader=grader), inputs, tmp_path / "out")
+        said = {row["messages"][1]["content"] for row in by_teacher(tmp_path / "out")}
+        assert (free["answer"] in said) == grader
 
 
 def test_a_reply_that_cannot_be_used_is_sent_back_with_its_fault(
@@ -250,6 +265,60 @@ def test_a_sample_shows_and_projects_and_is_not_asked_again(
     run(settings(server), inputs, tmp_path / "out")
     assert set(server.counts.values()) == {1}
     assert len(server.counts) == 12
+
+
+def test_thoughts_are_kept_where_their_result_agrees(tmp_path: Path, serve: Callable[..., ChatServer]) -> None:
+    masses = {"bell": "It has a mass of 11,400 kg", "clock": "12 tonnes", "kiln": "heavy, I think", "loom": "no JSON"}
+
+    def otherwise(body: dict[str, Any], before: int) -> Act:
+        if "You have no source at hand" not in asked(body):
+            return replies(body)
+        thing = re.findall(r"held the (\w+)", asked(body))[0]
+        thought = {
+            "thought": f"The {thing} is of bronze, and large; so I work it out in steps.",
+            "answer": masses[thing],
+        }
+        return Act(openai("no JSON" if thing == "loom" else json.dumps(thought)))
+
+    def heavy(body: dict[str, Any], before: int) -> Act:
+        if "You have no source" in asked(body):
+            return otherwise(body, before)
+        thing = re.findall(r"held the (\w+)", asked(body))[0]
+        return Act(openai(taught_mass(body, thing)))
+
+    def taught_mass(body: dict[str, Any], thing: str) -> str:
+        answer = f"Ropes held the {thing} of Erfurt with a pull of 11.4 tonnes."
+        asks = f"With how many tonnes of pull have ropes held the {thing} of Erfurt?"
+        question = {"kind": "number", "question": asks, "focus": "the load"}
+        return json.dumps({**question, "answer": answer, "sentences": [1]})
+
+    made = [
+        Document(
+            id=thing,
+            text=f"# Erfurt\n\nRopes held the {thing} of Erfurt with a pull of 11.4 tonnes.\n",
+            title=f"On the {thing}",
+        )
+        for thing in masses
+    ]
+    write_documents(tmp_path / "d", made)
+    config = settings(serve(heavy), grader=False, thoughts=True, kinds=["number"]).model_copy(
+        update={"share_thinking": 1.0}
+    )
+    manifest = run(config, {"documents": tmp_path / "d"}, tmp_path / "out")
+    thoughts = {
+        row["lineage"][0]["document"]: row["messages"][1]["thinking"]
+        for row in by_teacher(tmp_path / "out")
+        if row["thinking"] == "on"
+    }
+    assert set(thoughts) == set(masses)
+    assert [thing for thing, text in thoughts.items() if "work it out in steps" in text] == ["bell"]
+    counted = {name: count for name, count in manifest.stats.items() if name.startswith("num_thought")}
+    assert counted == {
+        "num_thought_asked": 4, "num_thought_repaired": 0, "num_thought_failed": 1,
+        "num_thoughts_agreed": 1, "num_thoughts_disagreed": 1, "num_thoughts_unclear": 1,
+    }  # fmt: skip
+    (failed,) = artifact.read_jsonl(tmp_path / "out" / "failures.jsonl")
+    assert (failed["role"], failed["cause"]) == ("thought", "unusable")
 
 
 def test_passages_are_drawn(tmp_path: Path, serve: Callable[..., ChatServer]) -> None:
