@@ -27,6 +27,7 @@ _FOLDS = 5
 _ROUNDS = 4
 #: Of the conditional logit: fewest options that must have a feature, steps, their size, and the ridge.
 _MIN_SEEN = 8
+_NEIGHBOURS = 40
 _STEPS = 150
 _RATE = 1.0
 _RIDGE = 0.01
@@ -101,7 +102,7 @@ def select(drafts: Sequence[Draft], points: float) -> list[Draft]:
     """Leaves items out until no guess is further than `points` (percent) from chance.
 
     Greedy: the item goes that most favours the guesses which are off, above or below. Items of equal weight go from the
-    end of the list, so that the order decides. What a classifier learns counts as one more guess; as it learns other
+    end of the list, so that the order decides. What two classifiers learn counts as two more guesses; as they learn other
     things from what is left, that is done a few times. Where it cannot be reached, the rest is what was nearest.
     """
     if len(drafts) < MIN_SELECTED:
@@ -109,7 +110,8 @@ def select(drafts: Sequence[Draft], points: float) -> list[Draft]:
     least = (1 - _MAX_REMOVED) * len(drafts)
     kept = list(drafts)
     for round_number in range(_ROUNDS):
-        rows = [[*hits(draft), hit] for draft, hit in zip(kept, bayes_hits(kept, round_number), strict=True)]
+        taught = zip(bayes_hits(kept, round_number), logit_hits(kept, round_number), strict=True)
+        rows = [[*hits(draft), *each] for draft, each in zip(kept, taught, strict=True)]
         live = _greedy(np.array(rows) - CHANCE, points / 100, least)
         if live.all():
             break
@@ -151,14 +153,39 @@ def bayes_hits(drafts: Sequence[Draft], seed: int) -> list[float]:
     return found
 
 
+def logit_hits(drafts: Sequence[Draft], seed: int) -> list[float]:
+    """The same for a conditional logit (McFadden 1974): softmax over an item's options of a linear score of their features."""
+    table = _table(drafts)
+    folds = _folds(drafts, seed)
+    found = np.full(len(drafts), CHANCE)
+    for fold in range(_FOLDS):
+        found[folds == fold] = _hits_of(table[folds == fold] @ _fit(table[folds != fold]))
+    return [float(value) for value in found]
+
+
 def learned(drafts: Sequence[Draft], seed: int) -> float | None:
     """Accuracy of a classifier of options that learns on four fifths of the articles and guesses the rest; None of few.
 
-    A conditional logit (McFadden 1974): softmax over the four options of an item of a linear score of their features,
-    fitted by gradient descent with a ridge. No item is chosen by it, so it is evidence.
+    Nearest neighbours: an option counts as right as the options of other articles are that share most features with it. No
+    item is chosen by it, so it is evidence.
     """
     if len(drafts) < MIN_SELECTED:
         return None
+    table = _table(drafts)
+    table /= np.sqrt(table.sum(axis=2, keepdims=True) + 1e-9)
+    folds = _folds(drafts, seed)
+    right = 0.0
+    for fold in range(_FOLDS):
+        known = table[folds != fold].reshape(-1, table.shape[2])
+        labels = np.tile(np.array([1.0, 0.0, 0.0, 0.0]), int((folds != fold).sum()))
+        near = np.round(table[folds == fold] @ known.T, 9)
+        nearest = np.argsort(-near, axis=2, kind="stable")[:, :, :_NEIGHBOURS]
+        right += float(_hits_of(labels[nearest].mean(axis=2)).sum())
+    return round(right / len(drafts), 4)
+
+
+def _table(drafts: Sequence[Draft]) -> npt.NDArray[np.float64]:
+    """Items × options × features, 1 where an option has one; features of few options are left out."""
     seen = [[set(features(option, draft)) for option in draft.options] for draft in drafts]
     counts = Counter(name for row in seen for option in row for name in option)
     names = {name: place for place, name in enumerate(sorted(each for each in counts if counts[each] >= _MIN_SEEN))}
@@ -166,13 +193,14 @@ def learned(drafts: Sequence[Draft], seed: int) -> float | None:
     for item, row in enumerate(seen):
         for option, held in enumerate(row):
             table[item, option, [names[name] for name in sorted(held) if name in names]] = 1.0
-    folds = _folds(drafts, seed)
-    right = 0.0
-    for fold in range(_FOLDS):
-        weights = _fit(table[folds != fold])
-        for scores in np.round(table[folds == fold] @ weights, 9):
-            right += float(scores[0] == scores.max()) / int((scores == scores.max()).sum())
-    return round(right / len(drafts), 4)
+    return table
+
+
+def _hits_of(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Probability of being right, of items × scores of their options, the right one first; equal scores share it."""
+    scores = np.round(scores, 9)
+    best = scores == scores.max(axis=1, keepdims=True)
+    return np.asarray(best[:, 0] / best.sum(axis=1))
 
 
 def _fit(table: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -63,9 +63,9 @@ def _guesses(config: Mapping[str, Any], stats: Mapping[str, Any], groups: Mappin
     removed = stats["dropped_by_reason"].get("guessable", 0)
     learned = stats["learned_baseline"]
     chosen = (
-        f"Items were left out ({removed} of {stats['num_before_selection']}) until each guess, and naive Bayes over the options' features, was within {config['baseline_points']} points of chance, "
+        f"Items were left out ({removed} of {stats['num_before_selection']}) until each guess, and two classifiers of the options' features (naive Bayes, conditional logit), was within {config['baseline_points']} points of chance, "
         "or as near as could be: the table is no evidence for that. "
-        f"A conditional logit over the options' features that learned on the items of other articles, by which nothing was chosen, is right in {100 * learned:.1f} %."
+        f"A nearest-neighbour classifier of the options' features that learned on the items of other articles, by which nothing was chosen, is right in {100 * learned:.1f} %."
         if learned is not None
         else "There are too few items to choose among: nothing was left out for these guesses."
     )

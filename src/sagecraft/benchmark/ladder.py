@@ -82,13 +82,14 @@ class Ladders:
                 n
                 for n, other in enumerate(texts)
                 if low * here <= self._measure(figure, other) <= high * here
-                and abs(digits_of(other) - digits_of(figure.text)) <= _DIGITS_APART
+                and (figure.scale == "year" or abs(digits_of(other) - digits_of(figure.text)) <= _DIGITS_APART)
             ]
             if fitting:
                 return texts[rng.choices(fitting, [weights[n] for n in fitting])[0]]
         for step in rng.sample(_STEPS, len(_STEPS)):  # small whole numbers need the one that rounds to another
             made = _made(figure, here * step if up else here / step)
-            if low * here <= self._measure(figure, made) <= high * here:
+            is_alike = figure.scale == "year" or abs(digits_of(made) - digits_of(figure.text)) <= _DIGITS_APART
+            if is_alike and low * here <= self._measure(figure, made) <= high * here:
                 return made
         return None
 
