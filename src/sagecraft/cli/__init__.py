@@ -446,13 +446,19 @@ def show(
     step: Annotated[int | None, typer.Option(help="of tokens, or of a training: the rows of this step")] = None,
     html: Annotated[Path | None, typer.Option(help="of tokens: write a page there")] = None,
     model: Annotated[Path | None, typer.Option(help="folder of the tokenizer, if it is not beside the tokens")] = None,
+    name: Annotated[
+        str | None, typer.Option("--id", help="a conversation or benchmark item: it and the sentences it rests on")
+    ] = None,
+    documents: Annotated[
+        Path | None, typer.Option(help="with --id: what it was made from, to show the sentences before and after")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what an artifact holds; tokens are coloured by document and mask."""
     from sagecraft.show import Choice
     from sagecraft.show import show as display
 
-    display(artifact, count, json, Choice(row, step, html, model))
+    display(artifact, count, json, Choice(row, step, html, model, name, documents))
 
 
 @app.command()

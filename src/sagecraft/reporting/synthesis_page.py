@@ -118,15 +118,15 @@ def _losses(page: Page, facts: SynthesisFacts) -> None:
         page.paragraph(f"{skipped:,} documents are withheld for a benchmark: nothing was made of them.")
     shown = [row for row in rows if row[1] or row[0] == "made"]
     if made:
-        names = ["made", *(f"after: {_STEPS[step]}" for step, _, _ in shown[1:])]
+        names = ["made", *(f"after {step}" for step, _, _ in shown[1:])]
         shares = [left / made for _, _, left in shown]
         svg = group_bars(names, shares, [f"{left:,}" for _, _, left in shown], "share of the questions made (%)")
         page.figure(svg, "Questions left after each step.")
     cells: list[list[Cell]] = [
-        [_STEPS.get(step, step), lost or None, _percent(lost, made) if lost else None, left]
+        [step, _STEPS.get(step), lost or None, _percent(lost, made) if lost else None, left]
         for step, lost, left in rows
     ]
-    page.table(["step", "lost", "of those made", "left"], cells)
+    page.table(["step", "", "lost", "of those made", "left"], cells)
     reasons: list[list[Cell]] = [[reason, count] for reason, count in stats["dropped_by_reason"].items()]
     if reasons:
         page.table(["reason", "dropped"], reasons, caption="Reasons, general rows among them")

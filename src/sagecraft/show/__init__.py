@@ -12,6 +12,7 @@ from typing import Any
 from rich.text import Text
 
 from sagecraft import artifact, console
+from sagecraft.errors import UserError
 
 #: Entries of a count by name that are shown; `--json` has all.
 _ENTRIES = 8
@@ -23,27 +24,38 @@ _ROWS = ("conversations.jsonl", "items.jsonl", "hits.jsonl", "files/metadata.jso
 
 @dataclass(frozen=True)
 class Choice:
-    """Which rows of tokens are shown, and where.
+    """Which rows are shown, and where.
 
     Attributes:
-        row: this one.
+        row: of tokens, this one.
         step: those of this optimizer step, counted from 0 as in `metrics.jsonl`.
         html: write a page there instead of showing them in the terminal.
         model: folder of the tokenizer, if it does not stand beside the tokens.
+        name: id of a conversation or of a benchmark item.
+        documents: what it was made from, where the sentences around those it rests on are read.
     """
 
     row: int | None = None
     step: int | None = None
     html: Path | None = None
     model: Path | None = None
+    name: str | None = None
+    documents: Path | None = None
 
 
 def show(path: Path, count: int, as_json: bool, choice: Choice = Choice()) -> None:
     """Prints the manifest's essentials and the first `count` rows.
 
     Raises:
-        UserError: `path` is not an artifact, or has no rows of tokens and `choice` asks for some.
+        UserError: `path` is not an artifact, or does not hold what `choice` asks for.
     """
+    if choice.name is not None:
+        from sagecraft.show.lineage import show_one
+
+        show_one(path, choice.name, choice.documents, as_json)
+        return
+    if choice.documents is not None:
+        raise UserError("--documents: is for --id, which is not given")
     if choice != Choice():
         from sagecraft.show import tokens
 
