@@ -71,7 +71,7 @@ def test_interrupted_anywhere(inputs: dict[str, Path], tmp_path: Path, monkeypat
 
         monkeypatch.setattr(LocalEngine, name, wrapped)
 
-    for name in ("score", "room_for", "sequence_logprobs"):
+    for name in ("score", "write_each", "sequence_logprobs"):
         failing(name)
     num_stops = 0
     while not (tmp_path / "resumed").exists():
