@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PARTS = 1_000_000
 _BUCKETS = 256
 #: Characters of rows that are held before they go to their buckets.
-_HELD_CHARS = 32_000_000
+_HELD_CHARS = 4_000_000
 
 
 def conversations_of(config: SynthConfig, pair: Pair) -> Iterator[Conversation]:

@@ -196,7 +196,10 @@ def _serve() -> None:
         except OSError as error:
             fault = from_os_error(error)
             answer = {"fault": str(fault), "code": fault.exit_code}
-        print(json.dumps(answer), file=answers, flush=True)
+        try:
+            print(json.dumps(answer), file=answers, flush=True)
+        except BrokenPipeError:
+            return  # the run was killed; its part is there for the next
 
 
 def _leaks(benchmarks: Sequence[Path]) -> Leaks | None:
