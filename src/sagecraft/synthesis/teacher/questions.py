@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,24 +89,43 @@ def ask_about(config: TeacherConfig, seed: int, passage: Passage, summary: str, 
         summary: of its document, in its own sentences.
         attempt: counts how often it was asked before in vain; each time it is worded in another style.
     """
-    prompt, told, styles = _prompt()
     drawn = sorted(config.kinds, key=lambda kind: keyed_hash(seed, "teach-kind", passage.id, kind))
     kinds = tuple(drawn[: max(2, config.questions_per_passage)])
-    count = config.questions_per_passage
-    text = prompt.format_map(
+    style = keyed_hash(seed, "teach-style", passage.id) + attempt
+    told = "" if summary in passage.text else f"What it is about: {summary}\n"
+    sentences = [sentence.text for sentence in passage.sentences]
+    text = _text(passage.title, passage.section, told, sentences, kinds, config.questions_per_passage, style)
+    turns = [*_example()[0], {"role": "user", "content": text}]
+    return Ask(passage.id, turns, "question", partial(read_question, passage, kinds))
+
+
+def _text(
+    title: str, section: str, summary: str, sentences: Sequence[str], kinds: Sequence[str], count: int, style: int
+) -> str:
+    prompt, told, styles = _prompt()
+    return prompt.format_map(
         {
-            "title": passage.title or "(untitled)",
-            "section": f", section “{passage.section}”" if passage.section else "",
-            "summary": f"What it is about: {summary}\n" if summary not in passage.text else "",
-            "sentences": "\n".join(f"[{n}] {sentence.text}" for n, sentence in enumerate(passage.sentences, start=1)),
+            "title": title or "(untitled)",
+            "section": f", section “{section}”" if section else "",
+            "summary": summary,
+            "sentences": "\n".join(f"[{n}] {sentence}" for n, sentence in enumerate(sentences, start=1)),
             "count": count,
             "s": "" if count == 1 else "s",
             "kinds": "Kinds to choose from: " + "; ".join(f'"{kind}" ({told[kind]})' for kind in kinds) + ".",
-            "style": styles[(keyed_hash(seed, "teach-style", passage.id) + attempt) % len(styles)],
+            "style": styles[style % len(styles)],
         }
     )
-    turns = [{"role": "user", "content": text}]
-    return Ask(passage.id, turns, "question", partial(read_question, passage, kinds))
+
+
+@cache
+def _example() -> tuple[list[dict[str, str]], frozenset[str]]:
+    """A finished request that stands before each, and its questions."""
+    made = yaml.safe_load((_HERE / "example.yaml").read_text(encoding="utf-8"))
+    questions = made["reply"]["questions"]
+    text = _text(made["title"], "", "", made["sentences"], made["kinds"], len(questions), 0)
+    reply = json.dumps(made["reply"], ensure_ascii=False)
+    turns = [{"role": "user", "content": text}, {"role": "assistant", "content": reply}]
+    return turns, frozenset(question["question"] for question in questions)
 
 
 def read_question(passage: Passage, kinds: tuple[str, ...], value: Mapping[str, Any]) -> Candidate | str:
@@ -117,6 +137,8 @@ def read_question(passage: Passage, kinds: tuple[str, ...], value: Mapping[str, 
         return f"{'.'.join(map(str, first['loc'])) or 'the object'}: {first['msg']}"
     if is_placeholder(written.question) or is_placeholder(written.answer):
         return "it repeats the form instead of filling it in"
+    if written.question in _example()[1]:
+        return "it repeats the example instead of asking about the sentences"
     kind = written.kind.lower().strip(" .\"'")
     if kind not in kinds:
         if len(kinds) > 1:

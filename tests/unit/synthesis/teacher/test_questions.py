@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -31,7 +32,8 @@ def read(value: dict[str, Any], config: TeacherConfig = CONFIG) -> Candidate | s
 
 
 def told(number: int, attempt: int = 0) -> str:
-    (turn,) = ask_about(CONFIG, 0, READING.passages[number], READING.summary, attempt).turns
+    *example, turn = ask_about(CONFIG, 0, READING.passages[number], READING.summary, attempt).turns
+    assert [one["role"] for one in example] == ["user", "assistant"]
     return turn["content"]
 
 
@@ -67,6 +69,7 @@ def test_sentences_are_named_by_their_place_in_the_document() -> None:
         ({"question": "Why?"}, "question: String should have at least 10 characters"),
         ({"answer": None}, "answer: Input should be a valid string"),
         ({"question": "<question>"}, "it repeats the form"),
+        ({"question": "Why is bronze harder than copper?"}, "it repeats the example"),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], fault: str) -> None:
@@ -98,3 +101,13 @@ def test_objects_are_found_wherever_they_stand(text: str) -> None:
 def test_hostile_replies_take_bounded_time() -> None:
     for text in ("{" * 64_000, '{"question": [' * 5_000, '{"a":{"b":' * 6_000, "[" * 64_000):
         assert records(text, "question", cut=True) == []
+
+
+def test_the_example_would_be_taken() -> None:
+    ask = ask_about(CONFIG, 0, READING.passages[1], READING.summary, 0)
+    made = records(ask.turns[1]["content"], "question")
+    assert [row["kind"] for row in made] == ["cause", "number"]
+    for row in made:
+        assert re.search(rf"^\[{row['sentences'][0]}\] ", ask.turns[0]["content"], re.MULTILINE)
+        found = ask.read({**row, "question": f"Tell me: {row['question']}", "sentences": [1]})
+        assert isinstance(found, Candidate)

@@ -48,7 +48,7 @@ def asked(body: dict[str, Any]) -> str:
 
 def taught(body: dict[str, Any], fields: dict[str, Any] | None = None) -> str:
     """What a good teacher replies: the first sentence, quoted; the kind is the first that it was offered."""
-    prompt = body["messages"][0]["content"]
+    prompt = body["messages"][2]["content"]
     sentence = re.findall(r"^\[1\] (.+)$", prompt, re.MULTILINE)[0]
     thing = re.findall(r"The great (\w+) of Erfurt", sentence)[0]
     kind = re.findall(r'Kinds to choose from: "([\w-]+)"', prompt)[0]
@@ -170,7 +170,7 @@ def test_a_reply_that_cannot_be_used_is_sent_back_with_its_fault(
     tmp_path: Path, serve: Callable[..., ChatServer]
 ) -> None:
     def otherwise(body: dict[str, Any], before: int) -> Act:
-        if len(body["messages"]) > 1:
+        if len(body["messages"]) > 3:
             return Act(openai(taught(body)))
         wrong = {"bell": {"sentences": [9]}, "clock": {"kind": "poem"}, "kiln": {"question": "Why?"}}
         thing = next(thing for thing in THINGS if f"[1] The great {thing}" in asked(body))
@@ -180,7 +180,7 @@ def test_a_reply_that_cannot_be_used_is_sent_back_with_its_fault(
     manifest = run(settings(server, grader=False), {"documents": documents(tmp_path / "d")}, tmp_path / "out")
     assert len(by_teacher(tmp_path / "out")) == 6
     assert [manifest.stats[f"num_teacher_{name}"] for name in ("asked", "repaired", "failed")] == [6, 3, 0]
-    told = [body["messages"][-1]["content"] for body in server.requests if len(body["messages"]) == 3]
+    told = [body["messages"][-1]["content"] for body in server.requests if len(body["messages"]) == 5]
     for fault in ("there are only the numbers 1 to 2", "'poem' is none of", "question: String should have at least 10"):
         assert sum(fault in text for text in told) == 1
 
