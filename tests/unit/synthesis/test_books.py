@@ -13,7 +13,7 @@ from sagecraft.literature.reading import Reading
 from sagecraft.literature.tables import number_of
 from sagecraft.synthesis.candidate import Candidate, Rule
 from sagecraft.synthesis.grading.rules import grade
-from sagecraft.synthesis.rules import RULES, critique, glossary, tables, textbook
+from sagecraft.synthesis.rules import RULES, critique, gaps, glossary, tables, textbook
 
 TITLE = "Bridges of Stone and Wood"
 T = f"“{TITLE}”"
@@ -34,7 +34,8 @@ into use with later builders. Kilns for it stood at every ford.
 The keystone of an arch carries no more load than its neighbours. The keystone is set last because it closes the ring, and
 the frame below is then taken away from the arch without any danger to the masons.
 
-A **spandrel** is a wall above an arch that carries a road. Old spandrels hold rubble.
+A **spandrel** is a wall above an arch that carries a road. Old spandrels hold rubble. A low pier of a bridge that is built in
+the water of a river is called a starling.
 
 She wrote that it was so. It carries them over the river in winter, when the fords are closed and nobody can cross.
 
@@ -54,6 +55,8 @@ GLOSSARY = """## Glossary
 
 **joist**: a short beam that is laid across others below a floor
 
+**starling**: a pointed wall around a support in a river
+
 **ford**: today, a road; in ancient times, a shallow place of a river"""
 
 
@@ -65,7 +68,7 @@ def asked(rule: Rule, text: str | None = None, seed: int = 0) -> list[Candidate]
     return list(rule(reading(seed=seed) if text is None else reading(text, seed=seed)))
 
 
-OWN: dict[str, Rule] = {**textbook.RULES, **glossary.RULES, **tables.RULES, **critique.RULES}
+OWN: dict[str, Rule] = {**textbook.RULES, **glossary.RULES, **tables.RULES, **critique.RULES, **gaps.RULES}
 
 
 @pytest.mark.parametrize("name", sorted(OWN))
@@ -131,7 +134,7 @@ def test_glosses_are_asked_both_ways_and_kin_are_told_apart() -> None:
     meanings = {candidate.focus: candidate for candidate in asked(glossary.meanings)}
     assert "the meaning of “pier”" in meanings
     assert "the meaning of “ford”" not in meanings, "a gloss of two times"
-    assert {candidate.key for candidate in asked(glossary.names)} == {"abutment", "pier", "girder", "joist"}
+    assert {candidate.key for candidate in asked(glossary.names)} == {"abutment", "pier", "girder", "joist", "starling"}
     (contrast,) = asked(glossary.contrasts)
     assert {"girder", "joist"} <= set(re.findall(r"\w+", contrast.question)), "both are beams"
     assert "a long beam" in contrast.answer
@@ -235,3 +238,33 @@ def test_a_wrong_claim_differs_and_the_answer_says_what_is_right() -> None:
 )
 def test_a_sentence_that_leans_or_may_be_right_either_way_is_not_claimed(sentence: str) -> None:
     assert asked(critique.statements, f"## Arches\n\n{sentence}") == []
+
+
+def test_a_gap_holds_what_the_sentence_has_and_the_question_does_not_show_it() -> None:
+    made = [candidate for rule in gaps.RULES.values() for candidate in asked(rule)]
+    assert {candidate.key for candidate in made} >= {"40", "heavier", "starling"}
+    for candidate in made:
+        gap = re.findall("“([^”]*___[^”]*)”", candidate.question)[0]
+        assert gap.replace("___", candidate.key or "") in PROSE.replace("\n", " ").replace("**", "")
+        assert f" {candidate.key} " not in gap
+
+
+def test_both_opposites_are_offered_in_either_order() -> None:
+    made = [candidate for seed in range(24) for candidate in asked(gaps.words, seed=seed)]
+    asked_for = [candidate.question for candidate in made if candidate.key == "heavier"]
+    places = [question.index("heavier") < question.index("lighter") for question in asked_for]
+    assert 4 < sum(places) < len(places) - 4
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The five largest bridges are made of granite from the hills.",
+        "From a boat at B, the bridge looks larger and more impressive.",
+        "The bridge was 40 meters long until the last flood came.",
+        "He built the longest bridge that the valley has ever seen.",
+    ],
+)
+def test_a_sentence_that_points_elsewhere_gets_no_gap(sentence: str) -> None:
+    text = f"## Arches\n\n{sentence}"
+    assert [candidate for rule in gaps.RULES.values() for candidate in asked(rule, text)] == []

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.sentences import Sentence
 from sagecraft.literature import english
-from sagecraft.literature.alone import why_not_alone
 from sagecraft.literature.glossary import Gloss
 from sagecraft.literature.reading import Reading
 from sagecraft.literature.slots import FIGURE, Slot, is_correlative, slots_of
@@ -19,9 +18,8 @@ from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
 from sagecraft.synthesis.rules.glossary import entry, named, usable
 from sagecraft.synthesis.rules.reported import article_of
 from sagecraft.synthesis.rules.tables import TableWords
-from sagecraft.synthesis.rules.textbook import is_clear, topic_words
+from sagecraft.synthesis.rules.textbook import can_be_claimed, topic_words
 
-_MIN_WORDS, _MAX_WORDS = 8, 45
 #: Claims of a table, and how far a wrong value is from the right one at least.
 _MAX_OF_TABLE = 12
 _MIN_FACTOR = 1.25
@@ -49,10 +47,6 @@ _WRONG = (
     "That is not correct: {fault}. {proof}",
     "The statement is false: {fault}. {proof}",
 )  # fmt: skip
-#: Quotations, people who were named before, comparisons with everyday things.
-_LEANING = re.compile(
-    r"[“”\"]|\b(?:he|his|him|she|her|analog\w+|(?:[Aa]fter|[Bb]efore|[Bb]y|[Ii]n|[Oo]f|[Aa]t) that)\b|^(?:Equally|Because of|At first|Initially|Eventually|While some|Some)\b|^[A-Z][^,]{0,60}, (?:it|they|their|its|some|most|many)\b"
-)
 #: "14 Her b": behind a number that is a part of a name.
 _NAMED = re.compile(r" [A-Z][a-z]+\b")
 #: Conditions and abilities: the opposite of what can or would be may be true as well.
@@ -190,20 +184,27 @@ def statements(reading: Reading) -> Iterator[Candidate]:
 def _slots(sentence: Sentence, topic: frozenset[str]) -> list[Slot]:
     """The slots of a sentence that can be claimed; none if it does not stand alone."""
     text = sentence.text
-    is_long = not _MIN_WORDS <= len(text.split()) <= _MAX_WORDS
-    if is_long or _LEANING.search(text) or why_not_alone([text], topic) or not is_clear(text, topic):
+    if not can_be_claimed(text, topic):
         return []
     found = slots_of(text)
-    figures = [slot for slot in found if slot.kind == FIGURE and slot.others and not _NAMED.match(text[slot.end :])]
-    # A figure told twice in two units contradicts itself once one of them is changed.
-    if len(figures) > 1 or re.search(r"\([^()]*\d", text) is not None:
-        figures = []
+    figures = figure_slots(text)
     words = [
         slot for slot in found if slot.kind != FIGURE and slot.is_strict and slot.others and " " not in slot.others[0]
     ]
     if _OPEN.search(text) or is_correlative(text) or len(words) > 1 or any(word.others[0] in text for word in words):
         words = []
     return [*figures, *words]
+
+
+def figure_slots(text: str) -> list[Slot]:
+    """The slot of the one figure of a sentence; none if there are more.
+
+    A figure told twice in two units contradicts itself once one of them is changed, and gives itself away.
+    """
+    figures = [
+        slot for slot in slots_of(text) if slot.kind == FIGURE and slot.others and not _NAMED.match(text[slot.end :])
+    ]
+    return [] if len(figures) > 1 or re.search(r"\([^()]*\d", text) else figures
 
 
 RULES: dict[str, Rule] = {"gloss-claim": glosses, "table-claim": values, "statement-claim": statements}

@@ -23,6 +23,8 @@ from sagecraft.synthesis.shapes import subject_of
 #: Words of an account; less is one fact, more no model of a few hundred million parameters keeps together.
 _MIN_WORDS, _MAX_WORDS = 28, 115
 _MAX_SUMMARY_WORDS = 190
+#: Words of a single sentence that is asked about.
+_MIN_CLAIM_WORDS, _MAX_CLAIM_WORDS = 8, 45
 #: Sentences before that of a term with which an explanation may begin.
 _MAX_BACK = 2
 _MAX_SUBJECT_WORDS = 9
@@ -81,6 +83,25 @@ def is_clear(text: str, topic: frozenset[str]) -> bool:
     return need == "none" or (
         need == "topic" and any({word, word.rstrip("s")} & topic for word in english.words(phrase)[1:])
     )
+
+
+#: Quotations, people who were named before, comparisons with everyday things.
+_LEANING = re.compile(
+    r"[“”\"]|, then,|\b(?:he|his|him|she|her|analog\w+|scale model|[Tt]he few|[Tt]he most \w+ (?:is|are)|(?:[Aa]fter|[Bb]efore|[Bb]y|[Ii]n|[Oo]f|[Aa]t) that)\b|"
+    r"^(?:Equally|Because of|At first|Initially|Eventually|Previously|Later|Meanwhile|Once|While some|Some|It|A good|"
+    r"The (?:two|three|four|five|six|seven|eight|nine|ten))\b|\b(?:at|from|to|point|or) [A-Z]\b(?!\.)|^[A-Z][^,]{0,60}, (?:it|they|their|its|some|most|many)\b"
+)
+
+
+def can_be_claimed(text: str, topic: frozenset[str]) -> bool:
+    """Whether one sentence, without what stands around it, states something of things that it names."""
+    is_long = not _MIN_CLAIM_WORDS <= len(text.split()) <= _MAX_CLAIM_WORDS
+    if is_long or _LEANING.search(text) or why_not_alone([text], topic) or not is_clear(text, topic):
+        return False
+    # "The ship sank": a chapter on ships tells of several.
+    article, noun, verb = text.split()[:3]
+    is_bare = article == "The" and noun.islower() and _is_verb(verb, f"The {noun}")
+    return not is_bare or english.context_need(mask_math(text)[0], topic)[0] == "none"
 
 
 def paragraphs(reading: Reading) -> Iterator[Candidate]:
@@ -165,9 +186,11 @@ def _subject(sentence: Sentence, reading: Reading, words: frozenset[str]) -> str
         subject = subject_of(clause, phrase, _MAX_SUBJECT_WORDS)
         if subject is None or "\ue000" in subject or len(subject) < 4 or _LOOSE.search(subject):
             return None
-        # "the temperatures", a bare plural: of what, the topic does not tell.
+        # "the temperatures", a bare noun: of what, the topic does not tell.
         is_bare = (
-            re.fullmatch(r"the \w+s", subject) or (lead and re.fullmatch(r"[a-z]+", subject)) or _ADVERB.search(subject)
+            re.fullmatch(r"the [a-z]+", subject)
+            or (lead and re.fullmatch(r"[a-z]+", subject))
+            or _ADVERB.search(subject)
         )
         return subject if is_clear(f"What about {subject}?", words) and not is_bare else None
     return None
@@ -191,7 +214,7 @@ def terms(reading: Reading) -> Iterator[Candidate]:
     for term in reading.terms:
         sentence = by_position.get(term.position)
         # "Old" of "Old Weir": the bold type ends too early.
-        if sentence is None or re.search(rf"{re.escape(term.text)} [A-Z]", sentence.text):
+        if sentence is None or re.search(rf"{re.escape(term.text)}(?: [A-Z]|[’'])", sentence.text):
             continue
         words = topic_words(reading, sentence.heading, term.text)
         run = _around(sentence, by_position, words)
