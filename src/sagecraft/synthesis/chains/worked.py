@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sagecraft.corpus.exercises import Exercise, exercises_of
 from sagecraft.corpus.sentences import clean_markdown, mask_math, split_sentences
+from sagecraft.literature import english
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate, Rule
 from sagecraft.synthesis.chains.quantities import plain, quantity_of
@@ -31,7 +32,7 @@ _POINTS = re.compile(
 #: Titles of other chapters where they are linked: "(given in Relativity)", "in Capacitors in Series".
 _TITLE = re.compile(
     r"\b(?:given|derived|discussed|found|seen|described|introduced|learned|studied|presented|shown|covered) in [A-Z]|"
-    r"\b(?:[Ff]rom|[Ii]n|[Ss]ee|[Rr]ecall) (?:the )?[A-Z][a-z]+ (?:(?:and|of|in|the|on|to|for) )*[A-Z][A-Za-z]+\b|"
+    r"\b(?:[Ff]rom|[Ii]n|[Ss]ee|[Rr]ecall) (?:the )?[A-Z][a-z]+ (?:(?:and|of|in|the|on|to|for|with|a|an) )*[A-Z][A-Za-z]+\b|"
     r"\([A-Z][a-z]{4,}(?: (?:and|of|in|the|[A-Z][a-z]+))*\)"
 )
 #: Things that were named before, and nothing else in the problem names them.
@@ -41,13 +42,24 @@ _BEFORE = re.compile(
 )
 #: Two things asked at once come to two results.
 _TWO = re.compile(
-    r"\b(?:find|calculate|compute|determine|what (?:is|are|was|were|would)|how)\b[^.?;]*,? and (?:what|how|the|an?|its|their|his|her|at what|"
+    r"\b(?:find|calculate|compute|determine|what (?:is|are|was|were|would)|how|where|when|which|why)\b[^.?;]*,? and (?:what|how|the|an?|its|their|his|her|at what|"
     r"find|calculate|determine|describe|explain|show|compare|which|where|when|why)\b|\bboth\b|\brespectively\b|\beach\b|\bwhat (?:are|were)\b|\bcompare\b|\bshow that\b|"
     r"\b(?:explain|describe|sketch|plot|draw|prove|derive|verify|discuss|write|express)\b|\bvectors?\b|\bcomponents?\b|\bcomponent form\b",
     re.IGNORECASE,
 )
-#: A question, or a command.
-_ASKS = re.compile(r"\?|(?:^|[.,;:] )(?:Find|Calculate|Determine|Compute|Estimate|Evaluate)\b[^?]*?(?=\.(?: |$)|$)")
+_COMMANDS = r"\b(?:find|calculate|determine|compute|estimate|evaluate)\b"
+#: A sentence that asks.
+_ASKS = re.compile(rf"\?\W*$|{_COMMANDS}", re.IGNORECASE)
+#: Several results by one command: "the lowest three levels", "the amplitude, period, and speed".
+_SEVERAL = re.compile(
+    rf"(?:{_COMMANDS}|\bwhat (?:is|was)\b)[^.?]*?(?:\b(?:two|three|four|five|several|values|energies|speeds|forces|masses|angles)\b|"
+    rf", [\w ]{{1,40}},? and\b)|(?:{_COMMANDS}|\bwhat (?:is|was)):? (?:\(a\) )?(?:the|its) [\w -]{{1,40}} and [\w -]{{1,30}} of\b|before and after",
+    re.IGNORECASE,
+)
+#: Words of a sentence that remarks on a result.
+_REMARKS = frozenset(
+    {"also", "too", "well", "reasonable", "reasonably", "typical", "surprising", "surprisingly", "compared"}
+)
 _PART = re.compile(r"(?:^|(?<=\s))(?:- )?\(([a-h])\)\s")
 _DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 #: "Therefore, the energy released is" as the head of a sentence with the result.
@@ -125,6 +137,8 @@ def question_of(exercise: Exercise) -> str | None:
         or (not question[:1].isalnum() and question[:1] != "(")
     ):
         return None
+    if question.startswith("(a)"):
+        question = f"Answer each part. {question}"
     first = next(iter(split_sentences(question)), "")
     return (
         None
@@ -189,7 +203,8 @@ def _answer(question: str, way: str) -> str | None:
 
 def _asks_more(text: str) -> bool:
     masked = mask_math(text)[0]
-    return len(_ASKS.findall(masked)) > 1 or _TWO.search(masked) is not None
+    num_asked = sum(_ASKS.search(sentence) is not None for sentence in re.split(r"(?<=[.?!]) ", masked))
+    return num_asked > 1 or masked.count("?") > 1 or bool(_TWO.search(masked) or _SEVERAL.search(masked))
 
 
 def _by_part(text: str) -> dict[str, str]:
@@ -257,7 +272,18 @@ def _last_sentence(block: str) -> str | None:
     states = any(quantity_of(formula.strip("$")) for formula in re.findall(r"\$[^$]+\$", sentence)) or re.search(
         r"\d [a-zA-Z%]", masked
     )
-    if not is_whole or is_tied or not states or re.search(r"\b(?:you|your|we|us|our)\b", masked):
+    found = set(english.words(masked))
+    has_verb = "=" in sentence or found & (
+        set(english.AUXILIARIES.split("|")) | english.THIRD.keys() | english.PAST.keys()
+    )
+    if (
+        not is_whole
+        or is_tied
+        or not states
+        or not has_verb
+        or found & _REMARKS
+        or re.search(r"\b(?:you|your|we|us|our)\b", masked)
+    ):
         return None
     return sentence[:1].upper() + sentence[1:]
 

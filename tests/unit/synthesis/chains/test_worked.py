@@ -15,7 +15,7 @@ from sagecraft.synthesis.synth import SynthConfig
 
 SLED = r"""# Sleds
 
-**Example 1. A Sled.** A sled with a mass of 20 kg is pulled over ice with a force of 50 N. Ignoring friction, what is its acceleration?
+**Example 1. A Sled.** A sled with a mass of 20 kg is pulled over ice at $0^{\circ}\text{C}$ with a force of 50 N. Ignoring friction, what is its acceleration?
 
 **Strategy.** The net force is the pull. Figure 3 shows it.
 
@@ -86,10 +86,13 @@ def test_every_part_has_its_result():
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("over ice with", "as Figure 2 shows, over ice with"),
+        ("over ice at", "as Figure 2 shows, over ice at"),
         ("A sled with", "The sled of the previous problem with"),
         ("what is its acceleration?", "what is its acceleration, and how far does it go?"),
         ("what is its acceleration?", "what is its acceleration? How far does it go?"),
+        ("Ignoring friction, what is its acceleration?", "Estimate the acceleration and speed of the sled."),
+        ("A sled with", "The capacitor in Capacitor with a Dielectric holds a sled with"),
+        ("what is its acceleration?", "where does it stop and what is its acceleration?"),
         (r" = 2.5\,\text{m/s}^{2}", ""),
         (r"a = \frac{50\,\text{N}}{20\,\text{kg}} =", r"\vec{a} = \frac{50\,\text{N}}{20\,\text{kg}} ="),
         ("Newton’s second law gives", r"With $F = 50\,\text{N}$ in Equation 2, we have"),
@@ -100,6 +103,15 @@ def test_every_part_has_its_result():
 def test_silent(old: str, new: str):
     assert old in SLED
     assert not chains(SLED.replace(old, new))
+
+
+def test_a_problem_of_nothing_but_parts_opens_with_a_sentence():
+    bare = PARTS.replace("A pump lifts 60 kg of water by 10 m in one minute.\n\n", "").replace(
+        "does the pump do", "lifts 60 kg by 10 m"
+    )
+    (chain,) = chains(bare)
+    assert chain.question.startswith("Answer each part. (a) How much work")
+    assert grade(chain, " ".join(chain.ground), "T") is None
 
 
 def test_a_part_without_a_result_leaves_the_whole_out():
