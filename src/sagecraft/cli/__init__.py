@@ -255,6 +255,9 @@ def synth(
         int | None, typer.Option(help="at most this many questions; each makes one or two conversations")
     ] = None,
     benchmark: Annotated[Path | None, typer.Option(help="questions that must not be among them")] = None,
+    general: Annotated[
+        list[Path] | None, typer.Option(help="general conversations to mix in, JSONL or Parquet (repeatable)")
+    ] = None,
     chains: Annotated[
         list[Path] | None, typer.Option(help="word problems with steps to mix in, as GSM8K has them (repeatable)")
     ] = None,
@@ -288,6 +291,8 @@ def synth(
         settings["max_pairs"] = max_pairs
     given = {"max_usd": max_usd, "base_url": base_url, "max_passages": max_passages}
     settings |= teach.from_options(teacher, grader, grader_url, sample, retry_failed, given)
+    if general:
+        settings["general"] = {"sources": [{"path": str(path)} for path in general]}
     inputs = {"documents": docs} | ({"benchmark": benchmark} if benchmark else {})
     inputs |= {"providers": providers} if providers else {}
     inputs |= {f"chains{number}": path for number, path in enumerate(chains or [])}

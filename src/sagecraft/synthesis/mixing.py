@@ -77,6 +77,19 @@ def general_inputs(config: GeneralConfig) -> dict[str, Path]:
     return {name: Path(written) for name, _, written in named_sets(config)}
 
 
+def with_general(config: GeneralConfig, inputs: Mapping[str, Path]) -> dict[str, Path]:
+    """Inputs with the sets of a configuration among them; those that are given already are taken as they are.
+
+    Raises:
+        UserError: a set that is not there, or in a form that nobody reads.
+    """
+    found = {**general_inputs(config), **inputs}
+    for name, path in found.items():
+        if name.startswith("general"):
+            check_source(path)
+    return found
+
+
 def files_of(path: Path) -> list[Path]:
     """The files of a set.
 

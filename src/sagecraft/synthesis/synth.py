@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft import artifact, console
 from sagecraft.errors import UserError
-from sagecraft.synthesis.mixing import DOCUMENTS, GeneralConfig, Ledger, general_inputs, mix
+from sagecraft.synthesis.mixing import DOCUMENTS, GeneralConfig, Ledger, mix, with_general
 from sagecraft.synthesis.teacher.config import GraderConfig, TeacherConfig
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
 
     if "documents" not in inputs:
         raise UserError("synth: no input `documents`; give a folder that holds documents/*.parquet")
-    inputs = {**general_inputs(config.general), **inputs, **model_inputs(config)}
+    inputs = {**with_general(config.general, inputs), **model_inputs(config)}
     with artifact.build(
         out, kind="conversations", stage="synth", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:
@@ -119,6 +119,10 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         leaks = read_leaks(benchmarks) if benchmarks else None
         scratch = build.scratch("parts")
         parts, counts = make_parts(config, inputs["documents"], benchmarks, scratch)
+        if failed := counts.get("num_rules_failed"):
+            console.say(
+                f"  {failed:,} times a rule broke on a document: see `rule-failed` in dropped.jsonl, and report it"
+            )
         desk = open_desk(config, inputs, out) if config.teacher or config.grader else None
         if desk and config.teacher:
             parts.append(write_taught(desk, inputs["documents"], leaks, scratch))

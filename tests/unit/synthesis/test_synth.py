@@ -202,6 +202,27 @@ def test_bad_input(tmp_path: Path) -> None:
     assert len(KINDS) == len(set(KINDS))
 
 
+def test_general_sets_of_the_command(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from sagecraft.cli import app
+
+    source = documents(tmp_path / "d")
+    for name in ("a", "b"):
+        turns = [
+            [{"role": "user", "content": f"{name} {n}?"}, {"role": "assistant", "content": "Yes."}] for n in range(9)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"messages": each}) + "\n" for each in turns))
+    sets = [f"--general={tmp_path}/a.jsonl", f"--general={tmp_path}/b.jsonl"]
+    made = CliRunner().invoke(app, ["synth", str(source), "--out", str(tmp_path / "out"), *sets])
+    assert made.exit_code == 0, made.output
+    mixture = artifact.load(tmp_path / "out").stats["mixture"]
+    assert mixture["a.jsonl"]["rows"] > 0
+    assert abs(mixture["a.jsonl"]["rows"] - mixture["b.jsonl"]["rows"]) <= 1
+    with pytest.raises(UserError, match="not downloaded"):
+        run(SynthConfig(general=GeneralConfig(sources=[{"path": "no/such"}])), {"documents": source}, tmp_path / "no")  # type: ignore[list-item]
+
+
 def test_the_page_accounts_for_every_question(tmp_path: Path) -> None:
     from sagecraft.reporting.synthesis_page import losses
 
@@ -222,3 +243,27 @@ def test_the_page_accounts_for_every_question(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "What became of every question" in page
     assert all(reason in page for reason in stats["dropped_by_reason"])
+
+
+def test_a_rule_that_breaks_on_a_document_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sagecraft.literature.reading import Reading
+    from sagecraft.synthesis import pairs
+
+    def broken(reading: Reading) -> Any:
+        if reading.document.id == "bells":
+            raise IndexError("list index out of range")
+        return iter(())
+
+    source = documents(tmp_path / "d")
+    whole = run(SynthConfig(), {"documents": source}, tmp_path / "whole")
+    assert whole.stats["num_rules_failed"] == 0
+    monkeypatch.setitem(pairs.RULES, "broken", broken)
+    made = run(SynthConfig(), {"documents": source}, tmp_path / "out")
+    assert made.stats["num_rules_failed"] == 1
+    assert made.stats["num_questions"] == whole.stats["num_questions"]
+    (fault,) = (row for row in rows(tmp_path / "out", "dropped") if row["reason"] == "rule-failed")
+    assert (fault["document"], fault["rule"], fault["cause"]) == (
+        "bells",
+        "broken",
+        "IndexError: list index out of range",
+    )
