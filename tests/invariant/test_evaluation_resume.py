@@ -75,7 +75,7 @@ def test_interrupted_anywhere(inputs: dict[str, Path], tmp_path: Path, monkeypat
         failing(name)
     num_stops = 0
     while not (tmp_path / "resumed").exists():
-        calls["left"] = 5
+        calls["left"] = 3
         try:
             run(CONFIG, inputs, tmp_path / "resumed")
         except KeyboardInterrupt:
