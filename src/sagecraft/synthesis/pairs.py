@@ -95,7 +95,10 @@ def pairs_of(
     texts = {sentence.position: sentence.text for passage in reading.passages for sentence in passage.sentences}
     counts["num_sentences"] += len(texts)
     counts["num_sentences_tied"] += sum(english.tie(mask_math(text)[0]) is not None for text in texts.values())
-    yield from judged(config, document, _candidates(reading), texts, leaks, counts)
+    faults: list[dict[str, Any]] = []
+    yield from judged(config, document, _candidates(reading, faults), texts, leaks, counts)
+    counts["num_rules_failed"] += len(faults)
+    yield from ({"drop": fault} for fault in faults)
 
 
 def judged(
@@ -155,8 +158,13 @@ def pair_of(document: Document, candidate: Candidate, sentences: tuple[str, ...]
     )
 
 
-def _candidates(reading: Reading) -> Iterator[Candidate]:
+def _candidates(reading: Reading, faults: list[dict[str, Any]]) -> Iterator[Candidate]:
     """What all rules make of a document.
+
+    Args:
+        reading: the document.
+        faults: takes what is dropped where a rule breaks on the document: one odd document of a million is no reason to lose
+            the others.
 
     Raises:
         ValueError: a rule made a kind that is none.
@@ -164,7 +172,22 @@ def _candidates(reading: Reading) -> Iterator[Candidate]:
     from sagecraft.synthesis.synth import KINDS
 
     for name, rule in RULES.items():
-        for candidate in rule(reading):
+        try:
+            made = list(rule(reading))
+        except Exception as error:  # whatever it is, it is this rule's and this document's
+            said = {
+                "document": reading.document.id,
+                "sentence": "",
+                "kind": "",
+                "rule": name,
+                "question": "",
+                "answer": "",
+            }
+            faults.append(
+                {**said, "step": "rule", "reason": "rule-failed", "cause": f"{type(error).__name__}: {error}"}
+            )
+            continue
+        for candidate in made:
             if candidate.kind not in KINDS:
                 raise ValueError(f"rule {name}: {candidate.kind!r} is no kind of question")
             yield candidate if candidate.rule else replace(candidate, rule=name)

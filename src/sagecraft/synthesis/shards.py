@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from sagecraft import artifact
+from sagecraft import artifact, console
 from sagecraft.errors import MachineError, SagecraftError, UserError, from_os_error
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def make_parts(
     for part in parts:
         for name, count in next(artifact.read_jsonl(part)).items():
             counts[name] = counts.get(name, 0) + count
+    if failed := counts.get("num_rules_failed"):
+        console.say(f"  {failed:,} times a rule broke on a document: see `rule-failed` in dropped.jsonl, and report it")
     return parts, counts
 
 

@@ -119,10 +119,6 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         leaks = read_leaks(benchmarks) if benchmarks else None
         scratch = build.scratch("parts")
         parts, counts = make_parts(config, inputs["documents"], benchmarks, scratch)
-        if failed := counts.get("num_rules_failed"):
-            console.say(
-                f"  {failed:,} times a rule broke on a document: see `rule-failed` in dropped.jsonl, and report it"
-            )
         desk = open_desk(config, inputs, out) if config.teacher or config.grader else None
         if desk and config.teacher:
             parts.append(write_taught(desk, inputs["documents"], leaks, scratch))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +79,54 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
     assert resumed.stats == straight.stats
     assert not (tmp_path / "out" / "scratch").exists()
     assert synth.VERSION >= 6
+
+
+_RUN = """
+import resource, sys
+from pathlib import Path
+from sagecraft.synthesis.synth import SynthConfig, run
+manifest = run(SynthConfig(workers=2), {"documents": Path(sys.argv[1])}, Path(sys.argv[2]))
+own, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+print(manifest.stats["num_questions"], own, others)
+"""
+
+
+def spent(source: Path, out: Path) -> tuple[int, int, int]:
+    """Questions, and peak memory (KiB) of the stage and of its largest worker."""
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN, str(source), str(out)], capture_output=True, text=True, check=True
+    )
+    questions, own, others = map(int, done.stdout.split())
+    return questions, own, others
+
+
+@pytest.mark.soak
+def test_ten_times_the_documents_take_no_more_memory(tmp_path: Path) -> None:
+    few = spent(documents(tmp_path / "few", 1_000), tmp_path / "one")
+    many = spent(documents(tmp_path / "many", 10_000), tmp_path / "ten")
+    assert many[0] > 8 * few[0]
+    assert many[1] < 1.3 * few[1]
+    assert many[2] < 1.3 * few[2]
+
+
+@pytest.mark.soak
+def test_killed_without_warning_it_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
+    source = documents(tmp_path / "d", 640)
+    spent(source, tmp_path / "straight")
+    command = [sys.executable, "-c", _RUN, str(source), str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        parts = tmp_path / "out.work" / "scratch" / "parts"
+        deadline = time.monotonic() + 300
+        while len(list(parts.glob("part-*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+    made = list(parts.glob("part-*"))
+    assert 2 <= len(made) < 10
+    assert len(children) == 2
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline + 60, "a worker outlived its run"
+        time.sleep(0.1)
+    spent(source, tmp_path / "out")
+    for name in ("conversations.jsonl", "dropped.jsonl", "manifest.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()

@@ -177,7 +177,7 @@ def _repetition(case: Case) -> str | None:
 
 #: What a question cannot end with: a subject that was cut behind its adverb, or before its noun.
 _LOOSE_END = re.compile(
-    r"\b(?:never|not|also|only|often|usually|always|sometimes|then|thus|still|just|almost|the|an?|of|and|or|with|by|from|its|their)[.?]$"
+    r"\b(?:never|not|also|only|often|usually|always|sometimes|then|thus|still|just|almost|the|an?|and|or|its|their)[.?]$"
 )
 
 
