@@ -19,6 +19,7 @@ import pytest
 from endpoints import FAULTS, Act, ChatServer, chat_server, openai
 from sagecraft import artifact
 from sagecraft.artifact import keyed_hash
+from sagecraft.cli import app
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
 from sagecraft.synthesis.synth import SynthConfig, run
@@ -361,6 +362,18 @@ def test_options_that_would_do_nothing_are_refused() -> None:
     with pytest.raises(UserError, match="--retry-failed"):
         from_options(None, None, None, None, True, nothing)
     assert from_options(None, None, None, None, False, nothing) == {}
+
+
+def test_the_verb_samples_and_then_runs(
+    tmp_path: Path, serve: Callable[..., ChatServer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server, docs, out = serve(), str(documents(tmp_path / "d", 3)), tmp_path / "out"
+    command = ["synth", docs, "--out", str(out), "--teacher", "local:wise", "--base-url", server.url]
+    app([*command, "--sample", "2", "--json"], standalone_mode=False)
+    assert len(json.loads(capsys.readouterr().out)["questions"]) == len(server.counts) == 2
+    app([*command, "--grader", "local:strict", "--grader-url", server.url], standalone_mode=False)
+    assert set(server.counts.values()) == {1}
+    assert len(server.counts) == 3 + len(list(artifact.read_jsonl(out / "grades.jsonl"))) == 6
 
 
 # ------------------------------------------------------------------------------------------ killed
