@@ -14,6 +14,7 @@ from sagecraft.merging import card as merge_card
 from sagecraft.models.fetch import find
 from sagecraft.publishing.lineage import OUTSIDE, History, Step, scalars, shown_inputs
 from sagecraft.reporting.markdown import HUB_NAME, escape, front_matter, license_entries, table
+from sagecraft.synthesis.mixing import DOCUMENTS
 
 #: Beginnings of licences that ask for no more than a mention.
 _OPEN_LICENSES = ("CC-BY-4", "CC0", "MIT", "APACHE")
@@ -167,16 +168,39 @@ def _data(history: History) -> list[str]:
     if withheld is not None and (number := withheld.manifest.stats.get("num_withheld")):
         blocks.append(f"{_count(number)} of these documents were withheld from training.")
     made = history.last("synth")
-    if made is not None and isinstance(total := made.manifest.stats.get("num_conversations"), int):
-        general = int(made.manifest.stats.get("num_general") or 0)
-        rest = f", {general:,} are general ones from elsewhere" if general else ""
-        blocks.append(
-            f"Fine-tuning used {total:,} conversations, {total - general:,} of them made from these documents by rule, "
-            f"without another model{rest}."
-        )
+    if made is not None:
+        blocks += _conversations(made.manifest.stats)
+        for part in (made.manifest.stats.get("mixture") or {}).values():
+            licenses.update({str(name): int(count) for name, count in part["licenses"].items()})
     needs_care = sorted(name for name in licenses if not name.upper().startswith(_OPEN_LICENSES))
     if needs_care:
         blocks.append(f"Look at these licences before the model is used further: {escape(', '.join(needs_care))}.")
+    return blocks
+
+
+def _conversations(stats: Mapping[str, Any]) -> list[str]:
+    """What fine-tuning used, as `synth` counted it; of several sources a table."""
+    mixture: Mapping[str, Mapping[str, Any]] = stats.get("mixture") or {}
+    if not mixture:
+        return []
+    own = int(mixture.get(DOCUMENTS, {}).get("rows", 0))
+    by = (
+        "by rules and by a model that was asked" if stats.get("num_teacher_asked") else "by rule, without another model"
+    )
+    blocks = [
+        f"Fine-tuning used {stats['num_conversations']:,} conversations, {own:,} of them made from these documents {by}."
+    ]
+    if len(mixture) > 1:
+        rows = [
+            (
+                "these documents" if name == DOCUMENTS else name,
+                _count(part["rows"]),
+                _count(part["tokens"]),
+                ", ".join(f"{stated} ({count:,})" for stated, count in part["licenses"].items()) or "none taken",
+            )
+            for name, part in mixture.items()
+        ]
+        blocks.append(table(("Conversations", "Rows", "Tokens, estimated", "Licences (rows)"), rows))
     return blocks
 
 

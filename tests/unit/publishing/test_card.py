@@ -70,7 +70,13 @@ def merged(tmp_path: Path) -> Path:
     )  # fmt: skip
     chats = step(
         top / "synth", "conversations", "synth", {"documents": held / "training"},
-        {"num_conversations": 184, "num_general": 55},
+        {
+            "num_conversations": 184,
+            "mixture": {
+                "documents": {"rows": 129, "tokens": 9000, "licenses": {"CC-BY-4.0": 129}},
+                "chat|s.jsonl": {"rows": 55, "tokens": 4000, "licenses": {"GPL-3.0": 55}},
+            },
+        },
     )  # fmt: skip
     sft = step(top / "sft", "model", "sft", {"model": cpt, "tokens": chats}, {"num_steps": 5})
     out = step(top / "merge", "model", "merge", {"base": base, "cpt": cpt, "sft": sft}, {}, method="dare_ties")
@@ -98,7 +104,7 @@ def test_the_card_of_a_run(merged: Path, tmp_path: Path) -> None:
     front = yaml.safe_load(card.split("---")[1])
     assert front["license"] == "apache-2.0"
     assert "base_model" not in front  # de-quantised from a wheel: it is no repository of the hub
-    for part in ("# Pico", "Q4\\_1", "40", "CC-BY-NC-4.0", "12 of these documents were withheld", "184 conversations", "129 of them made from these documents by rule", "0.0002", "dare\\_ties",
+    for part in ("# Pico", "Q4\\_1", "40", "CC-BY-NC-4.0", "12 of these documents were withheld", "184 conversations", "129 of them made from these documents by rule", "GPL-3.0 (55)", "chat\\|s.jsonl", "further: CC-BY-NC-4.0, GPL-3.0", "0.0002", "dare\\_ties",
                  "| merge | 50.0 | 45.0 to 55.0 | 120 | continuation | 14.25 | — |", "detailed thinking on"):  # fmt: skip
         assert part in card, part
     for part in ("somebody", "secret", "unrelated", str(tmp_path)):
