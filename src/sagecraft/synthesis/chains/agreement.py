@@ -13,6 +13,8 @@ from sagecraft.synthesis.chains.quantities import Quantity, quantity_of, ungroup
 TOLERANCE = 0.01
 #: Largest relative difference that the last written digit may excuse: "2" is no evidence against 2.4, nor for it.
 _MAX_TOLERANCE = 0.05
+#: Characters at the end of a reply in which its result is looked for.
+_END_CHARS = 20_000
 #: Whole numbers below this without a unit are counts, which are right or wrong.
 _COUNTS = 1_000_000
 _LETTER = re.compile(r"\(?([A-J])\)?[.:]?")
@@ -74,7 +76,7 @@ def _agrees_in_one(given: str, reference: str) -> bool | None:
 
 def result_of(text: str) -> Quantity | None:
     """The last result that a text states: in a box, behind "the answer is", or the last number in a formula or in words."""
-    text = ungrouped(text)
+    text = ungrouped(text[-_END_CHARS:])
     if boxed := _BOXED.findall(text):
         return quantity_of(boxed[-1])
     if stated := list(_STATED.finditer(text)):

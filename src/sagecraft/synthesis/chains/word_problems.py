@@ -172,7 +172,7 @@ def why_not(problem: WordProblem) -> str:
     """
     if not problem.question or not problem.steps:
         return "no-steps"
-    if len(problem.question) + len(problem.steps) > _MAX_CHARS:
+    if len(problem.question) + len(problem.steps) + len(problem.result) > _MAX_CHARS:
         return "too-long"
     if len(numbers(problem.result)) != 1:
         return "no-number"
