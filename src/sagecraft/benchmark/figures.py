@@ -172,6 +172,8 @@ def _is_other(text: str, before: str, after: str) -> bool:
         return True
     words = before.replace("$", " ").split()
     last = words[-1].strip("(,;:~\\") if words else ""
+    if re.search(r"\d (?:out )?of (?:the )?(?:≈ )?$", before):  # "11 of 21 (52 %)"
+        return True
     if not words or before.endswith(("#", "No. ", "no. ")):
         return not words
     is_name = last[:1].isupper() and len(words) > 1 and "=" not in last

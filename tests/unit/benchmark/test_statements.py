@@ -34,6 +34,7 @@ from sagecraft.literature.reading import Reading
         ("Over 410 ships call at Arn.", []),
         ("From 300 to 400 ships call at Arn.", []),
         ("Ships of 300 and 400 tonnes call at Arn.", []),
+        ("We saw that 11 of 21 ships were late.", []),
         ("The drop is seen at 95 % confidence there.", []),
         ("Over the past 30 years, the lake was fished.", []),
         ("The mass of H$_2$O and 21-cm waves is low.", []),
