@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from endpoints import FAULTS, Act, ChatServer, chat_server, openai
+from pico import pico_model
 from sagecraft import artifact
 from sagecraft.artifact import keyed_hash
 from sagecraft.cli import app
@@ -374,6 +375,23 @@ def test_the_verb_samples_and_then_runs(
     app([*command, "--grader", "local:strict", "--grader-url", server.url], standalone_mode=False)
     assert set(server.counts.values()) == {1}
     assert len(server.counts) == 3 + len(list(artifact.read_jsonl(out / "grades.jsonl"))) == 6
+
+
+def test_a_model_here_is_asked_through_its_template_and_once(tmp_path: Path) -> None:
+    model = pico_model(tmp_path / "pico", max_position_embeddings=8192)
+    text = "# Bells\n\nA bell is a hollow vessel of bronze that rings when it is struck.\n"
+    write_documents(tmp_path / "d", [Document(id="bell", text=text, title="On bells")])
+    teacher = {"model": str(model), "thought_tokens": 0, "answer_tokens": 16, "repair_attempts": 1}
+    config = SynthConfig.model_validate({"workers": 1, "max_kind_share": 1.0, "teacher": teacher})
+    manifest = run(config, {"documents": tmp_path / "d"}, tmp_path / "out")
+    assert "teacher" in manifest.inputs
+    assert [manifest.stats[f"num_teacher_{name}"] for name in ("asked", "failed")] == [1, 1]
+    (failed,) = artifact.read_jsonl(tmp_path / "out" / "failures.jsonl")
+    assert (failed["cause"], failed["num_repairs"]) == ("unusable", 1)
+    first, kept = contents(tmp_path / "out"), (tmp_path / "out.replies" / "records.jsonl").read_bytes()
+    run(config, {"documents": tmp_path / "d"}, tmp_path / "out")
+    assert contents(tmp_path / "out") == first
+    assert (tmp_path / "out.replies" / "records.jsonl").read_bytes() == kept
 
 
 # ------------------------------------------------------------------------------------------ killed
