@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Container, Iterator, Sequence
+from functools import lru_cache
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.sentences import Sentence, mask_math
@@ -87,12 +88,13 @@ def is_clear(text: str, topic: frozenset[str]) -> bool:
 
 #: Quotations, people who were named before, comparisons with everyday things.
 _LEANING = re.compile(
-    r"[“”\"]|, then,|\b(?:he|his|him|she|her|analog\w+|scale model|[Tt]he few|[Tt]he most \w+ (?:is|are)|(?:[Aa]fter|[Bb]efore|[Bb]y|[Ii]n|[Oo]f|[Aa]t) that)\b|"
+    r"[“”\"]|, then,|\b(?:he|his|him|she|her|analog\w+|scale model|then|[Tt]he few|[Tt]he most \w+ (?:is|are)|(?:[Aa]fter|[Bb]efore|[Bb]y|[Ii]n|[Oo]f|[Aa]t) that)\b|"
     r"^(?:Equally|Because of|At first|Initially|Eventually|Previously|Later|Meanwhile|Once|While some|Some|It|A good|"
     r"The (?:two|three|four|five|six|seven|eight|nine|ten))\b|\b(?:at|from|to|point|or) [A-Z]\b(?!\.)|^[A-Z][^,]{0,60}, (?:it|they|their|its|some|most|many)\b"
 )
 
 
+@lru_cache(maxsize=4096)  # several rules ask it of the same sentences, one document after another
 def can_be_claimed(text: str, topic: frozenset[str]) -> bool:
     """Whether one sentence, without what stands around it, states something of things that it names."""
     is_long = not _MIN_CLAIM_WORDS <= len(text.split()) <= _MAX_CLAIM_WORDS
