@@ -118,14 +118,15 @@ def _text(
 
 
 @cache
-def _example() -> tuple[list[dict[str, str]], frozenset[str]]:
-    """A finished request that stands before each, and its questions."""
+def _example() -> tuple[list[dict[str, str]], frozenset[str], frozenset[str]]:
+    """A finished request that stands before each, its questions, and the names in its sentences."""
     made = yaml.safe_load((_HERE / "example.yaml").read_text(encoding="utf-8"))
     questions = made["reply"]["questions"]
     text = _text(made["title"], "", "", made["sentences"], made["kinds"], len(questions), 0)
     reply = json.dumps(made["reply"], ensure_ascii=False)
     turns = [{"role": "user", "content": text}, {"role": "assistant", "content": reply}]
-    return turns, frozenset(question["question"] for question in questions)
+    names = re.findall(r"(?<=[a-z] )[A-Z]\w+", " ".join(made["sentences"]))
+    return turns, frozenset(question["question"] for question in questions), frozenset(names)
 
 
 def read_question(passage: Passage, kinds: tuple[str, ...], value: Mapping[str, Any]) -> Candidate | str:
@@ -139,6 +140,9 @@ def read_question(passage: Passage, kinds: tuple[str, ...], value: Mapping[str, 
         return "it repeats the form instead of filling it in"
     if written.question in _example()[1]:
         return "it repeats the example instead of asking about the sentences"
+    names = set(re.findall(r"\w+", f"{written.question} {written.answer}")) & _example()[2]
+    if names - set(re.findall(r"\w+", f"{passage.title} {passage.text}")):  # a small model went on about its bell
+        return "it speaks of the example instead of the sentences"
     kind = written.kind.lower().strip(" .\"'")
     if kind not in kinds:
         if len(kinds) > 1:

@@ -111,3 +111,13 @@ def test_the_example_would_be_taken() -> None:
         assert re.search(rf"^\[{row['sentences'][0]}\] ", ask.turns[0]["content"], re.MULTILINE)
         found = ask.read({**row, "question": f"Tell me: {row['question']}", "sentences": [1]})
         assert isinstance(found, Candidate)
+
+
+def test_a_question_about_the_example_is_none_about_the_sentences() -> None:
+    about = {**GOOD, "question": "Why would the great bell of Erfurt become a star?"}
+    assert isinstance(read(about), Candidate)  # its passage speaks of Erfurt
+    text = "# Stars\n\nStars burn hydrogen in their cores.\n"
+    other = Reading(Document(id="star", text=text, title="On stars"), 0)
+    assert ask_about(CONFIG, 0, other.passages[0], other.summary, 0).read(about) == (
+        "it speaks of the example instead of the sentences"
+    )
