@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from fractions import Fraction
 
@@ -268,3 +269,17 @@ def test_both_opposites_are_offered_in_either_order() -> None:
 def test_a_sentence_that_points_elsewhere_gets_no_gap(sentence: str) -> None:
     text = f"## Arches\n\n{sentence}"
     assert [candidate for rule in gaps.RULES.values() for candidate in asked(rule, text)] == []
+
+
+@pytest.mark.soak
+def test_a_long_table_and_glossary_take_no_time_that_grows_with_the_square() -> None:
+    rows = "\n".join(f"| Bridge{number} | {number + 1} | oak | {number % 9 + 1} |" for number in range(1_000))
+    terms = "\n\n".join(
+        f"**weir{number}**: a low wall number {number} across a river of the valley" for number in range(1_000)
+    )
+    text = f"{PROSE}\n\n{TABLE}\n{rows}\n\n## Glossary\n\n{terms}"
+    read = reading(text)
+    assert (len(read.tables[0].rows), len(read.glossary)) == (1_005, 1_000)
+    started = time.process_time()
+    assert sum(1 for rule in OWN.values() for _ in rule(read)) < 5_000
+    assert time.process_time() - started < 10

@@ -17,7 +17,7 @@ from sagecraft.literature.slots import FIGURE, Slot, is_correlative, slots_of
 from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
 from sagecraft.synthesis.rules.glossary import entry, named, usable
 from sagecraft.synthesis.rules.reported import article_of
-from sagecraft.synthesis.rules.tables import TableWords
+from sagecraft.synthesis.rules.tables import read_tables
 from sagecraft.synthesis.rules.textbook import can_be_claimed, topic_words
 
 #: Claims of a table, and how far a wrong value is from the right one at least.
@@ -135,8 +135,8 @@ def _is_another(gloss: Gloss, other: Gloss) -> bool:
 
 def values(reading: Reading) -> Iterator[Candidate]:
     """A thing with its value, or with that of another row of the table."""
-    for table in reading.tables:
-        words = TableWords(reading, table)
+    for words in read_tables(reading):
+        table = words.table
         found = []
         for place, column in words.columns:
             numbers = words.numbers(place) if column.is_number else []

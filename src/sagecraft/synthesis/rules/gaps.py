@@ -147,7 +147,8 @@ def terms(reading: Reading) -> Iterator[Candidate]:
     by_length = sorted(known, key=lambda term: (-len(term), term))
     for sentence in _sentences(reading):
         text = sentence.text
-        for term in by_length:
+        lowered = text.lower()
+        for term in (term for term in by_length if term.lower() in lowered):
             found = list(re.finditer(rf"(?<![\w-]){re.escape(term)}s?(?![\w-])", text, re.IGNORECASE))
             if len(found) != 1:
                 continue

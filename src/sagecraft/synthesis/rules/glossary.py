@@ -15,6 +15,8 @@ from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
 _MIN_WORDS_TO_NAME = 6
 #: Two terms under one noun are told apart where few are under it: "a region" says little.
 _MAX_CLASS = 4
+#: Entries that are compared with each other.
+_MAX_ENTRIES = 120
 #: Words of a gloss that a question can hold before its verb.
 _MAX_WORDS_BETWEEN = 14
 
@@ -48,7 +50,8 @@ _CONTRAST = (
 def usable(reading: Reading) -> list[Gloss]:
     """Glosses of one meaning, of terms that the glossary has once."""
     counts = Counter(gloss.term.lower() for gloss in reading.glossary)
-    return [gloss for gloss in reading.glossary if gloss.has_one_sense and counts[gloss.term.lower()] == 1]
+    found = [gloss for gloss in reading.glossary if gloss.has_one_sense and counts[gloss.term.lower()] == 1]
+    return found[:_MAX_ENTRIES]
 
 
 def named(gloss: Gloss) -> str:

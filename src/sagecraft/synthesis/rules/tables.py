@@ -9,6 +9,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -22,6 +23,8 @@ from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
 _MAX_CELLS, _MAX_PAIRS, _MAX_RATIOS, _MAX_DIFFERENCES, _MAX_MOST, _MAX_ORDERS = 60, 40, 24, 16, 16, 10
 #: Pairs that one thing takes part in.
 _MAX_OF_ROW = 6
+#: Rows and tables that are looked at, and characters of the text that tells names from nouns: time grows with their products.
+_MAX_ROWS, _MAX_TABLES, _MAX_CHARS = 120, 64, 100_000
 #: Values closer than this are no clear order: tables round.
 _CLEAR = Fraction(23, 20)
 _MAX_FACTOR = 1000
@@ -81,7 +84,8 @@ class TableWords:
     """
 
     def __init__(self, reading: Reading, table: Table) -> None:
-        self.reading, self.table = reading, table
+        table = replace(table, rows=table.rows[:_MAX_ROWS])
+        self.reading, self.table, self._text = reading, table, reading.document.text[:_MAX_CHARS]
         self.topic = quoted(reading.document.title or table.title)
         self.names = {row.name: self._thing(row.name) for row in table.rows}
         # Two columns of one name (a length in two units): neither question would have one answer.
@@ -100,7 +104,7 @@ class TableWords:
 
     def _is_small(self, name: str) -> bool:
         first = name.split(" (")[0].lower()
-        return re.search(rf"(?<![\w-]){re.escape(first)}s?(?![\w-])", self.reading.document.text) is not None
+        return re.search(rf"(?<![\w-]){re.escape(first)}s?(?![\w-])", self._text) is not None
 
     def _thing(self, name: str) -> str:
         """A row's name within a sentence; empty if it cannot stand there."""
@@ -127,7 +131,7 @@ class TableWords:
         return "" if is_countable and self.table.is_transposed else name
 
     def _takes_article(self, name: str) -> bool:
-        text = self.reading.document.text
+        text = self._text
         with_article, alone = (
             len(re.findall(rf"{before}{re.escape(name)}\b(?! [A-Z])", text)) for before in (r"\b[Tt]he ", r"(?<!\| )\b")
         )
@@ -172,8 +176,9 @@ class TableWords:
         return sorted(found, key=lambda pair: self.order("pair", name, pair[0].name, pair[1].name))
 
 
-def _tables(reading: Reading) -> Iterator[TableWords]:
-    for table in reading.tables:
+def read_tables(reading: Reading) -> Iterator[TableWords]:
+    """The tables of a document with the words that its questions need."""
+    for table in reading.tables[:_MAX_TABLES]:
         yield TableWords(reading, table)
 
 
@@ -202,7 +207,7 @@ def _drawn(
 
 def cells(reading: Reading) -> Iterator[Candidate]:
     """What a property of a thing is."""
-    for told in _tables(reading):
+    for told in read_tables(reading):
         found = []
         for place, column in told.columns:
             for row in told.table.rows:
@@ -232,7 +237,7 @@ def cells(reading: Reading) -> Iterator[Candidate]:
 
 def comparisons(reading: Reading) -> Iterator[Candidate]:
     """Which of two has more, or less, of a property."""
-    for told in _tables(reading):
+    for told in read_tables(reading):
         for place, column, (more, less, _, _) in _drawn(told, _MAX_PAIRS, None, lambda _: True):
             names = (more.name, less.name)
             pick = told.order("compare", column.name, *names)
@@ -291,7 +296,7 @@ def _groups(
 
 def superlatives(reading: Reading) -> Iterator[Candidate]:
     """Which of several things has the most, or the least, of a property."""
-    for told in _tables(reading):
+    for told in read_tables(reading):
         for place, column, group in _groups(told, "most", _MAX_MOST, (4, 3, 5)):
             names = [row.name for row, _ in group]
             is_most = told.order("most", column.name, *names) % 2 == 0
@@ -315,7 +320,7 @@ def superlatives(reading: Reading) -> Iterator[Candidate]:
 
 def orders(reading: Reading) -> Iterator[Candidate]:
     """Several things in the order of a property."""
-    for told in _tables(reading):
+    for told in read_tables(reading):
         for place, column, group in _groups(told, "order", _MAX_ORDERS, (3, 4)):
             names = [row.name for row, _ in group]
             things = _listed([told.names[name] for name in names])
@@ -336,7 +341,7 @@ def orders(reading: Reading) -> Iterator[Candidate]:
 
 def ratios(reading: Reading) -> Iterator[Candidate]:
     """How many times a value another is, with the division in the thought."""
-    for told in _tables(reading):
+    for told in read_tables(reading):
         pairs = _drawn(
             told, _MAX_RATIOS, Fraction(_MAX_FACTOR),
             lambda column: "=" in column.unit or not _NO_RATIO.match(column.unit),
@@ -370,7 +375,7 @@ def rounded(value: Fraction) -> str:
 
 def differences(reading: Reading) -> Iterator[Candidate]:
     """By how much a value exceeds another, with the subtraction in the thought."""
-    for told in _tables(reading):
+    for told in read_tables(reading):
         pairs = _drawn(told, _MAX_DIFFERENCES, Fraction(20), lambda column: _PLAIN_UNIT.match(column.unit) is not None)
         for place, column, (more, less, high, low) in pairs:
             cells = (more.cells[place], less.cells[place])
