@@ -59,7 +59,9 @@ def read(text: str, cut: bool = False) -> tuple[Fraction | None, str]:
             begin = stated + len(_SUM.match(text[stated : stated + _REACH])[0])  # type: ignore[index]  # it may be empty
             line = text[begin : begin + _REACH].partition("\n")[0]
             first = next((match for match in _NUMBER.finditer(line) if _value(match) is not None), None)
-            if first is not None and not (cut and begin + first.end() >= len(text.rstrip(".,"))):  # a digit may be missing
+            if first is not None and not (
+                cut and begin + first.end() >= len(text.rstrip(".,"))
+            ):  # a digit may be missing
                 return _value(first), stage
     found = [] if cut else numbers(text)
     return (found[-1], "number") if found else (None, "none")

@@ -13,7 +13,9 @@ GOOD = {"correct": 5, "alone": 5, "pertinent": 4, "overall": 4}
 
 
 def asked(name: str, seed: int = 0) -> list[dict[str, str]]:
-    return messages(name, "The bell has a mass of 11 tonnes.", "What is the mass of the bell?", "It is 11 tonnes.", seed)
+    return messages(
+        name, "The bell has a mass of 11 tonnes.", "What is the mass of the bell?", "It is 11 tonnes.", seed
+    )
 
 
 def test_a_grader_sees_the_source_and_two_examples_one_of_them_bad() -> None:
