@@ -201,7 +201,11 @@ def why_not(text: str, topic: str, own: bool, min_words: int, max_words: int, in
     if not min_words <= len(words) <= max_words:
         return "length"
     is_open = (
-        text.count("(") != text.count(")") or text.count("$") % 2 or text[-1:] != "." or '"' in text or "“" in text
+        any(text.count(left) != text.count(right) for left, right in ("()", "{}"))
+        or text.count("$") % 2
+        or text[-1:] != "."
+        or '"' in text
+        or "“" in text
     )
     if is_open or _LOST.search(masked) or not (masked[:1].isupper() or masked[:1].isdigit() or masked[:1] == "\ue000"):
         return "form"

@@ -65,6 +65,7 @@ def test_both_ends_of_a_range_are_found_together() -> None:
         ("Suppose that a ferry to Arn takes 12 days in winter.", "hypothetical"),
         ("In addition, assume that the ferry to Arn takes 12 days.", "hypothetical"),
         ("The share of , and of tugs is 54 % for the port of Arn.", "form"),
+        ("The depth of Lake Arn} is 240 metres in the west.", "form"),
         ("Lake Arn is deep.", "length"),
     ],
 )

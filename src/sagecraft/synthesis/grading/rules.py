@@ -153,6 +153,8 @@ def _stem(word: str) -> str:
 #: Formulas that were masked, and those that `mask_math` leaves alone since a digit follows ("$\\sim$5").
 _ANY_MATH = re.compile("\ue000\\d+\ue001|\\$[^$\\n]+\\$")
 #: "i) …, ii) …": no bracket that was opened.
+#: "Three challenges: 1) …": the list goes on in a sentence that is not there.
+_FIRST, _SECOND = (re.compile(rf"(?<!\S)\(?(?:{mark})\)(?=\s)") for mark in ("1|i|a", "2|ii|b"))
 _ENUMERATION = re.compile(r"(?<!\S)(?:[ivx]{1,4}|\d|[a-h])\)(?=\s)")
 
 
@@ -193,6 +195,8 @@ def _form(case: Case) -> str | None:
         return "form"
     if any(not _is_balanced(text) and not _is_balanced(_ENUMERATION.sub("", text)) for text in (question, answer)):
         return "unbalanced"
+    if _FIRST.search(answer) and not _SECOND.search(answer):
+        return "cut-list"
     if answer.rstrip().endswith((":", ",")) or re.search(r"\s$|[^\S\n]{2}", answer):
         return "form"
     return None

@@ -205,6 +205,10 @@ def _drawn(
             yield place, column, pair
 
 
+#: "Jupiter (95)": the number in brackets is of another property, and reads as a part of the name.
+_COUNTED = re.compile(r"[^\W\d]\s*\(\d+\)$")
+
+
 def cells(reading: Reading) -> Iterator[Candidate]:
     """What a property of a thing is."""
     for told in read_tables(reading):
@@ -212,6 +216,8 @@ def cells(reading: Reading) -> Iterator[Candidate]:
         for place, column in told.columns:
             for row in told.table.rows:
                 cell, thing = told.value(place, row), told.names[row.name]
+                if _COUNTED.search(cell):
+                    continue
                 if thing and cell and len(cell.split()) <= _MAX_CELL_WORDS and thing.lower() not in cell.lower():
                     found.append((told.order("cell", column.name, row.name), place, column, row, cell, thing))
         for _, place, column, row, cell, thing in sorted(found, key=lambda one: one[0])[:_MAX_CELLS]:

@@ -64,6 +64,8 @@ def test_each_fault_is_named(fault: dict[str, str | None], reason: str) -> None:
         ({"answer": "They hang in the north tower: the great bell of about 13.5 tonnes."}, GROUND, "open-pronoun"),
         ({"kind": "definition", "answer": "The great bell is an important bell of about 13.5 tonnes."},
          "The great bell is an important bell of about 13.5 tonnes.", "weak-definition"),
+        ({"answer": "The mass has two reasons: 1) the great bell is about 13.5 tonnes."},
+         "The mass has two reasons: 1) the great bell is about 13.5 tonnes.", "cut-list"),
         ({"question": "What do the authors say of the bell?"}, "The authors say: " + GROUND, "leak"),
     ],
 )  # fmt: skip
