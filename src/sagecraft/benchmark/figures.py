@@ -37,8 +37,6 @@ _RANGE = re.compile(
 )
 _POWER = re.compile(r"\s*\$?\s*(?:\\times|×|\\cdot|x\s*10)|\s*\^(?!\{?[+])|\s*[\\/*]\s*\d|\$\^")
 _ABOUT = re.compile(r"(?:\$?\s*\\(?:sim|simeq|approx)\s*\$?|\$?[~∼≈]\$?)\s*$")
-#: "12 + log x" is a convention, and "65 %/35 %" two parts of one whole.
-_ADDED = re.compile(r"\s*\$?\s*\+\s*(?!/)|\s*(?:\\?%)?\s*/\s*\d")
 _LAST = re.compile(r"\b(?:past|last|next|first|top)\s+$", re.IGNORECASE)
 _DATED = re.compile(
     r"\b(?:[Ii]n|[Ss]ince|until|by|of|during) (?:(?:early|late|mid|January|February|March|April|May|June|July|August|September|October|November|December)[ -])?$"
