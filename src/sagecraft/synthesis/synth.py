@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sagecraft.synthesis.selection import Index, Selection
     from sagecraft.synthesis.teacher.teach import Desk
 
-VERSION = 7
+VERSION = 8
 
 Kind = Literal[
     "definition", "term", "number", "cause", "comparison", "event", "person", "method", "purpose", "equation", "relation",
