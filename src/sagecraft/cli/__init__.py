@@ -337,11 +337,12 @@ def bench(
         finish(review.run(review.VerdictsConfig(), {"benchmark": docs, **sheets}, out), out, json)
         return
     from sagecraft.benchmark import build as stage
+    from sagecraft.benchmark.config import BenchConfig
 
     asked = {"seed": seed, "max_items": max_items, "items_per_document": items_per_document}
     settings = {name: value for name, value in asked.items() if value is not None}
     inputs = {"documents": docs} | ({"training": training} if training else {})
-    finish(stage.run(stage.BenchConfig(**settings), inputs, out), out, json)
+    finish(stage.run(BenchConfig(**settings), inputs, out), out, json)
 
 
 @app.command()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sagecraft import artifact
-from sagecraft.benchmark.build import BenchConfig, run
+from sagecraft.benchmark.build import run
+from sagecraft.benchmark.config import BenchConfig
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
 from sagecraft.evaluation.tasks import read_task

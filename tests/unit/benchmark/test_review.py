@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sagecraft import artifact
-from sagecraft.benchmark.build import BenchConfig
 from sagecraft.benchmark.build import run as make
+from sagecraft.benchmark.config import BenchConfig
 from sagecraft.benchmark.review import CRITERIA, VerdictsConfig, run
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
