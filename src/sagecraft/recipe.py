@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sagecraft.benchmark.config import BenchConfig
 from sagecraft.benchmark.decontaminate import DecontaminateConfig
 from sagecraft.corpus.harvest import HarvestConfig
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
@@ -62,7 +63,10 @@ class GeneralSection(BaseModel):
 class EvaluateSection(EvaluateConfig):
     """What every model of the ladder is measured on; the other fields are those of `sagecraft eval`."""
 
-    task: str = Field(description="questions: CSV, JSONL or Parquet")
+    task: str | None = Field(
+        default=None,
+        description="questions: CSV, JSONL or Parquet; null: those that `bench` makes of the withheld documents",
+    )
     shots_from: str | None = Field(
         default=None, description="file of the solved questions that are shown; null: the split beside the task"
     )
@@ -80,6 +84,7 @@ class Recipe(BaseModel):
     corpus: IngestConfig
     general: GeneralSection = GeneralSection()
     withhold: WithholdConfig
+    bench: BenchConfig | None = None
     decontaminate: DecontaminateConfig | None = DecontaminateConfig()
     mix: MixConfig = MixConfig()
     pack: PackConfig | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sagecraft import artifact, console
-from sagecraft.pipeline import Step
+from sagecraft.steps import Step
 
 
 def summarise(recipe: Sequence[Step], journal: Sequence[tuple[Step, str, float]], out: Path) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import pytest
 
 from sagecraft import cli
 from sagecraft.errors import MachineError, UserError
-from sagecraft.pipeline import Step, plan_steps
 from sagecraft.recipe import load_recipe
+from sagecraft.steps import Step, plan_steps
 from sagecraft.summary import summarise
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sagecraft import artifact
 from sagecraft.errors import UserError
-from sagecraft.pipeline import Ref, Step, _steps, choose, plan_steps
+from sagecraft.pipeline import choose, run_steps
 from sagecraft.recipe import Recipe, load_recipe
+from sagecraft.steps import Ref, Step, _steps, plan_steps
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -308,3 +310,45 @@ def test_general_sets_are_inputs_of_their_own(tmp_path: Path, monkeypatch: pytes
     assert inputs["general0"] == Path(here)
     assert inputs["general1"] == tmp_path / "bad.jsonl"
     assert "general" in inputs
+
+
+def test_questions_made_of_what_is_withheld_are_asked_and_kept_from_training(tmp_path: Path) -> None:
+    path = write(tmp_path, bench={"items_per_document": 3})
+    recipe = load_recipe(path, ["evaluate.task=null"])
+    steps = {step.name: step for step in plan_steps(recipe, ROOT)}
+    made = Ref("bench", "benchmark", "items.jsonl")
+    assert list(steps).index("withhold") < list(steps).index("bench") < list(steps).index("decontaminate")
+    assert steps["bench"].inputs == {
+        "documents": Ref("withhold", "documents", "withheld"),
+        "training": Ref("withhold", "documents", "training"),
+    }
+    assert steps["evaluate-base"].inputs["task"] == steps["evaluate-merged"].inputs["task"] == made
+    for name in ("decontaminate", "decontaminate-replay", "synth"):
+        assert steps[name].inputs["benchmark"] == made
+    assert "bench" in steps["report"].inputs
+    asked = {step.name: step for step in plan_steps(load_recipe(path), ROOT)}
+    assert asked["evaluate-base"].inputs["task"] == Path("examples/astronomy/questions.jsonl")
+    assert asked["synth"].inputs["benchmark-made"] == asked["decontaminate"].inputs["benchmark-made"] == made
+
+
+def test_an_evaluation_without_questions_is_a_fault(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path), ["evaluate.task=null", "evaluate.shots_from=nowhere.csv"])
+    with pytest.raises(UserError) as caught:
+        plan_steps(recipe, tmp_path)
+    assert "evaluate.task: names no questions; give a file, or add `bench:`" in str(caught.value)
+    assert "evaluate.shots_from: nowhere.csv: no such file" in str(caught.value)
+
+
+def test_the_steps_up_to_the_questions_run(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, bench={}), ["evaluate.task=null", "withhold.fraction=0.3"])
+    names = ("ingest", "withhold", "bench", "decontaminate")
+    steps = [step for step in plan_steps(recipe, ROOT) if step.name in names]
+    run_steps(steps, tmp_path / "run")
+    items = list(artifact.read_jsonl(tmp_path / "run/bench/items.jsonl"))
+    withheld = {row["id"] for row in artifact.read_jsonl(tmp_path / "run/withhold/withheld.jsonl")}
+    assert items
+    assert {item["article"] for item in items} <= withheld
+    made = artifact.load(tmp_path / "run/decontaminate")
+    assert made.inputs["benchmark"] == artifact.input_digest(tmp_path / "run/bench/items.jsonl")
+    again = run_steps(steps, tmp_path / "run")
+    assert {status for _, status, _ in again} == {"skipped"}

@@ -76,8 +76,9 @@ def run(
     json: Json = False,
 ) -> None:
     """Run or resume a recipe."""
-    from sagecraft.pipeline import plan_steps, run_steps
+    from sagecraft.pipeline import run_steps
     from sagecraft.recipe import load_recipe
+    from sagecraft.steps import plan_steps
     from sagecraft.summary import print_summary, summarise
     from sagecraft.training.world import joined
 
@@ -153,9 +154,9 @@ def plan(
     json: Json = False,
 ) -> None:
     """Check a recipe whole, then say what it will take; downloads and trains nothing."""
-    from sagecraft.pipeline import describe, plan_steps
     from sagecraft.planning.plan import plan_recipe, print_plan, read_cluster
     from sagecraft.recipe import load_recipe
+    from sagecraft.steps import describe, plan_steps
 
     loaded = load_recipe(recipe, set_)
     steps = describe(plan_steps(loaded, recipe.parent))
@@ -285,6 +286,7 @@ def synth(
     from sagecraft.synthesis import synth as stage
     from sagecraft.synthesis.teacher import sample as look
     from sagecraft.synthesis.teacher import teach
+    from sagecraft.teaching import desk
 
     settings: dict[str, Any] = {"seed": seed}
     if max_pairs is not None:
@@ -299,7 +301,7 @@ def synth(
     with explained(stage.SynthConfig, "synth"):
         config = stage.SynthConfig.model_validate(settings)
     if retry_failed:
-        console.say(f"  asking anew: {teach.retry_failed(out):,}")
+        console.say(f"  asking anew: {desk.retry_failed(out):,}")
     if sample is not None:
         shown = look.show_sample(config, inputs, out, sample)
         if json:

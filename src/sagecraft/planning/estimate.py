@@ -27,6 +27,8 @@ _SEARCH_BYTES_PER_SECOND = 5e6
 #: Tokens of a question and its answer with template, and of source text for each that the offline teacher finds.
 _TOKENS_PER_CONVERSATION = 155
 _TOKENS_PER_PAIR = 110
+#: Tokens of withheld text behind each question that is made of it.
+_TOKENS_PER_MADE_ITEM = 400
 #: Tokens of a question with four options, and of the four options' continuations.
 _TOKENS_PER_ITEM = 90
 #: Bytes of weights that a merge reads and computes a second: 3 × 0.54 GB took 7.2 s.
@@ -41,12 +43,14 @@ class Made:
     Attributes:
         tokens: of text; for withhold, of the part to train on.
         withheld_tokens: of the part set aside.
+        items: questions.
         paths: sources that were read.
         model: architecture.
     """
 
     tokens: float | None = None
     withheld_tokens: float | None = None
+    items: int | None = None
     paths: tuple[Path, ...] = ()
     model: DecoderConfig | None = None
 
@@ -177,6 +181,21 @@ def withhold(step: Situation) -> Result:
         note=f"{share:.0%} withheld" + ("; what lists, categories and years add is not counted" if named else ""),
     )
     return estimate, Made(tokens=source.tokens * (1 - share), withheld_tokens=source.tokens * share)
+
+
+def bench(step: Situation) -> Result:
+    """Questions of what is withheld; how many is a guess until it has read. Training text is searched for them."""
+    source, limit = step.made("documents").withheld_tokens, step.config.get("max_items")
+    if source is None:
+        return Estimate(), Made(items=limit)
+    found = int(source / _TOKENS_PER_MADE_ITEM)
+    items = found if limit is None else min(found, int(limit))
+    text = (source + (step.made("training").tokens or 0.0)) * BYTES_PER_TOKEN
+    hours = text / _READ_BYTES_PER_SECOND / 3600
+    estimate = Estimate(
+        source, None, 0.5, hours, disk_gib=5000 * items / GIB, note=f"about {items:,} questions, a guess"
+    )
+    return estimate, Made(items=items)
 
 
 def decontaminate(step: Situation) -> Result:
@@ -324,7 +343,7 @@ def evaluate(step: Situation) -> Result:
     model, machine, task = step.model, step.machine, step.path("task")
     if model is None:
         return Estimate(note=_UNKNOWN), Made()
-    items = num_rows(task) if task is not None and task.exists() else None
+    items = num_rows(task) if task is not None and task.exists() else step.made("task").items
     if items is None:
         return Estimate(note="number of questions unknown"), Made()
     items = min(items, int(step.config.get("max_items") or items))
@@ -357,6 +376,7 @@ ESTIMATES: dict[str, Callable[[Situation], Result]] = {
     "harvest": harvest,
     "ingest": ingest,
     "withhold": withhold,
+    "bench": bench,
     "decontaminate": decontaminate,
     "mix": mix,
     "pack": pack,

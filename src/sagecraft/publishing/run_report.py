@@ -30,6 +30,7 @@ _CORPUS_STEPS = (
     "ingest-replay",
     "ingest-held-out",
     "withhold",
+    "bench",
     "decontaminate",
     "decontaminate-replay",
 )
@@ -323,6 +324,11 @@ def _checks(
     if "withhold" in inputs:
         for rule, number in manifests["withhold"].stats.get("rules", {}).items():
             rows.append(("withhold", f"documents withheld by the rule {rule}", number))
+    if "bench" in inputs:
+        made, dropped = manifests["bench"].stats["num_items"], manifests["bench"].stats["dropped_by_reason"]
+        leaked = sum(number for reason, number in dropped.items() if reason.endswith("in-training"))
+        rows.append(("bench", "questions made of withheld documents", made))
+        rows.append(("bench", "questions left out since they or their passage stand in a training document", leaked))
     for step in ("decontaminate", "decontaminate-replay"):
         if step in inputs:
             stats = manifests[step].stats

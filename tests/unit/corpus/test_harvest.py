@@ -25,8 +25,9 @@ from sagecraft.corpus.harvest import FILES, LOG, RECORDS, HarvestConfig, run
 from sagecraft.corpus.ingest import IngestConfig
 from sagecraft.corpus.ingest import run as ingest
 from sagecraft.errors import MachineError, UserError
-from sagecraft.pipeline import Ref, plan_steps, run_steps
+from sagecraft.pipeline import run_steps
 from sagecraft.recipe import load_recipe
+from sagecraft.steps import Ref, plan_steps
 
 ROOT = Path(__file__).parents[3]
 PAPERS = [f"2101.0000{n}" for n in range(1, 7)]
