@@ -110,10 +110,7 @@ def read_json(path: Path) -> Any:
     """Reads JSON; a broken file is the user's to look at."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # besides its syntax: bytes that are no text, a number of 5,000 digits
+    except (ValueError, RecursionError) as error:  # its syntax; bytes that are no text; a number of 5,000 digits
         raise UserError(f"{path}: not valid JSON ({error}); delete it or restore it") from error
 
 
@@ -130,14 +127,16 @@ def write_jsonl(path: Path, rows: Iterator[Mapping[str, Any]] | list[dict[str, A
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """Reads one JSON object a line; the error names the line."""
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}:{number}: not valid JSON ({error.msg}); mend or remove the line") from error
+                row = json.loads(line.decode("utf-8-sig"))
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}:{number}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
+            except (ValueError, RecursionError) as error:
+                raise UserError(f"{path}:{number}: not valid JSON ({error}); mend or remove the line") from error
             if not isinstance(row, dict):
                 raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
             yield row

@@ -333,6 +333,24 @@ def test_jsonl_errors_name_the_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("é".encode("latin-1"), r"rows\.jsonl:2: not UTF-8 \(byte 0\); save it as UTF-8"),
+        (b"[" * 100_000, r"rows\.jsonl:2: not valid JSON"),
+        (b'{"a": ' + b"9" * 5_000 + b"}", r"rows\.jsonl:2: not valid JSON"),
+        (b"\0", r"rows\.jsonl:2: not valid JSON"),
+    ],
+)
+def test_a_line_of_a_stranger_is_one_clear_error(tmp_path: Path, line: bytes, said: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n' + line + b"\r\n")
+    rows = artifact.read_jsonl(path)
+    assert next(rows) == {"a": 1}, "the mark that some editors put before UTF-8 is none of the text"
+    with pytest.raises(UserError, match=said):
+        next(rows)
+
+
+@pytest.mark.parametrize(
     ("number", "kind"),
     [
         (errno.ENOSPC, MachineError),

@@ -54,11 +54,7 @@ def read_sidecar(folder: Path) -> dict[Path, Override]:
     if file.is_symlink() or not file.is_file():
         return {}
     overrides: dict[Path, Override] = {}
-    try:
-        rows = list(read_jsonl(file))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(read_jsonl(file), start=1):
         name = row.pop("path", None)
         where = f"{file}: entry {number}"
         if not isinstance(name, str) or not name:
