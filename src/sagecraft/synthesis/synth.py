@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Leaks
     from sagecraft.synthesis.rows import Sorted
     from sagecraft.synthesis.selection import Index, Selection
-    from sagecraft.synthesis.teacher.teach import Desk
+    from sagecraft.teaching.desk import Desk
 
 VERSION = 8
 
@@ -107,7 +107,8 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
     from sagecraft.synthesis.rows import Sorted
     from sagecraft.synthesis.selection import index_of, select
     from sagecraft.synthesis.shards import make_parts, read_parts
-    from sagecraft.synthesis.teacher.teach import model_inputs, open_desk, write_taught
+    from sagecraft.synthesis.teacher.teach import model_inputs, write_taught
+    from sagecraft.teaching.desk import open_desk
 
     if "documents" not in inputs:
         raise UserError("synth: no input `documents`; give a folder that holds documents/*.parquet")
@@ -119,7 +120,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         leaks = read_leaks(benchmarks) if benchmarks else None
         scratch = build.scratch("parts")
         parts, counts = make_parts(config, inputs["documents"], benchmarks, scratch)
-        desk = open_desk(config, inputs, out) if config.teacher or config.grader else None
+        desk = open_desk("synth", config, inputs, out) if config.teacher or config.grader else None
         if desk and config.teacher:
             parts.append(write_taught(desk, inputs["documents"], leaks, scratch))
         index = index_of(config, (row["pair"] for row in read_parts(parts) if "pair" in row))
@@ -137,15 +138,14 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         drop = partial(_drop, dropped=dropped, tally=tally)
         for row in _beside(config, inputs, num_own, leaks, drop, ledger):
             _add(config, row, rows, tally)
-        num_chains = tally.num_chains
         num_rows = rows.write(build.path / "conversations.jsonl")
         num_dropped = dropped.write(build.path / "dropped.jsonl")
         build.stats.update(counts)
         build.stats.update(
             num_conversations=num_rows,
             num_questions=selection.num_kept,
-            num_general=tally.num_rows - num_own - num_chains,
-            num_word_problem_rows=num_chains,
+            num_general=tally.num_rows - num_own - tally.num_chains,
+            num_word_problem_rows=tally.num_chains,
             num_dropped=num_dropped,
             mixture=ledger.as_stats(),
             **{name: _sorted_counts(counter) for name, counter in tally.counters.items()},
@@ -156,7 +156,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
 
 
 def _grade(
-    config: SynthConfig, desk: Desk, build: artifact.Build, parts: Sequence[Path], index: Index
+    config: SynthConfig, desk: Desk[SynthConfig], build: artifact.Build, parts: Sequence[Path], index: Index
 ) -> dict[int, str]:
     """Has questions graded, keeps the grades in `grades.jsonl`, and gives the numbers of those refused, with the reason."""
     from sagecraft.synthesis.grading.model import grade_all

@@ -16,11 +16,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagecraft.artifact import canonical_json, keyed_hash
+from sagecraft.teaching.fields import said
 
 if TYPE_CHECKING:
-    from sagecraft.synthesis.teacher.asking import Answer
     from sagecraft.synthesis.teacher.config import GraderConfig
-    from sagecraft.synthesis.teacher.writers import Writer
+    from sagecraft.teaching.asking import Answer
+    from sagecraft.teaching.writers import Writer
 
 Grade = Annotated[int, Field(ge=1, le=5)]
 #: Characters of a source that a grader reads; an account rests on about a thousand.
@@ -94,8 +95,7 @@ def read_grades(value: Mapping[str, Any]) -> Grades | str:
     try:
         return Grades.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return said(error)
 
 
 #: Questions that are held while they are asked about; a reply that is kept is not asked for again.
@@ -122,7 +122,7 @@ def grade_all(
         each number, the id of the pair, and its grades; an answer without any has failed, and says why.
     """
     from sagecraft.synthesis.pairs import Pair
-    from sagecraft.synthesis.teacher.asking import Ask, ask_all
+    from sagecraft.teaching.asking import Ask, ask_all
 
     left = iter(pairs)
     while batch := list(itertools.islice(left, _BATCH)):

@@ -7,35 +7,23 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.evaluation.claims import is_placeholder
 from sagecraft.literature.passages import Passage
 from sagecraft.synthesis.candidate import Candidate
-from sagecraft.synthesis.teacher.asking import Ask
 from sagecraft.synthesis.teacher.config import TeacherConfig
+from sagecraft.teaching.asking import Ask
+from sagecraft.teaching.fields import Line, Numbers, said
 
 #: Rule of candidates that a model wrote.
 TEACHER = "teacher"
 _HERE = Path(__file__).parent / "prompts"
 _NO_FOCUS = "what is asked here"
-
-
-def _numbers(value: Any) -> Any:
-    """Numbers as models write them: 3, "1, 2", ["[1]", "2"]."""
-    parts = value if isinstance(value, list) else [value]
-    return [int(number) for part in parts for number in re.findall(r"\d{1,6}", str(part))]
-
-
-def _line(value: Any) -> Any:
-    return " ".join(value.split()) if isinstance(value, str) else value
-
-
-Line = Annotated[str, BeforeValidator(_line)]
 
 
 class _Written(BaseModel):
@@ -46,7 +34,7 @@ class _Written(BaseModel):
     question: Line = Field(min_length=10, max_length=600)
     focus: Line = ""
     answer: Line = Field(min_length=10, max_length=4000)
-    sentences: Annotated[tuple[int, ...], BeforeValidator(_numbers)] = Field(min_length=1, max_length=20)
+    sentences: Numbers = Field(min_length=1, max_length=20)
 
 
 #: Schema of a whole reply, for endpoints that take one: every key required and no other, as the strict form wants it.
@@ -134,8 +122,7 @@ def read_question(passage: Passage, kinds: tuple[str, ...], value: Mapping[str, 
     try:
         written = _Written.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'the object'}: {first['msg']}"
+        return said(error)
     if is_placeholder(written.question) or is_placeholder(written.answer):
         return "it repeats the form instead of filling it in"
     if written.question in _example()[1]:

@@ -7,23 +7,21 @@ The replies are what a killed run goes on from: they are found, not asked again,
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagecraft import artifact, console
+from sagecraft import artifact
 from sagecraft.artifact import keyed_hash
 from sagecraft.errors import UserError
-from sagecraft.evaluation.evaluate import replies_folder
-from sagecraft.evaluation.inputs import resolve_model
-from sagecraft.synthesis.teacher.asking import Answer, Ask, ask_all
 from sagecraft.synthesis.teacher.questions import SCHEMA, ask_about
 from sagecraft.synthesis.teacher.thoughts import with_thoughts
-from sagecraft.synthesis.teacher.writers import Writer, open_writer
+from sagecraft.teaching.asking import Ask, ask_all
+from sagecraft.teaching.desk import Desk
+from sagecraft.teaching.models import inputs_of, resolved
+from sagecraft.teaching.sample import cut
 
 if TYPE_CHECKING:
     from sagecraft.corpus.documents import Document
@@ -31,34 +29,25 @@ if TYPE_CHECKING:
     from sagecraft.literature.reading import Reading
     from sagecraft.synthesis.candidate import Candidate
     from sagecraft.synthesis.synth import SynthConfig
-    from sagecraft.synthesis.teacher.config import ModelConfig, TeacherConfig
+    from sagecraft.synthesis.teacher.config import TeacherConfig
+    from sagecraft.teaching.writers import Writer
 
 #: Requests that are given out at once; they and their replies are what is held.
 _AT_ONCE = 512
-_ATTEMPTS, _FAILURES, _SPENDING = "attempts.json", "failures.jsonl", "spending.json"
 
 
 def model_inputs(config: SynthConfig) -> dict[str, Path]:
-    """Folders and files of the models that a stage asks here; endpoints are none.
+    """Folders and files of the models that the stage asks here; endpoints are none.
 
     Raises:
         UserError: no such model, or a grader that is the teacher.
     """
-    found: dict[str, Path] = {}
-    names: dict[str, Any] = {}
-    for role, asked in (("teacher", config.teacher), ("grader", config.grader)):
-        if asked is None:
-            continue
-        inputs, endpoint = resolve_model(asked.model)
-        if endpoint is None and (asked.base_url is not None or asked.limits.max_usd is not None):
-            raise UserError(f"synth.{role}: base_url and limits.max_usd are for an endpoint; {asked.model} runs here")
-        found |= {role if name == "model" else f"{role}-{name}": path for name, path in inputs.items()}
-        names[role] = endpoint.partition(":")[2] if endpoint else [str(path.resolve()) for path in inputs.values()]
-    if "grader" in names and names["grader"] == names.get("teacher"):
+    models = resolved("synth", {"teacher": config.teacher, "grader": config.grader})
+    if len({model.identity for model in models.values()}) < len(models):
         raise UserError(
             "synth.grader: is the teacher itself, which finds its own sentences good; give another model, or none"
         )
-    return found
+    return inputs_of(models)
 
 
 def from_options(
@@ -94,98 +83,7 @@ def from_options(
     return found
 
 
-@dataclass(frozen=True)
-class Desk:
-    """Where the replies of a stage lie, and how often a request failed before.
-
-    Attributes:
-        config: of the stage.
-        providers: file of presets and prices.
-        folder: of replies.
-        attempts: id of a request → how often it was asked in vain and was to be asked anew.
-        counts: of what was asked, mended and failed.
-        failures: rows of `failures.jsonl`.
-    """
-
-    config: SynthConfig
-    providers: Path | None
-    folder: Path
-    attempts: Mapping[str, int]
-    counts: Counter[str] = field(default_factory=Counter)
-    failures: list[dict[str, Any]] = field(default_factory=list)
-
-    def writer(self, role: str, asked: ModelConfig) -> Any:
-        """The writer of a role, for `with`."""
-        purpose = artifact.digest_of({"stage": "synth", "role": role, "config": self.config.model_dump(mode="json")})
-        return open_writer(asked, self.providers, self.folder, purpose)
-
-    def add(self, role: str, answer: Answer[Any]) -> None:
-        """Counts an answer, and keeps it if it failed."""
-        self.counts[f"num_{role}_asked"] += 1
-        self.counts[f"num_{role}_repaired"] += bool(answer.num_repairs and not answer.failed)
-        self.counts[f"num_{role}_failed"] += answer.failed
-        if answer.failed:
-            self.failures.append({"role": role, **answer.as_failure()})
-
-    def close(self, path: Path) -> None:
-        """Says what came of asking, and writes failures down: into the artifact, and where `retry_failed` finds them."""
-        for role in ("teacher", "thought", "grader"):
-            if asked := self.counts[f"num_{role}_asked"]:
-                repaired, failed = (self.counts[f"num_{role}_{what}"] for what in ("repaired", "failed"))
-                console.say(f"  {role}: {asked:,} asked, {repaired:,} replies mended on request, {failed:,} failed")
-        rows = sorted(self.failures, key=lambda row: (row["role"], row["id"]))
-        for folder in (path, self.folder):
-            artifact.write_jsonl(folder / _FAILURES, rows)
-
-    def tell_spending(self, role: str, writer: Writer) -> None:
-        """Says and keeps what was paid; beside the artifact, since it depends on an endpoint's faults."""
-        spent = writer.spending()
-        if not spent:
-            return
-        from sagecraft.evaluation.remote import told
-
-        path = self.folder / _SPENDING
-        before = artifact.read_json(path) if path.exists() else {}
-        artifact.write_json(path, {**before, role: spent})
-        console.say(f"  {writer.name}: {told(spent)}; replies are kept in {self.folder}")
-
-    def spent(self) -> dict[str, str]:
-        """What each role took so far, in words; nothing of models that run here."""
-        from sagecraft.evaluation.remote import told
-
-        path = self.folder / _SPENDING
-        return {role: told(spent) for role, spent in artifact.read_json(path).items()} if path.exists() else {}
-
-
-def open_desk(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> Desk:
-    """The desk of a stage that writes `out`."""
-    folder = replies_folder(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _ATTEMPTS
-    return Desk(config, inputs.get("providers"), folder, artifact.read_json(path) if path.exists() else {})
-
-
-def retry_failed(out: Path) -> int:
-    """Marks what failed in the last run to be asked anew, in other words, and returns how much that is.
-
-    What got no reply is asked again by any further run.
-
-    Raises:
-        UserError: there was no such run.
-    """
-    folder = replies_folder(out)
-    if not (folder / _FAILURES).is_file():
-        raise UserError(f"--retry-failed: {folder} holds no {_FAILURES}; no run with a teacher has ended there")
-    path = folder / _ATTEMPTS
-    attempts: Counter[str] = Counter(artifact.read_json(path) if path.exists() else {})
-    failed = [row["id"] for row in artifact.read_jsonl(folder / _FAILURES) if row["cause"] == "unusable"]
-    attempts.update(failed)
-    artifact.write_json(path, dict(sorted(attempts.items())))
-    (folder / _FAILURES).unlink()  # else a run that is killed and told so again would count twice
-    return len(failed)
-
-
-def write_taught(desk: Desk, documents: Path, leaks: Leaks | None, scratch: Path) -> Path:
+def write_taught(desk: Desk[SynthConfig], documents: Path, leaks: Leaks | None, scratch: Path) -> Path:
     """The part of what the teacher taught: it reads like those of the rules.
 
     Args:
@@ -224,27 +122,16 @@ def passages_of(config: SynthConfig, documents: Path) -> Iterator[tuple[Reading,
 
 def drawn(config: SynthConfig, documents: Path, count: int | None) -> tuple[int, int]:
     """The hash up to which passages are asked about, and how many there are in all."""
-    total = 0
-
-    def hashes() -> Iterator[int]:
-        nonlocal total
-        for reading, number in passages_of(config, documents):
-            total += 1
-            yield _place(config, reading.passages[number].id)
-
-    if count is None:
-        for _ in hashes():
-            pass
-        return 1 << 64, total
-    least = heapq.nsmallest(count, hashes())
-    return (least[-1] if least else 0), total
+    return cut(
+        (_place(config, reading.passages[number].id) for reading, number in passages_of(config, documents)), count
+    )
 
 
 def _place(config: SynthConfig, passage: str) -> int:
     return keyed_hash(config.seed, "teach", passage)
 
 
-def asks_up_to(desk: Desk, documents: Path, limit: int) -> Iterator[tuple[Document, Ask[Candidate]]]:
+def asks_up_to(desk: Desk[SynthConfig], documents: Path, limit: int) -> Iterator[tuple[Document, Ask[Candidate]]]:
     """Requests for the passages whose hash is at most `limit`, in the order of the documents.
 
     Raises:
@@ -264,7 +151,7 @@ def asks_up_to(desk: Desk, documents: Path, limit: int) -> Iterator[tuple[Docume
 
 
 def _taught(
-    desk: Desk, teacher: TeacherConfig, writer: Writer, documents: Path, leaks: Leaks | None
+    desk: Desk[SynthConfig], teacher: TeacherConfig, writer: Writer, documents: Path, leaks: Leaks | None
 ) -> Iterator[dict[str, Any]]:
     """Pairs and drops of what the teacher wrote."""
     from sagecraft.synthesis.pairs import judged

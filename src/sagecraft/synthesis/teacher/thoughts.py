@@ -16,11 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagecraft.evaluation.claims import is_placeholder
 from sagecraft.synthesis.chains.agreement import agrees
-from sagecraft.synthesis.teacher.asking import Ask, ask_all
+from sagecraft.teaching.asking import Ask, ask_all
+from sagecraft.teaching.fields import said
 
 if TYPE_CHECKING:
-    from sagecraft.synthesis.teacher.teach import Desk
-    from sagecraft.synthesis.teacher.writers import Writer
+    from sagecraft.synthesis.synth import SynthConfig
+    from sagecraft.teaching.desk import Desk
+    from sagecraft.teaching.writers import Writer
 
 _AT_ONCE = 512
 
@@ -51,12 +53,11 @@ def read_thought(value: Mapping[str, Any]) -> Thought | str:
     try:
         found = Thought.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'the object'}: {first['msg']}"
+        return said(error)
     return "it repeats the form instead of filling it in" if is_placeholder(found.answer) else found
 
 
-def with_thoughts(desk: Desk, writer: Writer, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def with_thoughts(desk: Desk[SynthConfig], writer: Writer, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The same rows; pairs whose result the teacher found by itself have its thought.
 
     Args:

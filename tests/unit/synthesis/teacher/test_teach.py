@@ -25,7 +25,8 @@ from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
 from sagecraft.synthesis.synth import SynthConfig, run
 from sagecraft.synthesis.teacher.sample import show_sample
-from sagecraft.synthesis.teacher.teach import from_options, model_inputs, retry_failed
+from sagecraft.synthesis.teacher.teach import from_options, model_inputs
+from sagecraft.teaching.desk import retry_failed
 
 PRICES = 'models: {"local:*": {price: {in: 1, out: 2}}}\n'
 GOOD = {"correct": 5, "alone": 5, "pertinent": 4, "overall": 4}

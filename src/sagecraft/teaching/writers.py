@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sagecraft.evaluation.store import Store
     from sagecraft.inference.endpoint import Endpoint
     from sagecraft.inference.protocol import Engine
-    from sagecraft.synthesis.teacher.config import ModelConfig
+    from sagecraft.teaching.config import ModelConfig
 
 Turns = Sequence[Mapping[str, str]]
 

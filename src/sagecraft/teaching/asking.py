@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from sagecraft import console
 from sagecraft.evaluation.loose_json import records
 from sagecraft.inference.replies import Failed
-from sagecraft.synthesis.teacher.writers import Turns, Writer, Written
+from sagecraft.teaching.writers import Turns, Writer, Written
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""How stages ask models for objects: requests in, checked objects out, replies and failures kept, money limited."""
