@@ -179,23 +179,41 @@ class _Shard(Generic[_Row]):
             self._rows, self._num_chars = [], 0
 
 
-def _read(folder: Path, columns: list[str], what: str) -> Iterator[dict[str, Any]]:
+def _read(folder: Path, schema: Any, what: str) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     for file in sorted(folder.glob("*.parquet")):
         try:
             with pq.ParquetFile(file) as shard:
-                missing = [column for column in columns if column not in shard.schema_arrow.names]
+                missing = [column for column in schema.names if column not in shard.schema_arrow.names]
                 if missing:
                     raise UserError(f"{file}: not a shard of {what}, column `{missing[0]}` is missing; make it again")
-                for batch in shard.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False):
-                    yield from batch.to_pylist()
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                for batch in shard.iter_batches(batch_size=_BATCH_ROWS, columns=schema.names, use_threads=False):
+                    # a folder that somebody made has columns of other types, which would break whoever reads them
+                    columns = [
+                        _typed(batch.column(field.name), field, f"{file}: not a shard of {what}") for field in schema
+                    ]
+                    yield from pa.RecordBatch.from_arrays(columns, schema=schema).to_pylist()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
             first = str(error).split("\n", 1)[0]
             raise UserError(
                 f"{file}: damaged Parquet ({first}); delete the artifact and run its stage again"
             ) from error
+
+
+def _typed(column: Any, field: Any, where: str) -> Any:
+    """A column in the type that it is to have."""
+    import pyarrow as pa
+
+    if column.null_count and not field.nullable:
+        raise UserError(f"{where}, column `{field.name}` has empty rows; make it again")
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UserError(
+            f"{where}, column `{field.name}` holds {column.type} and not {field.type}; make it again"
+        ) from error
 
 
 def read_documents(path: Path) -> Iterator[Document]:
@@ -205,16 +223,16 @@ def read_documents(path: Path) -> Iterator[Document]:
         path: a folder that holds `documents/*.parquet`.
 
     Raises:
-        UserError: there are none, or a shard is damaged.
+        UserError: there are none, or a shard is damaged or has columns of other types.
     """
     folder = path / DOCUMENTS
     if not folder.is_dir():
         raise UserError(f"{path}: holds no documents (no folder `{DOCUMENTS}`); make them with `sagecraft ingest`")
-    for row in _read(folder, list(Document.__dataclass_fields__), "documents"):
+    for row in _read(folder, document_schema(), "documents"):
         yield Document(**row)
 
 
 def read_dropped(path: Path) -> Iterator[Dropped]:
     """Streams what was kept aside, in order; nothing if nothing was dropped."""
-    for row in _read(path / DROPPED, list(Dropped.__dataclass_fields__), "dropped documents"):
+    for row in _read(path / DROPPED, dropped_schema(), "dropped documents"):
         yield Dropped(**row)

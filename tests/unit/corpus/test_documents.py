@@ -1,5 +1,7 @@
 import dataclasses
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sagecraft.corpus.documents import (
@@ -80,3 +82,30 @@ def test_a_shard_of_something_else_is_named(tmp_path):
     (tmp_path / "dropped").rename(tmp_path / "documents")
     with pytest.raises(UserError, match="column `title` is missing"):
         list(read_documents(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "said"),
+    [
+        ("year", pa.array(["soon", "1999"]), "column `year` holds string and not int32"),
+        ("authors", pa.array([{"a": 1}, {"a": 2}]), "column `authors` holds struct"),
+        ("text", pa.array([None, "a"]), "column `text` has empty rows"),
+        ("title", pa.array([b"\xff", b"a"]).view(pa.utf8()), "damaged Parquet"),
+    ],
+)
+def test_a_column_of_another_type_is_named(tmp_path, name, column, said):
+    write_documents(tmp_path, DOCUMENTS[:2])
+    shard = tmp_path / "documents/part-00000.parquet"
+    table = pq.read_table(shard)
+    pq.write_table(table.set_column(table.column_names.index(name), name, column), shard)
+    with pytest.raises(UserError, match=rf"part-00000\.parquet: .*{said}"):
+        list(read_documents(tmp_path))
+
+
+def test_a_column_of_a_wider_type_is_read(tmp_path):
+    write_documents(tmp_path, DOCUMENTS)
+    shard = tmp_path / "documents/part-00000.parquet"
+    table = pq.read_table(shard)
+    years = table["year"].cast(pa.int64())
+    pq.write_table(table.set_column(table.column_names.index("year"), "year", years), shard)
+    assert list(read_documents(tmp_path)) == DOCUMENTS
