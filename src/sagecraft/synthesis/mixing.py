@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from sagecraft.chat.forms import READ_COLUMNS
 from sagecraft.chat.messages import Conversation, parse_conversation
 from sagecraft.corpus.licenses import normalize_license
 from sagecraft.errors import UserError
+from sagecraft.evaluation.columns import is_whole
 
 if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Leaks
@@ -34,6 +36,8 @@ _MAX_LINE = 32_000_000
 _TRIED = 20
 _BATCH = 256
 _ENDINGS = (".jsonl", ".parquet")
+#: A character of two halves, or one of them, which no file of UTF-8 can hold.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 UNREADABLE, NO_ANSWER, IN_BENCHMARK = "unreadable", "no-answer", "in-benchmark"
 
 
@@ -433,13 +437,17 @@ def _parse(raw: Any, where: str) -> Conversation:
     if raw is None:
         raise ValueError(f"a line of more than {_MAX_LINE:,} bytes")
     try:
-        row = json.loads(raw) if isinstance(raw, bytes) else raw
+        row = json.loads(raw.decode("utf-8-sig")) if isinstance(raw, bytes) else raw
         if not isinstance(row, dict):
             raise ValueError(f"expected a JSON object, found {type(row).__name__}")
+        if isinstance(raw, bytes) and _HALF.search(raw) and not is_whole(json.dumps(row, ensure_ascii=False)):
+            raise ValueError("holds half a character (a lone surrogate)")
         kept = {key: value for key, value in row.items() if key in READ_COLUMNS and value is not None}
         return parse_conversation(kept, fallback_id=where)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte {error.start} of the line)") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error

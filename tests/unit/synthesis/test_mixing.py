@@ -164,6 +164,19 @@ def test_rows_that_cannot_be_used_are_kept_aside(tmp_path: Path) -> None:
     assert mixed.stats["a.jsonl"]["unreadable"] == 6
 
 
+def test_half_a_character_and_other_encodings_are_kept_aside(tmp_path: Path) -> None:
+    """A licence or a source of half a character would pass, and break the writing of all rows."""
+    path = tmp_path / "a.jsonl"
+    bad = [json.dumps(talk(n) | {key: "\ud800"}) for n, key in enumerate(("license", "source", "kind", "id"))]
+    whole = json.dumps(talk(9) | {"license": "\U0001f600"})
+    other = json.dumps(talk(8), ensure_ascii=False).replace("What", "Quién").encode("latin-1")
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([whole, *bad]).encode() + b"\r\n" + other)
+    mixed = Mixed(config(GeneralSource(path=str(path))), num_own=9)
+    assert [row.license for row in mixed.rows] == ["\U0001f600"]
+    causes = [drop["cause"] for drop in mixed.drops]
+    assert causes == ["holds half a character (a lone surrogate)"] * 4 + ["not UTF-8 (byte 57 of the line)"]
+
+
 def test_a_set_without_a_readable_row_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", ['{"messages": 5}'])
     with pytest.raises(UserError, match=r"a\.jsonl:1: messages: expected a list"):

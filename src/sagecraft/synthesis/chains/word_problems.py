@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from sagecraft.artifact import keyed_hash
 from sagecraft.chat.messages import Conversation, Lineage, Message
 from sagecraft.errors import UserError
-from sagecraft.evaluation.columns import Columns
+from sagecraft.evaluation.columns import Columns, is_whole
 from sagecraft.evaluation.numeric import numbers
 from sagecraft.evaluation.rows import Faults, read_rows
 from sagecraft.synthesis.chains.agreement import agrees
@@ -155,7 +155,7 @@ def _read(path: Path, seed: int) -> Iterator[tuple[int, WordProblem]]:
 
 
 def _text(value: Any) -> str:
-    return re.sub(r"[ \t]+", " ", value).strip() if isinstance(value, str) else ""
+    return re.sub(r"[ \t]+", " ", value).strip() if isinstance(value, str) and is_whole(value) else ""
 
 
 def plain_steps(steps: str) -> str:

@@ -81,6 +81,12 @@ def test_faults_are_dropped_with_their_reason(tmp_path: Path, old: str, new: str
     assert [(row["reason"], row["step"], row["document"]) for row in dropped] == [(reason, "chain", "train.jsonl")]
 
 
+def test_half_a_character_is_no_problem(tmp_path: Path):
+    rows, dropped = made([problems(tmp_path, [*many(1), APPLES | {"question": "Ada \ud800 has 3."}])])
+    assert len(rows) == 2
+    assert [row["reason"] for row in dropped] == ["no-steps"]
+
+
 def test_a_file_without_problems_is_told(tmp_path: Path):
     with pytest.raises(UserError, match=r"train\.jsonl: no word problem with steps"):
         made([problems(tmp_path, [{"question": "Which?", "A": "x", "B": "y", "answer": "A"}])])
