@@ -60,7 +60,12 @@ def continuation_prompt(item: Item) -> str:
 
 
 def _asked(item: Item) -> str:
-    return f"Question: {item.question}\nAnswer:"
+    return f"{_above(item)}Question: {item.question}\nAnswer:"
+
+
+def _above(item: Item) -> str:
+    """The text to be read for the answer, where there is one."""
+    return f"Passage: {item.passage}\n\n" if item.passage else ""
 
 
 #: What an option stands behind where its likelihood without the question is asked for: the end of the prompt above.
@@ -78,7 +83,7 @@ def letter_prompt(item: Item) -> str:
 
 
 def _asked_by_letter(item: Item) -> str:
-    return f"Question: {item.question}\n{lettered(item)}\nAnswer:"
+    return f"{_above(item)}Question: {item.question}\n{lettered(item)}\nAnswer:"
 
 
 def generate_prompt(item: Item) -> str:
@@ -91,7 +96,7 @@ def generate_prompt(item: Item) -> str:
         )
     return (
         f"Answer the following multiple-choice question. Exactly one option is correct.\n\n"
-        f"Question: {item.question}\n{lettered(item)}\n\n"
+        f"{_above(item)}Question: {item.question}\n{lettered(item)}\n\n"
         f"Reply with one JSON object and nothing after it, in this form:\n"
         f'{{"answer": "<one letter of {", ".join(item.letters)}>", "explanation": "<one or two sentences>"}}'
     )

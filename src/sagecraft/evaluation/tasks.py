@@ -45,6 +45,7 @@ class Item:
         extra: whatever other columns the row has.
         target: the right number, where one is asked for.
         shots: solved questions that are shown before it, in this order; they have none themselves.
+        passage: text that is shown above it, to be read for the answer; no part of its digest.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Item:
     extra: dict[str, Any] = field(default_factory=dict)
     target: str = ""
     shots: tuple[Item, ...] = ()
+    passage: str = ""
 
     @property
     def letters(self) -> str:

@@ -48,8 +48,11 @@ class Desk(Generic[C]):
 
     def writer(self, role: str, asked: ModelConfig) -> Any:
         """The writer of a role, for `with`."""
-        purpose = artifact.digest_of({"stage": self.stage, "role": role, "config": self.config.model_dump(mode="json")})
-        return open_writer(asked, self.providers, self.folder, purpose)
+        return open_writer(asked, self.providers, self.folder, self.purpose(role))
+
+    def purpose(self, role: str) -> str:
+        """What the money of a role is spent for: whatever asks for it in this stage shares its limit."""
+        return artifact.digest_of({"stage": self.stage, "role": role, "config": self.config.model_dump(mode="json")})
 
     def add(self, role: str, answer: Answer[Any]) -> None:
         """Counts an answer, and keeps it if it failed."""
@@ -108,7 +111,9 @@ def retry_failed(out: Path) -> int:
     """
     folder = replies_folder(out)
     if not (folder / _FAILURES).is_file():
-        raise UserError(f"--retry-failed: {folder} holds no {_FAILURES}; no run with a teacher or a judge has ended there")
+        raise UserError(
+            f"--retry-failed: {folder} holds no {_FAILURES}; no run with a teacher or a judge has ended there"
+        )
     path = folder / _ATTEMPTS
     attempts: Counter[str] = Counter(artifact.read_json(path) if path.exists() else {})
     failed = [row["id"] for row in artifact.read_jsonl(folder / _FAILURES) if row["cause"] == "unusable"]

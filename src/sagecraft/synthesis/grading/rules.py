@@ -9,17 +9,10 @@ from functools import cached_property
 
 from sagecraft.corpus.sentences import mask_math
 from sagecraft.literature import english
+from sagecraft.literature.pointing import AUTHORS, POINTS_OUTSIDE
 from sagecraft.synthesis.candidate import Candidate
 
 _QUOTED = re.compile("“[^”]*”")
-_LEAK = re.compile(
-    r"\b(?:(?:this|the present|the current|our) (?:paper|article|study|work|review|chapter|section|text|book|letter|analysis)|"
-    r"(?:section|table|figure|fig\.|chapter|appendix|eq\.|equation|eqs\.|equations) ?(?:\(?\d+|\(\??\)|\?)|we (?:show|find|present|discuss|describe)|"
-    r"et al)\b|[(;] ?see (?:also )?",
-    re.IGNORECASE,
-)
-#: "the authors" of an article that the question names are no leak of it.
-_AUTHORS = re.compile(r"\bthe authors?\b(?! of ‹›)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 MIN_LATIN_SHARE = 0.8
 MAX_QUESTION_CHARS = 600
@@ -61,10 +54,12 @@ def _length(case: Case) -> str | None:
 def _leak(case: Case) -> str | None:
     if case.candidate.kind == "metadata":
         return None
-    if _LEAK.search(f"{case.candidate.question} {case.candidate.answer}") or _AUTHORS.search(case.bare_question):
+    if POINTS_OUTSIDE.search(f"{case.candidate.question} {case.candidate.answer}") or AUTHORS.search(
+        case.bare_question
+    ):
         return "leak"
     names_article = "‹›" in case.bare_question
-    return "leak" if not names_article and _AUTHORS.search(case.bare_answer) else None
+    return "leak" if not names_article and AUTHORS.search(case.bare_answer) else None
 
 
 def _numbers(case: Case) -> str | None:
