@@ -1,6 +1,7 @@
 """Runs that are killed: each in a fork of a process that has imported everything, so that twenty cost little.
 
-python killed.py, then a JSON object a line on standard input: `{"inputs", "config", "out", "log"}` for training,
+python killed.py models (or literature, which needs no torch), then a JSON object a line on standard input: `{"inputs", "config",
+"out", "log"}` for training, with `stage` for `synth` and `bench` (and `unit` for another number of documents in a unit of work),
 `{"merge", "out", "log"}` (the YAML file) for a merge and, to be killed with SIGKILL, `kill_at` (the number of the file
 operation in the run's folders before which it dies), `kill_at_block` (of the merge) or `kill_after` (seconds); `signal`
 stands for another signal, `noted` waits for the journal's first line. A merge takes `threads`, and `plain` if it should go without its native kernel. Answers `{"code", "seconds", "events"}`, a line each: the exit code, negative for a signal, and every file operation.
@@ -8,6 +9,7 @@ stands for another signal, `noted` waits for the journal's first line. A merge t
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
@@ -18,16 +20,17 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers  # noqa: F401  (the parity gate's import takes longest)
-from transformers import AutoModelForCausalLM  # noqa: F401
-
-from sagecraft import cli
-from sagecraft.merging import native, stream
-from sagecraft.merging.blocks import Plain
-from sagecraft.training import loop, preflight, watch  # noqa: F401
-from sagecraft.training.train import TrainConfig, run
-
+#: What is imported before the first fork; the parity gate's import (transformers') takes longest.
+PREPARED = {
+    "models": [
+        "torch", "transformers.models.auto.modeling_auto", "sagecraft.cli", "sagecraft.merging.stream", "sagecraft.training.loop",
+        "sagecraft.training.preflight", "sagecraft.training.watch", "sagecraft.training.train",
+    ],
+    "literature": [
+        "matplotlib.backends.backend_svg", "sagecraft.reporting.synthesis_page", "sagecraft.synthesis.page", "sagecraft.synthesis.pairs",
+        "sagecraft.benchmark.baselines", "sagecraft.benchmark.build", "sagecraft.benchmark.drafts",
+    ],
+}  # fmt: skip
 #: Audit events of the interpreter that change files or precede a change, and the arguments that are paths.
 OPERATIONS = {
     "open": 1,
@@ -64,12 +67,35 @@ def note_operations(out: str, kill_at: int | None, events: Path) -> None:
 
 def train(case: dict[str, Any]) -> None:
     """Trains."""
+    from sagecraft.training.train import TrainConfig, run
+
+    torch = importlib.import_module("torch")
+    torch.set_num_threads(1)
     inputs = {name: Path(value) for name, value in case["inputs"].items()}
     run(TrainConfig.model_validate(case["config"]), inputs, Path(case["out"]))
 
 
+def make(case: dict[str, Any]) -> None:
+    """Makes conversations, or a benchmark."""
+    from sagecraft.benchmark import build
+    from sagecraft.benchmark.config import BenchConfig
+    from sagecraft.synthesis import shards, synth
+
+    inputs = {name: Path(value) for name, value in case["inputs"].items()}
+    if case["stage"] == "bench":
+        build.run(BenchConfig.model_validate(case["config"]), inputs, Path(case["out"]))
+    else:
+        shards.UNIT_DOCUMENTS = case.get("unit", shards.UNIT_DOCUMENTS)
+        synth.run(synth.SynthConfig.model_validate(case["config"]), inputs, Path(case["out"]))
+
+
 def merge(case: dict[str, Any]) -> None:
     """Merges by the command, and dies in the middle of the block with the number `kill_at_block`."""
+    from sagecraft import cli
+    from sagecraft.merging import native, stream
+    from sagecraft.merging.blocks import Plain
+
+    importlib.import_module("torch").set_num_threads(1)
     if case.get("plain"):
         native.available = lambda: False  # type: ignore[assignment]
     if "threads" in case:
@@ -98,9 +124,9 @@ def child(case: dict[str, Any], events: Path) -> None:
         handle = os.open(case["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
-        torch.set_num_threads(1)
         note_operations(case["out"], case.get("kill_at"), events)
-        merge(case) if "merge" in case else train(case)
+        job = merge if "merge" in case else make if "stage" in case else train
+        job(case)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
@@ -114,6 +140,8 @@ def child(case: dict[str, Any], events: Path) -> None:
 
 def main() -> None:
     """Takes one case after the other."""
+    for module in PREPARED[sys.argv[1]]:
+        importlib.import_module(module)
     # a shell that put the tests into the background has them ignore it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:

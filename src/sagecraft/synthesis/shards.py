@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -134,7 +135,7 @@ def _give(idle: SimpleQueue[_Worker], path: Path, unit: list[Document]) -> None:
 
 
 class _Worker:
-    """A process that makes parts. It ends with its input, so it outlives no caller, however that dies."""
+    """A process that makes parts. It ends with its input, in the middle of a part, so it outlives no caller, however that dies."""
 
     def __init__(self, config: SynthConfig, benchmarks: Sequence[Path]) -> None:
         command = [sys.executable, "-m", "sagecraft.synthesis.shards"]
@@ -185,10 +186,12 @@ def _serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes and is meant for the run
     told = json.loads(sys.stdin.readline())
     config = SynthConfig.model_validate(told["config"])
+    units: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_listen, args=(units,), daemon=True).start()
     leaks: Leaks | None = None
     is_ready = False
-    for line in sys.stdin:
-        unit = json.loads(line)
+    while True:
+        unit = json.loads(units.get())
         answer: dict[str, Any] = {}
         try:
             leaks, is_ready = leaks if is_ready else _leaks([Path(name) for name in told["benchmarks"]]), True
@@ -198,10 +201,15 @@ def _serve() -> None:
         except OSError as error:
             fault = from_os_error(error)
             answer = {"fault": str(fault), "code": fault.exit_code}
-        try:
+        with contextlib.suppress(BrokenPipeError):  # the run was killed, and this process will be told
             print(json.dumps(answer), file=answers, flush=True)
-        except BrokenPipeError:
-            return  # the run was killed; its part is there for the next
+
+
+def _listen(units: SimpleQueue[str]) -> None:
+    """Takes units, and ends the process at once where the run has died: it may stand up again, and make the same part."""
+    for line in sys.stdin:
+        units.put(line)
+    os._exit(0)
 
 
 def _leaks(benchmarks: Sequence[Path]) -> Leaks | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import MachineError
-from sagecraft.synthesis import shards, synth
+from sagecraft.synthesis import shards
 from sagecraft.synthesis.shards import units_of
 from sagecraft.synthesis.synth import SynthConfig, run
 
@@ -78,7 +80,46 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
     assert resumed.files == straight.files
     assert resumed.stats == straight.stats
     assert not (tmp_path / "out" / "scratch").exists()
-    assert synth.VERSION >= 6
+
+
+def test_a_worker_ends_within_a_part_when_its_run_dies(tmp_path: Path) -> None:
+    """It would go on writing where the run that goes on writes the same part."""
+    command = [sys.executable, "-m", "sagecraft.synthesis.shards"]
+    unit = {"path": str(tmp_path / "work" / "part-000000.jsonl"), "documents": [asdict(one) for one in made(3_000)]}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, encoding="utf-8") as worker:
+        assert worker.stdin is not None
+        for line in ({"config": SynthConfig().model_dump(mode="json"), "benchmarks": []}, unit):
+            worker.stdin.write(json.dumps(line) + "\n")
+        worker.stdin.close()
+        assert worker.wait(30) == 0
+    assert not list(tmp_path.iterdir())
+
+
+#: The great bell of so many towns, no two of one name: what tells questions apart is a name, as in literature.
+_SYLLABLES = [first + vowel for first in "bdfgklmnprstvz" for vowel in "aeiou"]
+
+
+def towns(count: int) -> Iterator[Document]:
+    """Documents of which no question repeats one of another."""
+    for number in range(count):
+        part = number
+        name = ""
+        for _ in range(3):
+            part, rest = divmod(part, len(_SYLLABLES))
+            name += _SYLLABLES[rest]
+        town = f"{name.capitalize()}burg"
+        text = (
+            f"The great bell of {town} was cast in {1400 + number % 600}. The mass of the great bell of {town} is about {number}.4 tonnes. "
+            f"The pitch of the great bell of {town} depends on its width. It is a surprise. A {name}bell is a bell that rings in {town}. "
+            f"Because the tower of {town} is narrow, the bell of {town} swings slowly."
+        )
+        yield Document(
+            id=f"bell-{number:06d}",
+            text=text,
+            title=f"Bells of {town}",
+            authors=[f"Ada {name.capitalize()}"],
+            year=1990,
+        )
 
 
 _RUN = """
@@ -102,9 +143,11 @@ def spent(source: Path, out: Path) -> tuple[int, int, int]:
 
 @pytest.mark.soak
 def test_ten_times_the_documents_take_no_more_memory(tmp_path: Path) -> None:
-    few = spent(documents(tmp_path / "few", 1_000), tmp_path / "one")
-    many = spent(documents(tmp_path / "many", 10_000), tmp_path / "ten")
-    assert many[0] > 8 * few[0]
+    for name, count in (("few", 1_000), ("many", 10_000)):
+        write_documents(tmp_path / name, towns(count))
+    few = spent(tmp_path / "few", tmp_path / "one")
+    many = spent(tmp_path / "many", tmp_path / "ten")
+    assert 9.5 * few[0] < many[0] < 10.5 * few[0], "ten times the work, and not the same questions once more"
     assert many[1] < 1.3 * few[1]
     assert many[2] < 1.3 * few[2]
 
@@ -124,8 +167,9 @@ def test_killed_without_warning_it_leaves_no_process_and_goes_on(tmp_path: Path)
     made = list(parts.glob("part-*"))
     assert 2 <= len(made) < 10
     assert len(children) == 2
+    killed = time.monotonic()
     while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < deadline + 60, "a worker outlived its run"
+        assert time.monotonic() < killed + 10, "a worker outlived its run"
         time.sleep(0.1)
     spent(source, tmp_path / "out")
     for name in ("conversations.jsonl", "dropped.jsonl", "manifest.json"):
