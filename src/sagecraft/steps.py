@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sagecraft.benchmark.build import ITEMS
+from sagecraft.benchmark.items import ITEMS
 from sagecraft.corpus.harvest import local_files
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.corpus.reference import read_reference

@@ -8,9 +8,7 @@ and nothing but what was left open differs between the options. Its questions ha
 
 from __future__ import annotations
 
-import csv
 import itertools
-import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,19 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest, keyed_hash
-from sagecraft.benchmark.config import BenchConfig
+from sagecraft.benchmark.config import JUDGE_RULES, BenchConfig
 from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
     from sagecraft.benchmark.choices import Choice, Terms
     from sagecraft.benchmark.drafts import Draft
     from sagecraft.benchmark.ladder import Ladders
+    from sagecraft.benchmark.models import Models
     from sagecraft.benchmark.statements import Statement
+    from sagecraft.benchmark.teacher.teach import Taught
     from sagecraft.corpus.documents import Document
+    from sagecraft.teaching.desk import Desk
 
-VERSION = 3
-LETTERS = "ABCD"
-ITEMS = "items.jsonl"
+VERSION = 4
 #: Candidates kept of a document for each item that it may give: some fail where their options are made.
 _SPARE = 3
 #: Training documents from which other options may be drawn; all are compared.
@@ -57,51 +56,112 @@ def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     Args:
         config: settings.
         inputs: `documents` (a folder of documents, withheld ones as a rule); optionally `training` (documents): an item whose
-            question, support or passage stands in them is dropped.
+            question, support or passage stands in them is dropped; and `providers` (a YAML file of presets and prices for the
+            models that are asked).
         out: `items.jsonl`, `dropped.jsonl`, `questions.csv` (the published benchmark's columns, without the key), `review.csv`
-            and `review.html` for people to judge, `datasheet.md`.
+            and `review.html` for people to judge, `datasheet.md`; replies of models stay beside it in `OUT.replies`.
     """
     from sagecraft.benchmark import review
-    from sagecraft.benchmark.baselines import accuracies, learned
-    from sagecraft.benchmark.datasheet import datasheet
+    from sagecraft.benchmark.items import ITEMS, item_of, write_questions
+    from sagecraft.benchmark.models import model_inputs
 
+    inputs = {**inputs, **model_inputs(config)}
     with artifact.build(out, kind="benchmark", stage="bench", version=VERSION, config=config, inputs=inputs) as build:
         found = _survey(config, inputs)
-        drafts, dropped = _drafts(config, inputs["documents"], found)
-        if "training" in inputs:
-            drafts = _without_leaks(drafts, inputs["training"], dropped)
-        num_drafts = len(drafts)
-        drafts = _selected(config, drafts, dropped)
+        asked = _asked(config, inputs, out, found)
+        drafts = _selected(config, asked.drafts, asked.dropped)
         if not drafts:
-            raise UserError(
-                f"{inputs['documents']}: no sentence with a measured value stands alone; give more documents"
-            )
-        items = [_item(config, number, draft, found, "training" in inputs) for number, draft in enumerate(drafts)]
+            raise UserError(_why_nothing(inputs["documents"], asked.dropped))
+        checked = "training" in inputs
+        items = [
+            item_of(config.seed, number, draft, found.common_categories, checked, asked.models)
+            for number, draft in enumerate(drafts)
+        ]
         artifact.write_jsonl(build.path / ITEMS, items)
-        artifact.write_jsonl(build.path / "dropped.jsonl", dropped)
+        artifact.write_jsonl(build.path / "dropped.jsonl", asked.dropped)
         write_questions(build.path / "questions.csv", items)
         review.write_sheets(build.path, items, {draft.id: draft.passage_text for draft in drafts})
-        groups = _by_form(drafts)
+        if asked.desk:
+            asked.desk.close(build.path)
+            build.stats.update(asked.desk.counts)
         build.stats.update(
             num_documents=found.num_documents,
             num_items=len(items),
             num_articles=len({item["article"] for item in items}),
-            items_by_form={form: len(group) for form, group in groups.items()},
+            items_by_form={form: len(group) for form, group in _by_form(drafts).items()},
             items_by_topic=dict(sorted(Counter(item["topic"] for item in items).items())),
-            num_before_selection=num_drafts,
-            num_dropped=len(dropped),
-            dropped_by_reason=dict(sorted(Counter(row["reason"] for row in dropped).items())),
+            items_by_writer=dict(sorted(Counter(item["written_by"] for item in items).items())),
+            num_before_selection=len(asked.drafts),
+            num_dropped=len(asked.dropped),
+            dropped_by_reason=dict(sorted(Counter(row["reason"] for row in asked.dropped).items())),
             sentences_by_reason=dict(sorted(found.reasons.items())),
             keys=dict(sorted(Counter(item["answer"] for item in items).items())),
-            baselines=accuracies(drafts),
-            learned_baseline=learned(drafts, config.seed),
+            **asked.models.figures(asked.judged, drafts),
         )
-        by_form = {form: accuracies(group) for form, group in groups.items()}
-        artifact.write_json(build.path / "baselines.json", {"all": build.stats["baselines"], **by_form})
-        text = datasheet(config.model_dump(), build.stats, by_form, "training" in inputs)
-        artifact.write_text(build.path / "datasheet.md", text)
+        _measure(config, build, drafts, checked)
         console.say(f"  {len(items):,} questions from {found.num_documents:,} documents")
     return build.manifest
+
+
+def _measure(config: BenchConfig, build: artifact.Build, drafts: Sequence[Draft], checked: bool) -> None:
+    """What can be guessed from the options alone, and the datasheet."""
+    from sagecraft.benchmark.baselines import accuracies, learned
+    from sagecraft.benchmark.datasheet import datasheet
+
+    build.stats.update(baselines=accuracies(drafts), learned_baseline=learned(drafts, config.seed))
+    by_form = {form: accuracies(group) for form, group in _by_form(drafts).items()}
+    artifact.write_json(build.path / "baselines.json", {"all": build.stats["baselines"], **by_form})
+    text = datasheet(config.model_dump(), build.stats, by_form, checked)
+    artifact.write_text(build.path / "datasheet.md", text)
+
+
+def _why_nothing(documents: Path, dropped: Sequence[Mapping[str, Any]]) -> str:
+    if any(row["reason"] in JUDGE_RULES for row in dropped):
+        return f"bench.judging: the judges leave nothing of what was drafted from {documents}; see judging.rules and judging.min_answered"
+    return f"{documents}: no sentence with a measured value stands alone; give more documents"
+
+
+@dataclass
+class _Asked:
+    """What is to be chosen from.
+
+    Attributes:
+        drafts: that are fit to be asked.
+        judged: those that the judges saw.
+        dropped: what became no draft, or was taken out.
+        models: what they made and said.
+        desk: where they were asked; None without models.
+    """
+
+    drafts: list[Draft]
+    judged: list[Draft]
+    dropped: list[dict[str, Any]]
+    models: Models
+    desk: Desk[BenchConfig] | None
+
+
+def _asked(config: BenchConfig, inputs: Mapping[str, Path], out: Path, found: _Found) -> _Asked:
+    """Drafts of rules and of the teacher, without what stands in training, and as the judges leave them."""
+    from sagecraft.benchmark.models import Models, judges_that_teach
+    from sagecraft.benchmark.teacher.teach import write_items
+    from sagecraft.teaching.desk import open_desk
+
+    desk = open_desk("bench", config, inputs, out) if config.teacher or config.judges else None
+    taught = write_items(desk, inputs["documents"]) if desk and config.teacher else None
+    drafts, dropped = _drafts(config, inputs["documents"], found, taught)
+    if "training" in inputs:
+        drafts = _without_leaks(drafts, inputs["training"], dropped)
+    asked = _Asked(drafts, drafts, dropped, Models(taught), desk)
+    if desk and config.judges and drafts:
+        from sagecraft.benchmark.judging.judge import ask_judges, judged
+
+        bench = ask_judges(desk, drafts, taught.name if taught else "", judges_that_teach(config))
+        asked.models = Models(taught, bench)
+        asked.drafts, gone = judged(config, bench, drafts)
+        dropped += [
+            {**_drop(draft.document.id, draft.question, reason), "detail": detail} for draft, reason, detail in gone
+        ]
+    return asked
 
 
 def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
@@ -136,9 +196,15 @@ def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
     return found
 
 
-def _drafts(config: BenchConfig, folder: Path, found: _Found) -> tuple[list[Draft], list[dict[str, Any]]]:
-    """Second pass: the drafts of all documents in keyed order, at most so many a document, none twice."""
+def _drafts(
+    config: BenchConfig, folder: Path, found: _Found, taught: Taught | None
+) -> tuple[list[Draft], list[dict[str, Any]]]:
+    """Second pass: the drafts of all documents in keyed order, at most so many a document, none twice.
+
+    What a teacher wrote comes first: rules can leave a gap in any sentence, a teacher can ask what follows from several.
+    """
     from sagecraft.benchmark.drafts import Drafter
+    from sagecraft.benchmark.items import in_turn
     from sagecraft.benchmark.statements import Statement
     from sagecraft.corpus.documents import read_documents
 
@@ -149,12 +215,15 @@ def _drafts(config: BenchConfig, folder: Path, found: _Found) -> tuple[list[Draf
     dropped: list[dict[str, Any]] = []
     of_document: dict[str, list[Draft]] = defaultdict(list)
     seen: set[str] = set()
+    if taught:
+        _take_written(config, taught, drafts, dropped, of_document)
+        seen = {draft.question for draft in drafts}
     number = 0
     for source in sources:
         held = of_document[source.document.id]
         if len(held) >= config.items_per_document:
             continue
-        rank = _in_turn(config.seed, "ranks", number)
+        rank = in_turn(config.seed, "ranks", number)
         made: Draft | str
         made = drafter.of_statement(source, rank) if isinstance(source, Statement) else drafter.of_choice(source, rank)
         if not isinstance(made, str) and (made.question in seen or _gives_away(made, held)):
@@ -167,6 +236,28 @@ def _drafts(config: BenchConfig, folder: Path, found: _Found) -> tuple[list[Draf
         held.append(made)
         drafts.append(made)
     return drafts, dropped
+
+
+def _take_written(
+    config: BenchConfig,
+    taught: Taught,
+    drafts: list[Draft],
+    dropped: list[dict[str, Any]],
+    of_document: dict[str, list[Draft]],
+) -> None:
+    """Adds what a teacher wrote, by the limits that hold for what rules make."""
+    dropped += [_drop(*gone) for gone in taught.dropped]
+    seen: set[str] = set()
+    for draft in sorted(taught.drafts, key=lambda draft: keyed_hash(config.seed, "item", draft.document.id, draft.id)):
+        held = of_document[draft.document.id]
+        if draft.question in seen or any(_tells(draft, other) or _tells(other, draft) for other in held):
+            dropped.append(_drop(draft.document.id, draft.question, "repeats another"))
+        elif len(held) >= config.items_per_document:
+            dropped.append(_drop(draft.document.id, draft.question, "more than items_per_document"))
+        else:
+            seen.add(draft.question)
+            held.append(draft)
+            drafts.append(draft)
 
 
 def _of_document(config: BenchConfig, document: Document, found: _Found) -> list[Statement | Choice]:
@@ -264,54 +355,8 @@ def _drop(document: str, what: str, reason: str) -> dict[str, Any]:
     return {"document": document, "sentence": what, "reason": reason}
 
 
-def _item(config: BenchConfig, number: int, draft: Draft, found: _Found, checked: bool) -> dict[str, Any]:
-    """One item. Keys go round in turn, so that no letter is a strategy; numbers would show the middle if in order."""
-    rng = random.Random(keyed_hash(config.seed, "order", draft.id))  # noqa: S311
-    key = LETTERS[_in_turn(config.seed, "keys", number)]
-    others = [option.text for option in draft.options[1:]]
-    rng.shuffle(others)
-    options = dict(zip([letter for letter in LETTERS if letter != key], others, strict=True)) | {key: draft.key.text}
-    document = draft.document
-    topics = [name for name in document.categories if name not in found.common_categories] or document.categories
-    support = " ".join(text for _, text in draft.support)
-    return {
-        "id": draft.id,
-        "question": draft.question,
-        **{letter: options[letter] for letter in LETTERS},
-        "answer": key,
-        "topic": topics[0] if topics else "",
-        "kind": "withheld",
-        "form": draft.form,
-        "article": document.id,
-        "title": document.title,
-        "section": draft.section,
-        "passage": draft.passage,
-        "support": support,
-        "support_sentences": [{"position": position, "text": text} for position, text in draft.support],
-        "explanation": f"“{document.title or document.id}” states: {support}",
-        "checks": {
-            "options_in_documents": sum(option.commonness > 0 for option in draft.options),
-            "training": "no overlap" if checked else "not compared",
-        },
-    }
-
-
-def _in_turn(seed: int, what: str, number: int) -> int:
-    """A number from 0 to 3 that comes up once in each block of four."""
-    order = random.Random(keyed_hash(seed, what, number // 4)).sample(range(4), 4)  # noqa: S311
-    return order[number % 4]
-
-
 def _by_form(drafts: Sequence[Draft]) -> dict[str, list[Draft]]:
     groups: dict[str, list[Draft]] = defaultdict(list)
     for draft in drafts:
         groups[draft.form].append(draft)
     return dict(sorted(groups.items()))
-
-
-def write_questions(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the published benchmark's own columns, without the key: what can be given to people who are to be scored."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["question", *LETTERS])
-        writer.writerows([item["question"], *(item[letter] for letter in LETTERS)] for item in items)

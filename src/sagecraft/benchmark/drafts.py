@@ -17,6 +17,8 @@ from sagecraft.corpus.documents import Document
 
 FIGURE, TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS = "figure", "two-figures", "word-and-figure", "two-words"
 TERM, PROPERTY = "term", "property"
+#: Who wrote what no model did.
+RULES = "rules"
 #: The forms whose four options are all combinations of two alternatives.
 PAIRS = frozenset((TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS))
 _TRIES = 4
@@ -52,7 +54,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Draft:
-    """A question with its options, the right one first."""
+    """A question with its options, the right one first.
+
+    Attributes:
+        written_by: the model that wrote it, or `rules`.
+        explanation: of who wrote it; rules leave it to the support.
+    """
 
     document: Document
     form: str
@@ -62,6 +69,8 @@ class Draft:
     section: str
     passage: str
     passage_text: str
+    written_by: str = RULES
+    explanation: str = ""
 
     @property
     def key(self) -> Option:

@@ -98,7 +98,7 @@ def run(config: VerdictsConfig, inputs: Mapping[str, Path], out: Path) -> Manife
     Raises:
         UserError: a sheet is not of this benchmark, or judges nothing.
     """
-    from sagecraft.benchmark.build import ITEMS, write_questions
+    from sagecraft.benchmark.items import ITEMS, write_questions
 
     source = inputs["benchmark"]
     artifact.load(source, "benchmark")

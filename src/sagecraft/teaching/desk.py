@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -16,6 +16,10 @@ from sagecraft.evaluation.evaluate import replies_folder
 from sagecraft.teaching.asking import Answer
 from sagecraft.teaching.config import ModelConfig
 from sagecraft.teaching.writers import Writer, open_writer
+
+if TYPE_CHECKING:
+    from sagecraft.evaluation.store import Account
+    from sagecraft.inference.prices import Price
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -73,8 +77,17 @@ class Desk(Generic[C]):
             artifact.write_jsonl(folder / _FAILURES, rows)
 
     def tell_spending(self, role: str, writer: Writer) -> None:
-        """Says and keeps what was paid; beside the artifact, since it depends on an endpoint's faults."""
-        spent = writer.spending()
+        """Says and keeps what a writer was paid."""
+        self._keep(role, writer.name, writer.spending())
+
+    def keep_spending(self, role: str, name: str, account: Account, price: Price | None) -> None:
+        """Says and keeps what an endpoint was paid for what no writer asked."""
+        from sagecraft.evaluation.remote import spending
+
+        self._keep(role, name, spending(account, price))
+
+    def _keep(self, role: str, name: str, spent: Mapping[str, Any]) -> None:
+        """Beside the artifact, since it depends on an endpoint's faults."""
         if not spent:
             return
         from sagecraft.evaluation.remote import told
@@ -82,7 +95,7 @@ class Desk(Generic[C]):
         path = self.folder / _SPENDING
         before = artifact.read_json(path) if path.exists() else {}
         artifact.write_json(path, {**before, role: spent})
-        console.say(f"  {writer.name}: {told(spent)}; replies are kept in {self.folder}")
+        console.say(f"  {name}: {told(spent)}; replies are kept in {self.folder}")
 
     def spent(self) -> dict[str, str]:
         """What each role took so far, in words; nothing of models that run here."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sagecraft import console
 from sagecraft.teaching.asking import Answer
-from sagecraft.teaching.writers import Writer
+from sagecraft.teaching.writers import Writer, usd_of
 
 
 def cut(hashes: Iterable[int], count: int | None) -> tuple[int, int]:
@@ -38,7 +38,7 @@ def project(writer: Writer, answers: Sequence[Answer[Any]], wanted: int) -> dict
         "passages": wanted,
         "tokens_in": round(tokens_in),
         "tokens_out": round(tokens_out),
-        "usd": writer.usd(tokens_in, tokens_out),
+        "usd": usd_of(writer.price, tokens_in, tokens_out),
         "seconds": writer.seconds / len(answers) * wanted if answers else 0.0,
     }
 

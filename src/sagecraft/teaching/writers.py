@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sagecraft.evaluation.score import Request
     from sagecraft.evaluation.store import Store
     from sagecraft.inference.endpoint import Endpoint
+    from sagecraft.inference.prices import Price
     from sagecraft.inference.protocol import Engine
     from sagecraft.teaching.config import ModelConfig
 
@@ -59,8 +60,16 @@ class Writer(Protocol):
     def spending(self) -> dict[str, Any]:
         """What was sent and paid; empty for a model here."""
 
-    def usd(self, tokens_in: float, tokens_out: float) -> float | None:
-        """USD of so many tokens; None if the price is not known."""
+    @property
+    def price(self) -> Price | None:
+        """Of an endpoint, if it is known."""
+
+
+def usd_of(price: Price | None, tokens_in: float, tokens_out: float) -> float | None:
+    """USD of so many tokens, none of them from a cache; None if the price is not known."""
+    if price is None or price.usd_per_million_in is None or price.usd_per_million_out is None:
+        return None
+    return (tokens_in * price.usd_per_million_in + tokens_out * price.usd_per_million_out) / 1e6
 
 
 @contextmanager
@@ -137,13 +146,10 @@ class _FromEndpoint:
 
         return remote.spending(self.kept.account(), self.endpoint.preset.price)
 
-    def usd(self, tokens_in: float, tokens_out: float) -> float | None:
-        price = self.endpoint.preset.price
-        if price is None:
-            return None
-        assert price.usd_per_million_in is not None
-        assert price.usd_per_million_out is not None
-        return (tokens_in * price.usd_per_million_in + tokens_out * price.usd_per_million_out) / 1e6
+    @property
+    def price(self) -> Price | None:
+        price: Price | None = self.endpoint.preset.price
+        return price
 
 
 @dataclass(frozen=True)
@@ -182,7 +188,8 @@ class _FromEngine:
     def spending(self) -> dict[str, Any]:
         return {}
 
-    def usd(self, tokens_in: float, tokens_out: float) -> float | None:  # noqa: ARG002 - of an endpoint only
+    @property
+    def price(self) -> Price | None:
         return None
 
 
