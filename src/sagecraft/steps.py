@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sagecraft.benchmark.items import ITEMS
+from sagecraft.benchmark.models import model_inputs as judges_and_teacher
 from sagecraft.corpus.harvest import local_files
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.corpus.reference import read_reference
@@ -197,7 +198,9 @@ def _sorting(
     training = Ref("withhold", "documents", "training")
     if recipe.bench is not None:
         withheld = Ref("withhold", "documents", "withheld")
-        yield Step("bench", "bench", recipe.bench, {"documents": withheld, "training": training})
+        asking: dict[str, Ref | Path] = {"documents": withheld, "training": training}
+        _check(partial(lambda config: asking.update(judges_and_teacher(config)), recipe.bench), "bench", faults)
+        yield Step("bench", "bench", recipe.bench, asking)
     replay = Ref("ingest-replay", "documents") if recipe.general.replay else None
     config = recipe.decontaminate
     if config is None or not benchmarks:

@@ -103,6 +103,16 @@ def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
     return build.manifest
 
 
+def show_sample(config: BenchConfig, inputs: Mapping[str, Path], out: Path, count: int) -> dict[str, Any]:
+    """Asks the teacher about a few passages, which the whole run will not ask again; nothing is written but replies."""
+    from sagecraft.benchmark.models import model_inputs
+    from sagecraft.benchmark.teacher import teach
+    from sagecraft.teaching.desk import open_desk
+
+    model_inputs(config)  # what cannot be asked is refused before money is spent
+    return teach.show_sample(open_desk("bench", config, inputs, out), inputs["documents"], count)
+
+
 def _measure(config: BenchConfig, build: artifact.Build, drafts: Sequence[Draft], checked: bool) -> None:
     """What can be guessed from the options alone, and the datasheet."""
     from sagecraft.benchmark.baselines import accuracies, learned

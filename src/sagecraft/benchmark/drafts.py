@@ -17,8 +17,8 @@ from sagecraft.corpus.documents import Document
 
 FIGURE, TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS = "figure", "two-figures", "word-and-figure", "two-words"
 TERM, PROPERTY = "term", "property"
-#: Who wrote what no model did.
-RULES = "rules"
+#: Form of an item that a model wrote, and who wrote what no model did.
+WRITTEN, RULES = "written", "rules"
 #: The forms whose four options are all combinations of two alternatives.
 PAIRS = frozenset((TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS))
 _TRIES = 4

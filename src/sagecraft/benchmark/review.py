@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft import artifact, console
 from sagecraft.artifact import Manifest
+from sagecraft.benchmark.drafts import RULES
+from sagecraft.benchmark.judging.answers import VIEWS
 from sagecraft.errors import UserError
 
 VERSION = 1
@@ -31,7 +33,7 @@ CRITERIA = {
 }
 _ANSWERS = ("yes", "no", "unclear")
 _RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
-_SHOWN = ("id", "question", *LETTERS, "answer", "support", "article")
+_SHOWN = ("id", "question", *LETTERS, "answer", "support", "article", "written_by")
 
 
 class VerdictsConfig(BaseModel):
@@ -53,10 +55,21 @@ def write_sheets(folder: Path, items: Sequence[Mapping[str, Any]], passages: Map
     """Writes `review.csv`, to be filled in, and `review.html`, to read beside it."""
     with (folder / SHEET).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_SHOWN, *CRITERIA, "remark"])
+        writer.writerow([*_SHOWN, "judges", *CRITERIA, "remark"])
         for item in items:
-            writer.writerow([*(safe(item[name]) for name in _SHOWN), *("" for _ in CRITERIA), ""])
+            judges = "; ".join(f"{name}: {said}" for name, said in _said(item))
+            writer.writerow([*(safe(item[name]) for name in _SHOWN), safe(judges), *("" for _ in CRITERIA), ""])
     artifact.write_text(folder / "review.html", _page(items, passages))
+
+
+def _said(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What each judge said of an item, in one line."""
+    for judge in item["checks"].get("judges", {}).values():
+        parts = [f"{view.replace('_', ' ')} {judge[view] or 'none'}" for view in VIEWS if view in judge]
+        if "right" in judge:
+            parts.append(f"right {', '.join(judge['right']) or 'none'}")
+            parts.append(f"{'stands alone' if judge['stands_alone'] else 'needs its source'}: {judge['reason']}")
+        yield f"{judge['model']}{'' if judge['has_vote'] else ' (no vote)'}", ", ".join(parts)
 
 
 def _page(items: Sequence[Mapping[str, Any]], passages: Mapping[str, str]) -> str:
@@ -80,9 +93,17 @@ def _page(items: Sequence[Mapping[str, Any]], passages: Mapping[str, str]) -> st
             Text("Support", [item["support"]]),
             Text("Passage", [passages.get(item["id"], "")], folded=True),
         ]
-        cells = [item["id"], item["form"], item["topic"], item["title"] or item["article"]]
+        if said := list(_said(item)):
+            parts.append(Text("Judges", [f"{name}: {what}" for name, what in said], folded=True))
+        cells = [item["id"], item["form"], item["written_by"], item["topic"], item["title"] or item["article"]]
         entries.append(Entry(cells, parts, ("items.jsonl", number)))
-    columns = [Column("id"), Column("form", "choice"), Column("topic", "choice"), Column("document", minor=True)]
+    columns = [
+        Column("id"),
+        Column("form", "choice"),
+        Column("written by", "choice"),
+        Column("topic", "choice"),
+        Column("document", minor=True),
+    ]
     page.browser(browser("Items", columns, entries, f"The items stand in {SHEET}, too."))
     return page.render()
 
@@ -133,6 +154,7 @@ def run(config: VerdictsConfig, inputs: Mapping[str, Path], out: Path) -> Manife
             num_articles=len({item["article"] for item in kept}),
             items_by_form=dict(sorted(Counter(item["form"] for item in kept).items())),
             items_by_topic=dict(sorted(Counter(item["topic"] for item in kept).items())),
+            items_by_writer=dict(sorted(Counter(item.get("written_by", RULES) for item in kept).items())),
             keys=dict(sorted(Counter(item["answer"] for item in kept).items())),
             removed_by_criterion=dict(sorted(Counter(name for names in removed.values() for name in names).items())),
             error_rates=rates,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from sagecraft import __version__, console
-from sagecraft.cli import evaluation
+from sagecraft.cli import benchmark, evaluation
 from sagecraft.cli.options import Json, Out, Seed, app, finish
 from sagecraft.errors import SagecraftError, UserError, from_system_error
 
@@ -310,41 +310,7 @@ def synth(
     finish(stage.run(config, inputs, out), out, json)
 
 
-@app.command()
-def bench(
-    docs: Annotated[
-        Path, typer.Argument(help="documents that were withheld from training; with --verdicts, a finished benchmark")
-    ],
-    out: Out,
-    seed: Seed = 0,
-    max_items: Annotated[int | None, typer.Option(help="at most this many questions")] = None,
-    items_per_document: Annotated[
-        int | None, typer.Option(help="at most this many of one document; 5 by default")
-    ] = None,
-    training: Annotated[Path | None, typer.Option(help="training documents, to check that nothing leaked")] = None,
-    verdicts: Annotated[
-        list[Path], typer.Option(help="a filled-in review.csv, one for each reader: removes what fails (repeatable)")
-    ] = [],  # noqa: B006
-    json: Json = False,
-) -> None:
-    """Make a keyed multiple-choice benchmark from documents, or take what readers found wrong out of one."""
-    if verdicts:
-        if training or max_items is not None or items_per_document is not None:
-            raise UserError(
-                "--verdicts judges a finished benchmark: give no --training, --max-items, --items-per-document"
-            )
-        from sagecraft.benchmark import review
-
-        sheets = {f"verdicts{number:03d}": path for number, path in enumerate(verdicts)}
-        finish(review.run(review.VerdictsConfig(), {"benchmark": docs, **sheets}, out), out, json)
-        return
-    from sagecraft.benchmark import build as stage
-    from sagecraft.benchmark.config import BenchConfig
-
-    asked = {"seed": seed, "max_items": max_items, "items_per_document": items_per_document}
-    settings = {name: value for name, value in asked.items() if value is not None}
-    inputs = {"documents": docs} | ({"training": training} if training else {})
-    finish(stage.run(BenchConfig(**settings), inputs, out), out, json)
+app.command()(benchmark.bench)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sagecraft import console
 from sagecraft.artifact import keyed_hash
 from sagecraft.benchmark.config import BenchConfig
-from sagecraft.benchmark.drafts import Draft, Option
+from sagecraft.benchmark.drafts import WRITTEN, Draft, Option
 from sagecraft.benchmark.teacher.checks import why_not
 from sagecraft.benchmark.teacher.questions import SCHEMA, Written, ask_about
 from sagecraft.teaching.sample import cut
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from sagecraft.teaching.asking import Answer, Ask
     from sagecraft.teaching.desk import Desk
 
-#: Form of an item that a model wrote.
-WRITTEN = "written"
 #: Requests that are given out at once; they and their replies are what is held.
 _AT_ONCE = 512
 #: Words of a passage from which on it holds something to ask.
