@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sagecraft.evaluation.claims import is_placeholder
+from sagecraft.evaluation.json_escapes import latex_kept, unescaped
 
 #: Names that models give the answer, the one asked for first, and names that are an answer only where nothing stands beside the
 #: object: `option` may be one that is being discussed.
@@ -20,6 +21,9 @@ _NAMES = ("answer", "final_answer", "correct_answer", "answer_letter", "correct_
 _WEAK_NAMES = ("choice", "option", "letter", "final")
 #: Opening braces that are tried as the beginning of an object (the last ones), and depth of broken objects.
 _MAX_OBJECTS, _MAX_DEPTH = 64, 4
+#: Opening braces that `records` tries: ten questions, and a draft of each.
+_MAX_RECORDS = 256
+_CURLY = str.maketrans("“”", '""')
 _MAX_LIST_CHARS = 400
 
 _START = re.compile(r"\{\s{0,64}[\"'`]?[A-Za-z][\w \-]{0,40}[\"'`]?\s{0,8}[:=]")
@@ -93,22 +97,38 @@ def records(text: str, name: str, cut: bool = False) -> list[dict[str, Any]]:
         name: in small letters, words joined by `_`.
         cut: the text was cut off, so that what reaches its end is not whole.
     """
-    decoder = json.JSONDecoder(object_pairs_hook=_joined)
+    text = latex_kept(text)
+    return _records(text, name, cut) or (_records(text.translate(_CURLY), name, cut) if "“" in text else [])
+
+
+def _records(text: str, name: str, cut: bool) -> list[dict[str, Any]]:
+    # A formula has braces too, more than could be tried: an object's is followed by a key. What a text breaks off in ends no object.
+    decoder = json.JSONDecoder(object_pairs_hook=_joined, strict=False)
+    last = max((match.start() for match in re.finditer(name.replace("_", "[_ -]"), text, re.IGNORECASE)), default=-1)
     found: list[dict[str, Any]] = []
     at = 0
-    for start in [match.start() for match in re.finditer(r"\{", text)][-_MAX_OBJECTS:]:
+    for start in [match.start() for match in _START.finditer(text) if match.start() < last][:_MAX_RECORDS]:
         if start < at:
             continue
         try:
             value, at = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            pairs, end = _object(text, start + 1, cut, 0) if _START.match(text, start) else ([], start)
+            pairs, end = _object(text, start + 1, cut, 0)
             value = _joined(pairs)
             if value.get(name) in (None, ...):
                 continue  # what stands in it may be whole
-            at = end
+            value, at = _read(value), end
         found += _holding(value, name, 0)
     return found
+
+
+def _read(value: Any) -> Any:
+    """A value of a broken object with the escapes of its texts read."""
+    if isinstance(value, str):
+        return unescaped(value)
+    if isinstance(value, list):
+        return [_read(part) for part in value]
+    return {key: _read(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 def _holding(value: Any, name: str, depth: int) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from sagecraft.literature.names import Names
 from sagecraft.literature.reading import Reading
 
+#: Rule of candidates that a model wrote.
+TEACHER = "teacher"
+
 
 @dataclass(frozen=True)
 class Candidate:

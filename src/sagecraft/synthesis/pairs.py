@@ -13,10 +13,9 @@ from sagecraft.corpus.documents import Document
 from sagecraft.corpus.sentences import mask_math
 from sagecraft.literature import english
 from sagecraft.literature.reading import Reading
-from sagecraft.synthesis.candidate import Candidate
+from sagecraft.synthesis.candidate import TEACHER, Candidate
 from sagecraft.synthesis.grading.rules import grade
 from sagecraft.synthesis.rules import RULES
-from sagecraft.synthesis.teacher.questions import TEACHER
 
 if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Leaks

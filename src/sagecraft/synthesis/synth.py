@@ -159,10 +159,10 @@ def _grade(
     config: SynthConfig, desk: Desk[SynthConfig], build: artifact.Build, parts: Sequence[Path], index: Index
 ) -> dict[int, str]:
     """Has questions graded, keeps the grades in `grades.jsonl`, and gives the numbers of those refused, with the reason."""
+    from sagecraft.synthesis.candidate import TEACHER
     from sagecraft.synthesis.grading.model import grade_all
     from sagecraft.synthesis.rows import Sorted
     from sagecraft.synthesis.shards import read_parts
-    from sagecraft.synthesis.teacher.questions import TEACHER
 
     grader = config.grader
     assert grader is not None

@@ -7,15 +7,41 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationError
 
+#: Sentences that a range may span; more is no claim to rest on them.
+_MAX_RANGE = 20
+_RANGE = re.compile(r"(\d{1,6})\]?\s?(?:[-–—]|to)\s?\[?(\d{1,6})")
+#: "[1], [2]", "sentences 1 and 3", "1-3": nothing that is quoted, whose figures are no numbers of sentences.
+_NUMBERS = re.compile(r"(?:sentences?|nos?\.?|to|and|[\d\s,;.\[\]()#-]|–|—){0,120}", re.IGNORECASE)
+_INLINE_MATH, _DISPLAY_MATH = re.compile(r"\\\((.{1,2000}?)\\\)"), re.compile(r"\\\[(.{1,4000}?)\\\]")
+_MATH = re.compile(r"\$\$?[^$]{1,4000}\$\$?")
+#: A command whose backslash was escaped once too often.
+_DOUBLED = re.compile(r"(?<!\\)\\\\(?=[A-Za-z]{2})")
+_BOLD = re.compile(r"(\*\*|__)(?=\S)([^*_$\n]{1,200}?)(?<=\S)\1")
+
 
 def _numbers(value: Any) -> Any:
-    """Numbers as models write them: 3, "1, 2", ["[1]", "2"]."""
-    parts = value if isinstance(value, list) else [value]
-    return [int(number) for part in parts for number in re.findall(r"\d{1,6}", str(part))]
+    """Numbers as models write them: 3, "1, 2", ["[1]", "2"], "1-3"."""
+    found: list[int] = []
+    for part in value if isinstance(value, list) else [value]:
+        text = str(part)
+        if not _NUMBERS.fullmatch(text):
+            return value  # which is then said to be none
+        for one in _RANGE.finditer(text):
+            first, last = int(one[1]), int(one[2])
+            found += range(first, min(last, first + _MAX_RANGE) + 1)
+        found += [int(number) for number in re.findall(r"\d{1,6}", _RANGE.sub(" ", text))]
+    return list(dict.fromkeys(found))
 
 
 def _line(value: Any) -> Any:
-    return " ".join(value.split()) if isinstance(value, str) else value
+    r"""A text on one line, formulas between dollar signs (models write `\( … \)` too), nothing in bold."""
+    if not isinstance(value, str):
+        return value
+    text = _INLINE_MATH.sub(lambda found: f"${found[1].strip()}$", " ".join(value.split()))
+    text = _DISPLAY_MATH.sub(lambda found: f"$${found[1].strip()}$$", text)
+    if "\\\\" in text and "\\begin" not in text:
+        text = _MATH.sub(lambda found: _DOUBLED.sub(lambda _: "\\", found[0]), text)
+    return _BOLD.sub(r"\2", text)
 
 
 #: A text on one line.

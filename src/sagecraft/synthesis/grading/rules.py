@@ -10,12 +10,14 @@ from functools import cached_property
 from sagecraft.corpus.sentences import mask_math
 from sagecraft.literature import english
 from sagecraft.literature.pointing import AUTHORS, POINTS_OUTSIDE
-from sagecraft.synthesis.candidate import Candidate
+from sagecraft.synthesis.candidate import TEACHER, Candidate
 
 _QUOTED = re.compile("“[^”]*”")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 MIN_LATIN_SHARE = 0.8
 MAX_QUESTION_CHARS = 600
+#: A problem with steps of its own may give its conditions one by one.
+MAX_PROBLEM_CHARS = 1_000
 MAX_ANSWER_WORDS = 220
 
 
@@ -46,7 +48,8 @@ class Case:
 
 def _length(case: Case) -> str | None:
     question, answer = len(case.candidate.question.split()), len(case.candidate.answer.split())
-    if question < 3 or len(case.candidate.question) > MAX_QUESTION_CHARS:
+    most = MAX_QUESTION_CHARS if case.candidate.thought is None else MAX_PROBLEM_CHARS
+    if question < 3 or len(case.candidate.question) > most:
         return "question-length"
     return "answer-length" if answer < 5 or answer > MAX_ANSWER_WORDS else None
 
@@ -207,7 +210,11 @@ def _pronoun(case: Case) -> str | None:
         re.sub(r"\b[Ii]s this\b|\b[Tt]his (?:claim|statement)\b", "", bare),
     ):
         return "pronoun"
-    return "pronoun" if "‹›" not in bare and english.PRONOUN.search(bare) else None
+    found = None if "‹›" in bare else english.PRONOUN.search(bare)
+    if found and case.candidate.rule == TEACHER and found.group(0).lower() in ("its", "their"):
+        # "How does the mass of a star decide its life?": whoever writes freely asks so, and the noun stands before
+        found = None if _is_named(bare[: found.start()], found.group(0)) else found
+    return "pronoun" if found else None
 
 
 def _given_away(case: Case) -> str | None:
@@ -261,6 +268,8 @@ _WEAK_HEAD = re.compile(
 
 
 def _figure_text(case: Case) -> str | None:
+    if case.candidate.thought is not None:
+        return None  # its own steps are told, not the source, which may draw the problem
     return "figure-text" if _FIGURE_TEXT.search(case.ground) else None
 
 
@@ -295,14 +304,16 @@ def _open_pronoun(case: Case) -> str | None:
     found = _OPEN_PRONOUN.search(case.bare_answer)
     if not found:
         return None
-    before = english.words(case.bare_answer[: found.start()])
+    return None if _is_named(case.bare_answer[: found.start()], found.group(1)) else "open-pronoun"
+
+
+def _is_named(text: str, pronoun: str) -> bool:
+    """Whether a text has a noun that a pronoun behind it could mean."""
+    before = english.words(text)
     content = [word for word in before if word not in english.DETERMINERS | english.OPENERS and len(word) > 2]
-    is_many = found.group(1).lower() in {"they", "them", "their", "theirs"}
-    if is_many:
-        named = any(word.endswith(("s", "people", "men", "women", "ae", "data")) for word in content) or "and" in before
-    else:
-        named = bool(content)
-    return None if named else "open-pronoun"
+    if pronoun.lower() in {"they", "them", "their", "theirs"}:
+        return any(word.endswith(("s", "people", "men", "women", "ae", "data")) for word in content) or "and" in before
+    return bool(content)
 
 
 def _weak_definition(case: Case) -> str | None:
