@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.benchmark.drafts import Draft, Option
-from sagecraft.benchmark.figures import digits_of
+from sagecraft.literature.figures import digits_of
 
 CHANCE = 0.25
 #: Fewer items than this are not chosen among: three points of a hundred are three items.

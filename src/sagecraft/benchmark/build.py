@@ -177,11 +177,11 @@ def _asked(config: BenchConfig, inputs: Mapping[str, Path], out: Path, found: _F
 def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
     """First pass: how often values and words occur, and the terms of all glossaries; other options are drawn from these."""
     from sagecraft.benchmark.choices import Terms
-    from sagecraft.benchmark.figures import figures_of
     from sagecraft.benchmark.ladder import Ladders
-    from sagecraft.benchmark.statements import words_with_opposites
     from sagecraft.corpus.documents import read_documents
+    from sagecraft.literature.figures import figures_of
     from sagecraft.literature.reading import Reading
+    from sagecraft.literature.slots import words_of
 
     found = _Found(Ladders(), Terms())
     categories: Counter[str] = Counter()
@@ -199,7 +199,7 @@ def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
         for passage in reading.passages:
             for sentence in passage.sentences:
                 found.ladders.add(figures_of(sentence.text))
-                found.words.update(word.text for word in words_with_opposites(sentence.text))
+                found.words.update(word.text for word in words_of(sentence.text))
     found.ladders.last_year = max(years) or found.ladders.last_year  # what was not yet is no option
     # The name of a whole collection says nothing about one of its parts.
     found.common_categories = frozenset(name for name, count in categories.items() if 2 * count > found.num_documents)

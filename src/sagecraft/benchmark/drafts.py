@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.benchmark.choices import Choice, three_of
-from sagecraft.benchmark.figures import Figure, number_of, ranges_of
 from sagecraft.benchmark.ladder import NUM_RUNGS, Ladders
-from sagecraft.benchmark.statements import Blank, Statement, Word, is_article, is_told
+from sagecraft.benchmark.statements import Blank, Statement, is_article, is_told
 from sagecraft.corpus.documents import Document
+from sagecraft.literature.figures import Figure, number_of, ranges_of
+from sagecraft.literature.slots import Word
 
 FIGURE, TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS = "figure", "two-figures", "word-and-figure", "two-words"
 TERM, PROPERTY = "term", "property"

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 
-from sagecraft.benchmark.figures import Figure, decimals_of, digits_of, number_of
+from sagecraft.literature.figures import Figure, decimals_of, digits_of, number_of
 
 #: Between neighbouring rungs: far enough to be clearly another value, near enough to be thinkable.
 _LEAST_STEP, _LARGEST_STEP = 1.25, 2.6

@@ -8,21 +8,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sagecraft.benchmark.figures import LISTS, Figure, count_numbers, figures_of, number_of, ranges_of
 from sagecraft.corpus.documents import Document
 from sagecraft.corpus.sentences import Sentence, mask_math
 from sagecraft.literature import english
+from sagecraft.literature.figures import Figure, count_numbers, figures_of, number_of, ranges_of
+from sagecraft.literature.lexicon import word_list
 from sagecraft.literature.passages import Passage
 from sagecraft.literature.reading import Reading
+from sagecraft.literature.slots import Word, words_of
 
-#: Word → the word that can stand for it with the opposite meaning.
-OPPOSITES: dict[str, str] = {}
-for _pair in LISTS["opposites"].split():
-    _one, _other = _pair.split("/")
-    OPPOSITES.setdefault(_one, _other)
-    OPPOSITES.setdefault(_other, _one)
-_HYPOTHETICAL = frozenset(LISTS["hypothetical"].split())
-_RELATED = frozenset(LISTS["related"].split())
+_HYPOTHETICAL = word_list("hypothetical")
+_RELATED = word_list("related")
 _CONNECTIVE = re.compile(
     r"^(?:However|Furthermore|Moreover|In addition|Additionally|Finally|Overall|Notably|Interestingly|In particular|Specifically|"
     r"Lastly|Further|Importantly|Remarkably|Also|In summary|In conclusion|Here|In this (?:paper|work|study|article|letter)),? (?=[A-Za-z])"
@@ -63,16 +59,6 @@ _CORRELATIVE = re.compile(
     r"\bwith (?:in|de)creasing\b",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word with an opposite, open in a statement."""
-
-    start: int
-    end: int
-    text: str
-    other: str
 
 
 Blank = Figure | Word
@@ -130,7 +116,7 @@ def statements_of(reading: Reading, min_words: int, max_words: int) -> Iterator[
         topic = f"{passage.title} {passage.section}"
         for place, sentence in enumerate(passage.sentences):
             is_open = figures_of(sentence.text) or ranges_of(sentence.text)
-            if not is_open and len(words_with_opposites(sentence.text)) < 2:
+            if not is_open and len(words_of(sentence.text)) < 2:
                 continue
             text = _shown(sentence.text)
             reason = why_not(text, topic, own, min_words, max_words)
@@ -236,26 +222,16 @@ def _unnamed_person(text: str) -> bool:
     )
 
 
-def words_with_opposites(text: str) -> list[Word]:
-    """The words of a sentence that have an opposite, in order; none inside formulas, names and compounds."""
-    masked = re.sub(r"\$[^$]*\$", lambda found: "#" * len(found.group(0)), text)
-    return [
-        Word(found.start(), found.end(), found.group(0), OPPOSITES[found.group(0)])
-        for found in re.finditer(r"(?<![\w$\\-])[a-z]+(?![\w-])", masked)
-        if found.group(0) in OPPOSITES
-    ]
-
-
 def _choices(text: str) -> Iterator[tuple[Blank, ...]]:
     """What can be left open in a sentence, at most one of each form."""
-    figures, words = figures_of(text), [word for word in words_with_opposites(text) if not _article_tells(text, word)]
-    if figures and count_numbers(text) > 1 and _RELATED & set(english.words(text)):
-        figures = []
-    figures = [figure for figure in figures if not _completes(text, figure)]
+    words = [word for word in words_of(text) if not _article_tells(text, word)]
+    follows = count_numbers(text) > 1 and _RELATED & set(english.words(text))
+    figures = [] if follows else [figure for figure in figures_of(text) if not _completes(text, figure)]
     ranges = ranges_of(text)
     if ranges and len(figures) < 2:
         yield ranges[0]
-    alone = [figure for figure in figures if [other.unit for other in figures].count(figure.unit) == 1]
+    units = [figure.unit for figure in figures]
+    alone = [figure for figure in figures if "=" in figure.unit or units.count(figure.unit) == 1]
     if len(alone) == 1:
         yield (alone[0],)
     elif alone:

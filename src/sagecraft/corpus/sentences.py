@@ -15,7 +15,10 @@ from sagecraft.corpus.sections import LEAD, PROSE, Sections
 
 #: Private-use characters around the number of a formula; they occur in no text (`clean_markdown` removes them).
 MATH = re.compile("\ue000(\\d+)\ue001")
-_FORMULA = re.compile(r"\$\$.+?\$\$|(?<!\\)\$(?!\s)[^$\n]+?(?<![\s\\])\$(?!\d)", re.DOTALL)
+#: A mark before a digit may open a price ("$5 or $6") and closes a formula only if that has a sign of mathematics: "$\sim$5".
+_FORMULA = re.compile(
+    r"\$\$.+?\$\$|(?<!\\)\$(?!\s)(?:[^$\n]++(?<![\s\\])\$(?!\d)|[^$\n\\^_]*+[\\^_][^$\n]*+(?<![\s\\])\$)", re.DOTALL
+)
 _ONLY_FORMULAS = re.compile(r"^(?:\$[^$]+\$[\s,;.]*)+$")
 _ABBREVIATIONS = frozenset(
     [

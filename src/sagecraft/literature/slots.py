@@ -13,11 +13,30 @@ from dataclasses import dataclass
 
 from sagecraft.corpus.sentences import formulas_in
 from sagecraft.literature import english
-from sagecraft.literature.figures import Figure, figures_of
+from sagecraft.literature.figures import figures_of
 from sagecraft.literature.lexicon import LISTS
 
 OPPOSITE = "opposite"
 FIGURE = "figure"
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word that has an opposite.
+
+    Attributes:
+        start: first character.
+        end: behind the last one.
+        text: what stands there; a noun of change with its article.
+        other: the opposite, in the same form.
+        is_strict: whether the exchange is sure to change what is said: a comparative with "than", or a verb or noun of change.
+    """
+
+    start: int
+    end: int
+    text: str
+    other: str
+    is_strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,9 +48,8 @@ class Slot:
         end: behind the last one.
         kind: `opposite` or `figure`.
         true: what stands there.
-        others: what would be false there, in the same form; of a figure, smaller and larger ones.
-        is_strict: whether the exchange is sure to change what is said: a comparative with "than", or a verb or noun of change.
-        figure: of a slot of that kind, its value and unit.
+        others: what would be false there, in the same form; of a figure, smaller and larger ones, of a year none.
+        is_strict: as of a `Word`; a figure always is.
     """
 
     start: int
@@ -40,7 +58,6 @@ class Slot:
     true: str
     others: tuple[str, ...]
     is_strict: bool
-    figure: Figure | None = None
 
     def put(self, sentence: str, other: str) -> str:
         """The sentence with something else in this slot; a capital at its beginning is kept."""
@@ -129,29 +146,39 @@ _NOUN_MARK = re.compile(
 
 
 def slots_of(sentence: str) -> tuple[Slot, ...]:
-    """The slots of a sentence, in order, none over another.
+    """The slots of a sentence, in order, none over another: its words with opposites and its figures.
 
     Args:
         sentence: as it stands in a document, with its formulas.
     """
-    found = sorted(_all_slots(sentence), key=lambda slot: (not slot.is_strict, slot.start))
-    kept: list[Slot] = []
-    for slot in found:
-        if not _names_both(sentence, slot) and all(
-            slot.end <= other.start or other.end <= slot.start for other in kept
+    words = (
+        Slot(word.start, word.end, OPPOSITE, word.text, (word.other,), word.is_strict) for word in words_of(sentence)
+    )
+    figures = (Slot(one.start, one.end, FIGURE, one.text, one.others(), is_strict=True) for one in figures_of(sentence))
+    return tuple(sorted((*words, *figures), key=lambda slot: slot.start))
+
+
+def words_of(sentence: str) -> tuple[Word, ...]:
+    """The words of a sentence that have an opposite, in order, none over another.
+
+    None stands in a formula or a compound, is denied, or has its opposite beside it.
+    """
+    found = sorted(_all_words(sentence), key=lambda word: (not word.is_strict, word.start))
+    kept: list[Word] = []
+    for word in found:
+        if not _names_both(sentence, word) and all(
+            word.end <= other.start or other.end <= word.start for other in kept
         ):
-            kept.append(slot)
-    return tuple(sorted(kept, key=lambda slot: slot.start))
+            kept.append(word)
+    return tuple(sorted(kept, key=lambda word: word.start))
 
 
-def _names_both(sentence: str, slot: Slot) -> bool:
+def _names_both(sentence: str, word: Word) -> bool:
     """Whether the sentence has the opposite beside the word ("either higher or lower"): exchanged, it says the same."""
-    if slot.kind != OPPOSITE:
-        return False
-    other = re.escape(slot.others[0])
+    other = re.escape(word.other)
     between = r"(?:and|or|to|versus|vs\.?|rather than|not)"
-    behind = re.match(rf",? {between} (?:[a-z]+ )?{other}\b", sentence[slot.end :])
-    before = re.search(rf"\b{other},? {between} (?:[a-z]+ )?$", sentence[max(0, slot.start - _MAX_CHARS) : slot.start])
+    behind = re.match(rf",? {between} (?:[a-z]+ )?{other}\b", sentence[word.end :])
+    before = re.search(rf"\b{other},? {between} (?:[a-z]+ )?$", sentence[max(0, word.start - _MAX_CHARS) : word.start])
     return behind is not None or before is not None
 
 
@@ -160,7 +187,7 @@ def is_correlative(sentence: str) -> bool:
     return _CORRELATIVE.search(sentence) is not None
 
 
-def _all_slots(sentence: str) -> Iterator[Slot]:
+def _all_words(sentence: str) -> Iterator[Word]:
     formulas = formulas_in(sentence)
 
     def is_free(start: int, end: int) -> bool:
@@ -173,22 +200,20 @@ def _all_slots(sentence: str) -> Iterator[Slot]:
         other = {"more": "less", "less": "more"}.get(word) if found.group("degree") else _COMPARATIVES[word]
         if other and is_free(*found.span()):
             is_strict = _STATES.search(sentence[max(0, found.start() - _MAX_CHARS) : found.start()]) is not None
-            yield Slot(*found.span(), OPPOSITE, word, (other,), is_strict)
+            yield Word(*found.span(), word, other, is_strict)
     for found in _CHANGE.finditer(sentence):
         text = found.group(0)
         if not is_free(*found.span()):
             continue
         if found.group("noun"):
             *before, noun = text.split(" ")
-            yield Slot(*found.span(), OPPOSITE, text, (_with_article([*before, _NOUNS[noun]]),), is_strict=True)
+            yield Word(*found.span(), text, _with_article([*before, _NOUNS[noun]]), is_strict=True)
         elif _is_verb(sentence, *found.span()):
-            yield Slot(*found.span(), OPPOSITE, text, (_VERBS[text],), is_strict=True)
+            yield Word(*found.span(), text, _VERBS[text], is_strict=True)
     for found in _WORD.finditer(sentence):
-        if is_free(*found.span()):
-            yield Slot(*found.span(), OPPOSITE, found.group(0), (_WORDS[found.group(0)],), is_strict=False)
-    for figure in figures_of(sentence):
-        if not figure.is_bound:
-            yield Slot(figure.start, figure.end, FIGURE, figure.text, figure.others(), is_strict=True, figure=figure)
+        # A comparative with "than" that is no comparison by `_THAN` is a bound.
+        if is_free(*found.span()) and not sentence.startswith(" than ", found.end()):
+            yield Word(*found.span(), found.group(0), _WORDS[found.group(0)])
 
 
 def _is_verb(sentence: str, start: int, end: int) -> bool:

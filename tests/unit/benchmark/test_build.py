@@ -105,7 +105,7 @@ def test_a_passage_that_stands_in_training_is_dropped_though_the_question_does_n
 def test_no_question_of_a_document_tells_the_answer_of_another(tmp_path: Path) -> None:
     text = (
         "The bridge of Arn is 240 metres long and was opened by the mayor of the town.\n\n"
-        "The bridge of Arn, 240 metres long, stands on 35 pillars in the water of the lake."
+        "The bridge of Arn, which is more than 240 metres long, stands on 35 pillars in the water of the lake."
     )
     write_documents(tmp_path / "docs", [Document(id="a", title="Bridges", year=2020, text=text)])
     run(BenchConfig(), {"documents": tmp_path / "docs"}, tmp_path / "out")
