@@ -7,16 +7,10 @@ from __future__ import annotations
 
 import re
 
-from sagecraft.synthesis.chains.quantities import Quantity, quantity_of, ungrouped
+from sagecraft.synthesis.chains.quantities import Quantity, quantity_of, same_quantity, ungrouped
 
-#: Relative difference that constants (9.8 or 9.81) and rounding on the way make.
-TOLERANCE = 0.01
-#: Largest relative difference that the last written digit may excuse: "2" is no evidence against 2.4, nor for it.
-_MAX_TOLERANCE = 0.05
 #: Characters at the end of a reply in which its result is looked for.
 _END_CHARS = 20_000
-#: Whole numbers below this without a unit are counts, which are right or wrong.
-_COUNTS = 1_000_000
 _LETTER = re.compile(r"\(?([A-J])\)?[.:]?")
 _STATED_LETTER = re.compile(r"\b(?:answer|option|choice)(?: is|:)? \(?([A-J])\b")
 _PARTS = re.compile(r"(?:^|(?<=[\s;,.]))\(?([a-h])[.)]\s")
@@ -95,23 +89,3 @@ def result_of(text: str) -> Quantity | None:
     if whole and not whole.unit and beside:
         return quantity_of(f"{formula.group(1) or formula.group(2)} {beside.group(1)}") or whole
     return whole
-
-
-def same_quantity(given: Quantity, reference: Quantity) -> bool | None:
-    """Whether two quantities are equal within the tolerance; None where their units cannot be held against each other."""
-    if given.unit == reference.unit:
-        return _is_near(given, reference, given.number, reference.number)
-    if given.is_known and reference.is_known and given.unit and reference.unit:
-        return given.dimensions == reference.dimensions and _is_near(given, reference, given.value, reference.value)
-    is_same = _is_near(given, reference, given.number, reference.number)
-    if not reference.unit:  # "72" for "72 clips"; of "0.072 km", the unit may be what differs
-        return is_same or (None if given.unit and given.is_known else False)
-    # A unit that was left out, or a word that counts, is no contradiction; nor is it enough to agree.
-    return None if reference.is_known or not is_same else (True if not given.unit else None)
-
-
-def _is_near(given: Quantity, reference: Quantity, one: float, other: float) -> bool:
-    if not reference.unit and other == int(other) and abs(other) < _COUNTS:
-        return one == other
-    rounding = min(max(given.rounding, reference.rounding), _MAX_TOLERANCE)
-    return abs(one - other) <= max(TOLERANCE, rounding) * abs(other)

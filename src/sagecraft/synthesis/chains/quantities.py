@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,19 +16,25 @@ from typing import Any
 
 import yaml
 
+#: Relative difference that constants (9.8 or 9.81) and rounding on the way make.
+TOLERANCE = 0.01
+#: Largest relative difference that the last written digit may excuse: "2" is no evidence against 2.4, nor for it.
+_MAX_TOLERANCE = 0.05
+#: Whole numbers below this without a unit are counts, which are right or wrong.
+_COUNTS = 1_000_000
 #: Longest result that is looked at: behind it stands more than a quantity.
 _MAX_CHARS = 4_000
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _LATEX = (
-    (re.compile(r"\\[dt]?frac\{([^{}]{1,40})\}\{([^{}]{1,40})\}"), r"(\1)/(\2)"),
+    (re.compile(r"\\mu(?![a-zA-Z])|μ"), "µ"),
     (re.compile(r"\\(?:text|mathrm|textrm|operatorname|mathbf|boldsymbol)\s?\{([^{}]{0,200})\}"), r"\1"),
+    (re.compile(r"\\[dt]?frac\{((?:[^{}]|\{[^{}]{0,9}\}){1,40})\}\{((?:[^{}]|\{[^{}]{0,9}\}){1,40})\}"), r" (\1)/(\2)"),
     (re.compile(r"\\(?:left|right|displaystyle|hfill|!)"), ""),
     (re.compile(r"\\[,;:> ]|\\q?quad\b|~|\{\}"), " "),
     (re.compile(r"\^\{?\s?\\circ\s?\}?|\\degree\b"), "°"),
     (re.compile(r"\\(?:times)\b|×"), " x "),
     (re.compile(r"\\cdot\b|⋅|·|\*"), " · "),
     (re.compile(r"\\(?:approx|simeq|sim|cong)\b|≈|≃"), " = "),
-    (re.compile(r"\\mu\b|μ"), "µ"),
     (re.compile(r"\\Omega\b|Ω"), "Ω"),
     (re.compile(r"\\%"), "%"),
     (re.compile(r"[−–]"), "-"),
@@ -169,3 +175,83 @@ def _sign_of(unit: str, position: int) -> int:
 
 def _sorted(dimensions: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted((name, exponent) for name, exponent in dimensions.items() if exponent))
+
+
+@cache
+def known_symbols() -> frozenset[str]:
+    """Symbols that need no introduction: of constants, and of functions and unit vectors."""
+    return frozenset(map(str, _units()["symbols"]))
+
+
+@cache
+def dimensions_of_noun(noun: str) -> frozenset[tuple[tuple[str, int], ...]] | None:
+    """The dimensions that a quantity may have by its name ("speed"); None of names that say nothing of it."""
+    units = _units()["nouns"].get(noun)
+    found = [quantity_of(f"1 {unit}") for unit in units or ()]
+    return frozenset(one.dimensions for one in found if one) if units else None
+
+
+def mantissas(text: str) -> set[str]:
+    """The numbers of a text without sign, point and power of ten: "10 cm" and "0.10 m" are one; with those of constants."""
+    return {_mantissa(found.group(0)) for found in _PLAIN_NUMBER.finditer(_bare(text))} | set(
+        map(str, _units()["constants"])
+    )
+
+
+def stated(text: str) -> Iterator[tuple[str, bool]]:
+    """The numbers of a solution in order, without powers of ten, and whether each is what a sum comes to.
+
+    Args:
+        text: with formulas between dollar signs. Numbers of one digit without a unit are left out: they count.
+    """
+    for piece in re.split(r"(\$\$[^$]+\$\$|\$[^$]+\$)", text):
+        if not piece.startswith("$"):
+            for found in _PLAIN_NUMBER.finditer(_bare(piece)):
+                if len(_mantissa(found.group(0))) > 1:
+                    yield _mantissa(found.group(0)), False
+            continue
+        before = ""
+        for number, part in enumerate(re.split(r"=|\\approx|\\simeq|\\cong", piece)):
+            bare = _bare(part)
+            numbers = list(_PLAIN_NUMBER.finditer(bare))
+            is_result = number > 0 and len(numbers) == 1 and (number > 1 or re.search(r"\d", before) is not None)
+            for found in numbers:
+                mantissa = _mantissa(found.group(0))
+                has_unit = re.match(r"(?:\\,|\s)*\\(?:text|mathrm)", bare[found.end() :]) is not None
+                if mantissa and (is_result or len(mantissa) > 1 or has_unit):
+                    yield mantissa, is_result
+            before = bare
+
+
+#: Powers and subscripts, which are no values.
+_POWER_OF_TEN = re.compile(r"\s?(?:\\times|×)\s?10(?:\^(?:\{[^{}]{1,6}\}|\d)|[⁰¹²³⁴-⁹⁻]+)")
+_SCRIPTS = re.compile(r"[\^_](?:\{[^{}]{0,40}\}|\w)|\\tag\{\d+\}|[⁰¹²³⁴-⁹⁻]+")
+_PLAIN_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?|\.\d+")
+
+
+def _bare(text: str) -> str:
+    return _SCRIPTS.sub("", _POWER_OF_TEN.sub("ᵉ", ungrouped(text)))  # a mark, so that no unit stands behind "3.00"
+
+
+def _mantissa(number: str) -> str:
+    return number.replace(",", "").replace(".", "").strip("0")
+
+
+def same_quantity(given: Quantity, reference: Quantity) -> bool | None:
+    """Whether two quantities are equal within the tolerance; None where their units cannot be held against each other."""
+    if given.unit == reference.unit:
+        return _is_near(given, reference, given.number, reference.number)
+    if given.is_known and reference.is_known and given.unit and reference.unit:
+        return given.dimensions == reference.dimensions and _is_near(given, reference, given.value, reference.value)
+    is_same = _is_near(given, reference, given.number, reference.number)
+    if not reference.unit:  # "72" for "72 clips"; of "0.072 km", the unit may be what differs
+        return is_same or (None if given.unit and given.is_known else False)
+    # A unit that was left out, or a word that counts, is no contradiction; nor is it enough to agree.
+    return None if reference.is_known or not is_same else (True if not given.unit else None)
+
+
+def _is_near(given: Quantity, reference: Quantity, one: float, other: float) -> bool:
+    if not reference.unit and other == int(other) and abs(other) < _COUNTS:
+        return one == other
+    rounding = min(max(given.rounding, reference.rounding), _MAX_TOLERANCE)
+    return abs(one - other) <= max(TOLERANCE, rounding) * abs(other)

@@ -7,7 +7,7 @@ import pytest
 from sagecraft.corpus.documents import Document
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate
-from sagecraft.synthesis.chains.exercises import explained_exercises
+from sagecraft.synthesis.chains.exercises import exercises, references
 from sagecraft.synthesis.grading.rules import grade
 
 WAX = """# Candles
@@ -21,7 +21,7 @@ WAX = """# Candles
 
 
 def asked(text: str) -> list[Candidate]:
-    return list(explained_exercises(Reading(Document(id="d", title="Candles and Lamps", text=text), 0)))
+    return list(exercises(Reading(Document(id="d", title="Candles and Lamps", text=text), 0)))
 
 
 def test_the_solution_is_the_answer():
@@ -66,3 +66,51 @@ def test_kinds(kind: str, question: str):
 def test_silent(old: str, new: str):
     assert old in WAX
     assert not asked(WAX.replace(old, new))
+
+
+SUM = r"""**Exercise 1.** A candle of 200 g burns down in 4.0 h at an even pace. How much mass does it lose in 3.0 h?
+
+**Solution.** $m = \frac{3.0\,\text{h}}{4.0\,\text{h}}(200\,\text{g}) = 150\,\text{g}$
+"""
+
+
+def test_a_solution_that_shows_its_sum_is_a_chain():
+    (found,) = asked(SUM)
+    assert (found.rule, found.kind, found.shows_steps) == ("solved-exercise", "derivation", True)
+    assert found.answer == r"The result is $m = 150\,\text{g}$."
+    assert found.thought is not None
+    assert found.thought.startswith(r"$m = \frac{3.0")
+    assert not asked(SUM.replace(r"\frac{3.0\,\text{h}}{4.0\,\text{h}}(200\,\text{g}) =", ""))  # no way
+    assert not asked(SUM.replace("(200", "(250"))  # a number from elsewhere
+    assert not asked(SUM.replace("A candle of", "The candle shown below of"))
+
+
+def test_parts_of_a_solution_that_are_named_in_another_way():
+    parts = SUM.replace(
+        "How much mass does it lose in 3.0 h?", "(a) How much mass does it lose in 3.0 h? (b) How much mass is left?"
+    )
+    parts = parts.replace("$m =", "a. $m =").rstrip() + r"; b. $M = 200\,\text{g}-150\,\text{g} = 50\,\text{g}$" + "\n"
+    (found,) = asked(parts)
+    assert found.answer == r"(a) The result is $m = 150\,\text{g}$. (b) The result is $M = 50\,\text{g}$."
+
+
+def test_references_are_problems_with_one_result():
+    def of(text: str) -> list[tuple[str, str]]:
+        return [(one.question, one.result) for one in references(Reading(Document(id="d", title="T", text=text), 0))]
+
+    bare = SUM.replace(r"m = \frac{3.0\,\text{h}}{4.0\,\text{h}}(200\,\text{g}) =", "m =")
+    assert of(bare) == [
+        (
+            "A candle of 200 g burns down in 4.0 h at an even pace. How much mass does it lose in 3.0 h?",
+            r"$m = 150\,\text{g}$",
+        )
+    ]
+    for old, new in (
+        ("150\\,\\text{g}$", "150\\,\\text{s}$"),  # no mass
+        ("How much", "(a) Why? (b) How much"),
+        ("A candle", "The candle of the previous problem"),
+        ("lose in 3.0 h?", "lose in 3.0 h? How bright is it?"),
+        ("$m = 150\\,\\text{g}$", "It burns down."),
+    ):
+        assert old in bare
+        assert not of(bare.replace(old, new)), new

@@ -47,8 +47,22 @@ PARTS = r"""**Example 2. A Pump.** A pump lifts 60 kg of water by 10 m in one mi
 """
 
 
-def chains(text: str) -> list[Candidate]:
+def found(text: str) -> list[Candidate]:
     return list(worked_examples(Reading(Document(id="d", title="T", text=text), 0)))
+
+
+def chains(text: str) -> list[Candidate]:
+    return [candidate for candidate in found(text) if candidate.drop is None]
+
+
+def reason(text: str) -> str | None:
+    (candidate,) = found(text)
+    assert candidate.question
+    return candidate.drop
+
+
+def sled(problem: str, steps: str) -> str:
+    return f"# Sleds\n\n**Example 1. A Sled.** {problem}\n\n**Solution.** {steps}\n\n* * *\n"
 
 
 def test_steps_are_the_thought_and_the_result_the_answer():
@@ -114,6 +128,89 @@ def test_a_problem_of_nothing_but_parts_opens_with_a_sentence():
     assert grade(chain, " ".join(chain.ground), "T") is None
 
 
-def test_a_part_without_a_result_leaves_the_whole_out():
-    assert not chains(PARTS.replace("What is the power of the pump?", "Explain what a pump is."))
-    assert not chains(PARTS.replace("- (b) In a minute", "- In a minute"))
+def test_of_parts_those_up_to_the_first_without_a_result_are_asked():
+    (chain,) = chains(PARTS.replace("What is the power of the pump?", "Explain what a pump is."))
+    assert chain.question == "A pump lifts 60 kg of water by 10 m in one minute. How much work does the pump do?"
+    assert chain.answer == r"The work is $W = 5.9\,\text{kJ}$."
+    assert chain.thought is not None
+    assert "98" not in chain.thought
+    # What the part that is left out says beside its question may be needed.
+    (chain,) = chains(PARTS.replace("What is the power of the pump?", "Explain it. The water is at rest."))
+    assert chain.question.endswith("How much work does the pump do? The water is at rest.")
+    assert reason(PARTS.replace("How much work does the pump do?", "Explain what a pump is.")) == "no-result"
+
+
+def test_an_equation_named_by_its_number_is_written_out():
+    text = SLED.replace("Newton’s second law gives", r"With $F = 50\,\text{N}$ in Equation 2, we have")
+    assert reason(text) == "steps-point-elsewhere"
+    (chain,) = chains(f"$$F = ma. \\tag{{2}}$$\n\n{text}")
+    assert chain.thought is not None
+    assert r"With $F = 50\,\text{N}$ in the equation $F = ma$, we have" in chain.thought
+    # One number of two equations names neither.
+    assert reason(f"$$F = ma. \\tag{{2}}$$\n\n$$F = mg. \\tag{{2}}$$\n\n{text}") == "steps-point-elsewhere"
+
+
+PICTURED = "A sled of 20 kg is pulled over ice with a force of 50 N (Figure 2). What is the acceleration of the sled?\n\nFigure 2. A sled. (The figure shows a sled. A rope of 3 m is at its front.)"
+
+
+def test_a_picture_that_the_steps_do_without():
+    (chain,) = chains(sled(PICTURED, r"$$a = \frac{50\,\text{N}}{20\,\text{kg}} = 2.5\,\text{m/s}^{2}$$"))
+    assert (
+        chain.question
+        == "A sled of 20 kg is pulled over ice with a force of 50 N. What is the acceleration of the sled?"
+    )
+    read_off = r"$$a = \frac{50\,\text{N}}{20\,\text{kg}}\frac{3\,\text{m}}{3\,\text{m}} = 2.5\,\text{m/s}^{2}$$"
+    assert reason(sled(PICTURED, read_off)) == "picture"
+    steps = r"$$a = \frac{50\,\text{N}}{20\,\text{kg}} = 2.5\,\text{m/s}^{2}$$"
+    assert reason(sled(PICTURED.replace("over ice", "over ice to the point P"), steps)) == "picture"
+
+
+@pytest.mark.parametrize(
+    ("problem", "steps", "answer"),
+    [
+        (
+            "A sled of mass *m* is pulled over ice with a force *F* for a time *t*. What is its final speed?",
+            r"From $F = ma$ we get $$a = F/m,$$" "\n\nso that\n\n" r"$$v = at = \frac{Ft}{m}.$$",
+            r"The result is $v = \frac{Ft}{m}$.",
+        ),
+        (
+            "A sled of 2.0 kg is pulled over ice with an acceleration of $3.0\\hat{i}$ m/s. Find the force on it.",
+            r"$$\vec{F} = m\vec{a} = (6.0\,\text{N})\hat{i}.$$",
+            r"The result is $\vec{F} = (6.0\,\text{N})\hat{i}$.",
+        ),
+        (
+            "How long does a sled at 4.0 m/s take for the 20 m of a level track?",
+            r"We divide and obtain $t = \frac{20\,\text{m}}{4.0\,\text{m/s}} = 5.0\,\text{s}.$",
+            r"The result is $t = 5.0\,\text{s}$.",
+        ),
+        (
+            "How long does a sled at 4.0 m/s take for the 20 m of a level track?",
+            r"$$t = \frac{20\,\text{m}}{4.0\,\text{m/s}} = 5.0\,\text{s},$$" "\n\nwhich is not long.",
+            r"The result is $t = 5.0\,\text{s}$.",
+        ),
+    ],
+)
+def test_results_in_symbols_components_lines_and_before_a_remark(problem: str, steps: str, answer: str):
+    (chain,) = chains(sled(problem, steps))
+    assert chain.answer == answer
+
+
+@pytest.mark.parametrize(
+    ("problem", "steps", "why"),
+    [
+        # In symbols that nobody has introduced.
+        ("A sled of mass *m* is pulled over ice by a child. What is its acceleration?", r"$$a = F/m$$", "no-result"),
+        # A time is no answer to how fast.
+        ("What is the speed of a sled that takes 5.0 s for 20 m?", r"$$t = 10\,\text{s}/2 = 5.0\,\text{s}$$", "another-result"),
+        # Two values of one quantity.
+        ("A sled goes at 3.0 m/s or so. How far does it come in 2 s?", "$$x = 6\\,\\text{m}$$\n\nor\n\n$$x = 7\\,\\text{m}$$", "no-result"),
+        ("A sled goes at 3.0 m/s or so. How far does it come in 2 s?", r"$$x = 6\,\text{m},\quad y = 3(2)\,\text{m} = 6\,\text{m}$$", "no-result"),
+        # A slip of the book.
+        ("A sled goes at 3.0 m/s or so. How far does it come in 2 s?", r"$$x = 3(2)\,\text{m} = 6\,\text{m} = 600\,\text{N}$$", "no-result"),
+        ("Find the mass and the speed of a sled that a child pulls over ice.", r"$$v = 3(2)\,\text{m/s} = 6\,\text{m/s}$$", "several-results"),
+        ("We noted that a sled goes at 3.0 m/s. How far does it come in 2 s?", r"$$x = 3(2)\,\text{m} = 6\,\text{m}$$", "tied"),
+        ("A sled, short", r"$$x = 3(2)\,\text{m} = 6\,\text{m}$$", "too-short"),
+    ],
+)  # fmt: skip
+def test_reasons(problem: str, steps: str, why: str):
+    assert reason(sled(problem, steps)) == why
