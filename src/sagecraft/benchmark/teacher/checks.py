@@ -18,8 +18,17 @@ _SOURCE = re.compile(
     re.IGNORECASE,
 )
 _OF_OTHERS = re.compile(
-    r"\b(?:all|none|both|neither|any|some) of (?:the |these|those|them|above)|\b(?:both|neither) \(?[A-D]\)? (?:and|nor)\b|"
-    r"\b[A-D] and [A-D]\b",
+    r"\b(?i:all|none|both|neither|any|some) of (?i:the|these|those|them|above)\b|\b(?i:both|neither) \(?[A-D]\)? (?:and|nor)\b|"
+    r"\b[A-D] and [A-D]\b"
+)
+_PRONOUN = re.compile(r"\b(?:it|its|they|them|their|he|him|his|she|her|hers|this|these|those)\b", re.IGNORECASE)
+#: Words in front of a pronoun that name nothing.
+_NAMELESS = (
+    frozenset(("what", "which", "who", "whom", "whose", "why", "how", "when", "where", "much", "many", "far", "long"))
+    | english.DETERMINERS
+    | english.OPENERS
+    | english.PREPOSITIONS
+    | frozenset(english.AUXILIARIES.split("|"))
 )
 _ARTICLE = re.compile(r"\b(?:a|an)\s*(?:\?|:|…|_+|\.\.\.)*$", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -52,6 +61,9 @@ def _source(written: Written) -> str | None:
 
 def _alone(written: Written) -> str | None:
     bare = _QUOTED.sub("‹›", written.question).rstrip("?”: ")
+    pronoun = _PRONOUN.search(bare)
+    if pronoun and not {word for word in english.words(bare[: pronoun.start()]) if word not in _NAMELESS}:
+        return "not-alone"
     return "not-alone" if why_not_alone([f"{bare}."]) in _ALONE else None
 
 
