@@ -119,10 +119,10 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         benchmarks = [path for name, path in sorted(inputs.items()) if name.startswith("benchmark")]
         leaks = read_leaks(benchmarks) if benchmarks else None
         scratch = build.scratch("parts")
-        parts, counts = make_parts(config, inputs["documents"], benchmarks, scratch)
         desk = open_desk("synth", config, inputs, out) if config.teacher or config.grader else None
+        parts, counts = make_parts(config, inputs["documents"], benchmarks, scratch)
         if desk and config.teacher:
-            parts.append(write_taught(desk, inputs["documents"], leaks, scratch))
+            parts.append(write_taught(desk, inputs["documents"], leaks, build))
         index = index_of(config, (row["pair"] for row in read_parts(parts) if "pair" in row))
         refused = _grade(config, desk, build, parts, index) if desk and config.grader else {}
         if desk:

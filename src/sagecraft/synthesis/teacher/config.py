@@ -25,8 +25,8 @@ class TeacherConfig(ModelConfig):
     max_passages: int | None = Field(default=None, ge=1, description="passages asked about, drawn by seed; null: all")
     thoughts: bool = Field(
         default=False,
-        description="ask it, without the source, for the way to each of its questions whose answer is a quantity or a letter; "
-        "kept where its result agrees",
+        description="ask it, without the source, for the way to each of its questions whose answer is a quantity or a letter; kept "
+        "where its result agrees. With a grader also for the way to answers in prose, kept where the grader finds the result the same",
     )
 
 

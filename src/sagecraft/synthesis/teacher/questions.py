@@ -135,6 +135,11 @@ def _text(
 
 
 @cache
+def _descriptions() -> frozenset[str]:
+    return frozenset(told.lower().rstrip(" ?.") for told in _prompt()[1].values())
+
+
+@cache
 def _example() -> tuple[list[dict[str, str]], frozenset[str], frozenset[str]]:
     """A finished request that stands before each, its questions, and the names in its sentences."""
     made = yaml.safe_load((_HERE / "example.yaml").read_text(encoding="utf-8"))
@@ -163,6 +168,8 @@ def read_question(
         return said(error)
     if is_placeholder(written.question) or is_placeholder(written.answer):
         return "it repeats the form instead of filling it in"
+    if written.question.lower().rstrip(" ?.") in _descriptions():
+        return "it repeats what a kind asks instead of asking it of the sentences"
     if written.question in _example()[1]:
         return "it repeats the example instead of asking about the sentences"
     names = set(re.findall(r"\w+", f"{written.question} {written.answer}")) & _example()[2]

@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagecraft import artifact
 from sagecraft.artifact import keyed_hash
 from sagecraft.errors import UserError
+from sagecraft.synthesis.grading.same import settled
 from sagecraft.synthesis.teacher.questions import SCHEMA, ask_about
 from sagecraft.synthesis.teacher.thoughts import with_thoughts
 from sagecraft.teaching.asking import Ask, ask_all
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Leaks
     from sagecraft.literature.reading import Reading
     from sagecraft.synthesis.candidate import Candidate
+    from sagecraft.synthesis.rows import Sorted
     from sagecraft.synthesis.synth import SynthConfig
     from sagecraft.synthesis.teacher.config import TeacherConfig
     from sagecraft.teaching.writers import Writer
@@ -40,14 +43,29 @@ def model_inputs(config: SynthConfig) -> dict[str, Path]:
     """Folders and files of the models that the stage asks here; endpoints are none.
 
     Raises:
-        UserError: no such model, or a grader that is the teacher.
+        UserError: no such model, a grader that is the teacher, or kinds of a teacher that the stage does not take.
     """
     models = resolved("synth", {"teacher": config.teacher, "grader": config.grader})
+    kinds_of(config)
     if len({model.identity for model in models.values()}) < len(models):
         raise UserError(
             "synth.grader: is the teacher itself, which finds its own sentences good; give another model, or none"
         )
     return inputs_of(models)
+
+
+def kinds_of(config: SynthConfig) -> tuple[str, ...]:
+    """The kinds that the teacher is asked for; none without one.
+
+    Raises:
+        UserError: the stage takes none of those it is to be asked for.
+    """
+    if config.teacher is None:
+        return ()
+    kinds = tuple(kind for kind in config.teacher.kinds if kind in config.kinds)
+    if not kinds:
+        raise UserError(f"synth.teacher.kinds: none of them is among synth.kinds ({', '.join(config.kinds)})")
+    return kinds
 
 
 def from_options(
@@ -83,29 +101,55 @@ def from_options(
     return found
 
 
-def write_taught(desk: Desk[SynthConfig], documents: Path, leaks: Leaks | None, scratch: Path) -> Path:
+def write_taught(desk: Desk[SynthConfig], documents: Path, leaks: Leaks | None, build: artifact.Build) -> Path:
     """The part of what the teacher taught: it reads like those of the rules.
+
+    What was decided of its chains goes to `agreements.jsonl` of the artifact.
 
     Args:
         desk: of the stage, which has a teacher.
         documents: the artifact.
         leaks: what must not be taught.
-        scratch: folder of the parts.
+        build: of the stage.
 
     Raises:
         UserError: the cost limit is reached, or no request can succeed; what came is kept.
         MachineError: the endpoint is down.
     """
+    from sagecraft.synthesis.rows import Sorted
+
     teacher = desk.config.teacher
     assert teacher is not None
-    part = scratch / "taught.jsonl"
+    part, agreements = build.scratch("parts") / "taught.jsonl", Sorted(build.scratch("agreements"))
+    limit = drawn(desk.config, documents, teacher.max_passages)[0] if teacher.max_passages else 1 << 64
     with desk.writer("teacher", teacher) as writer:
-        rows = _taught(desk, teacher, writer, documents, leaks)
-        if teacher.thoughts:
-            rows = with_thoughts(desk, writer, rows)
+        rows = taught(desk, writer, documents, leaks, limit)
         artifact.write_jsonl(part, itertools.chain([{}], rows))
         desk.tell_spending("teacher", writer)
-    return part
+    if not teacher.thoughts:
+        return part
+    settled_part = part.with_name("settled.jsonl")
+    artifact.write_jsonl(settled_part, _settled(desk, artifact.read_jsonl(part), agreements, leaks))
+    part.unlink()
+    agreements.write(build.path / "agreements.jsonl")
+    return settled_part
+
+
+def _settled(
+    desk: Desk[SynthConfig], rows: Iterator[dict[str, Any]], agreements: Sorted, leaks: Leaks | None
+) -> Iterator[dict[str, Any]]:
+    """Rows of a part with what the grader says of undecided chains; what was decided goes aside."""
+    grader = desk.config.grader
+    with desk.writer("grader", grader) if grader else nullcontext() as writer:
+        for row, said in settled(desk, writer, rows) if writer else ((row, None) for row in rows):
+            verdict = row.pop("agreement", None) or said
+            if verdict:
+                agreements.add(keyed_hash("agreement", verdict["id"]), verdict)
+            thought = row["pair"]["candidate"]["thought"] if "pair" in row else None
+            if thought and leaks is not None and leaks.find(thought):
+                row["pair"]["candidate"]["thought"] = None  # the way tells what a benchmark asks; the pair does not
+                desk.counts["num_thoughts_leaked"] += 1
+            yield row
 
 
 def passages_of(config: SynthConfig, documents: Path) -> Iterator[tuple[Reading, int]]:
@@ -132,31 +176,35 @@ def _place(config: SynthConfig, passage: str) -> int:
 
 
 def asks_up_to(desk: Desk[SynthConfig], documents: Path, limit: int) -> Iterator[tuple[Document, Ask[Candidate]]]:
-    """Requests for the passages whose hash is at most `limit`, in the order of the documents.
-
-    Raises:
-        UserError: the stage takes no kind that the teacher is to be asked for.
-    """
+    """Requests for the passages whose hash is at most `limit`, in the order of the documents."""
     config, teacher = desk.config, desk.config.teacher
     assert teacher is not None
-    kinds = tuple(kind for kind in teacher.kinds if kind in config.kinds)
-    if not kinds:
-        raise UserError(f"synth.teacher.kinds: none of them is among synth.kinds ({', '.join(config.kinds)})")
-    teacher = teacher.model_copy(update={"kinds": kinds})
+    teacher = teacher.model_copy(update={"kinds": kinds_of(config)})
     for reading, number in passages_of(config, documents):
         passage = reading.passages[number]
         if _place(config, passage.id) <= limit:
             attempt = desk.attempts.get(passage.id, 0)
-            yield reading.document, ask_about(teacher, config.seed, passage, reading.summary, attempt)
+            yield (
+                reading.document,
+                ask_about(teacher, config.seed, passage, reading.summary, attempt, config.grader is not None),
+            )
 
 
-def _taught(
-    desk: Desk[SynthConfig], teacher: TeacherConfig, writer: Writer, documents: Path, leaks: Leaks | None
+def taught(
+    desk: Desk[SynthConfig], writer: Writer, documents: Path, leaks: Leaks | None, limit: int
 ) -> Iterator[dict[str, Any]]:
-    """Pairs and drops of what the teacher wrote."""
+    """Pairs and drops of what the teacher writes about the passages up to a hash, with the chains that it is asked for."""
+    teacher = desk.config.teacher
+    assert teacher is not None
+    rows = _judged(desk, teacher, writer, documents, leaks, limit)
+    return with_thoughts(desk, writer, rows) if teacher.thoughts else rows
+
+
+def _judged(
+    desk: Desk[SynthConfig], teacher: TeacherConfig, writer: Writer, documents: Path, leaks: Leaks | None, limit: int
+) -> Iterator[dict[str, Any]]:
     from sagecraft.synthesis.pairs import judged
 
-    limit = drawn(desk.config, documents, teacher.max_passages)[0] if teacher.max_passages else 1 << 64
     found: dict[str, list[Candidate]] = {}
     held: list[tuple[Document, Ask[Candidate]]] = []
 

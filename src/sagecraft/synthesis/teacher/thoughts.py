@@ -1,13 +1,15 @@
 """Chains of thought asked of a teacher, kept where their own result agrees with the reference.
 
 The teacher sees the question alone, neither source nor answer: that its result is the right one is what speaks for the way to
-it. Only questions whose answer holds a result that can be compared (a quantity with its unit, a letter) are asked.
+it. Questions whose answer holds a result that can be compared (a quantity with its unit, a letter) are asked; with a grader,
+which then says whether two results are one, those that take reasoning and are answered in prose, too.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagecraft.evaluation.claims import is_placeholder
 from sagecraft.synthesis.chains.agreement import agrees
+from sagecraft.synthesis.grading.same import Proposed, verdict_row
 from sagecraft.teaching.asking import Ask, ask_all
 from sagecraft.teaching.fields import said
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from sagecraft.teaching.writers import Writer
 
 _AT_ONCE = 512
+#: Kinds whose answers are found by thinking; what a term means is known, or not.
+REASONED = frozenset({"cause", "comparison", "consequence", "critique", "derivation", "number", "relation", "what-if"})
 
 
 class Thought(BaseModel):
@@ -60,6 +65,8 @@ def read_thought(value: Mapping[str, Any]) -> Thought | str:
 def with_thoughts(desk: Desk[SynthConfig], writer: Writer, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The same rows; pairs whose result the teacher found by itself have its thought.
 
+    Of a chain that is decided `agreement` of its row says how; with a grader `proposed` holds one that is not, for `settled`.
+
     Args:
         desk: of the stage.
         writer: the teacher.
@@ -68,26 +75,41 @@ def with_thoughts(desk: Desk[SynthConfig], writer: Writer, rows: Iterator[dict[s
     teacher = desk.config.teacher
     assert teacher is not None
     while batch := list(itertools.islice(rows, _AT_ONCE)):
-        asked = [
-            row["pair"] for row in batch if "pair" in row and agrees(_reference(row["pair"]), _reference(row["pair"]))
-        ]
+        asked = [row for row in batch if "pair" in row and _can_be_held(row["pair"], desk.config.grader is not None)]
         asks = []
-        for pair in asked:
+        for row in asked:
+            pair = row["pair"]
             name = f"thought-{pair['id']}"
             text = _prompt().format_map({"question": pair["candidate"]["question"]})
             if attempt := desk.attempts.get(name, 0):
                 text += f"\n\n(This is attempt {attempt + 1}; keep to the form.)"
             asks.append(Ask(name, [{"role": "user", "content": text}], "thought", read_thought))
-        for pair, answer in zip(asked, ask_all(writer, asks, SCHEMA, teacher.repair_attempts, "thoughts"), strict=True):
+        for row, answer in zip(asked, ask_all(writer, asks, SCHEMA, teacher.repair_attempts, "thoughts"), strict=True):
             desk.add("thought", answer)
-            if answer.failed:
-                continue
-            found = answer.objects[-1]
-            verdict = agrees(found.answer, _reference(pair))
-            desk.counts[f"num_thoughts_{'agreed' if verdict else 'unclear' if verdict is None else 'disagreed'}"] += 1
-            if verdict:
-                pair["candidate"]["thought"] = " ".join(found.thought.split())
+            if not answer.failed:
+                _hold(row, answer.objects[-1], desk)
         yield from batch
+
+
+def _can_be_held(pair: Mapping[str, Any], is_graded: bool) -> bool:
+    """Whether it can be said if a chain came to the reference: by rules, or by the grader, where the way is worth asking for."""
+    reference = _reference(pair)
+    return agrees(reference, reference) is True or (is_graded and pair["candidate"]["kind"] in REASONED)
+
+
+def _hold(row: dict[str, Any], found: Thought, desk: Desk[SynthConfig]) -> None:
+    """Holds a chain against the reference of its pair."""
+    pair, thought = row["pair"], " ".join(found.thought.split())
+    reference = _reference(pair)
+    verdict = agrees(found.answer, reference)
+    if verdict is None and desk.config.grader is not None:
+        row["proposed"] = asdict(Proposed(thought, found.answer, reference))
+        return
+    name = "agreed" if verdict else "unclear" if verdict is None else "disagreed"
+    desk.counts[f"num_thoughts_{name}"] += 1
+    row["agreement"] = verdict_row(pair, found.answer, reference, name, "rule")
+    if verdict:
+        pair["candidate"]["thought"] = thought
 
 
 def _reference(pair: Mapping[str, Any]) -> str:

@@ -70,6 +70,7 @@ def test_sentences_are_named_by_their_place_in_the_document() -> None:
         ({"question": "Why?"}, "question: String should have at least 10 characters"),
         ({"answer": None}, "answer: Input should be a valid string"),
         ({"question": "<question>"}, "it repeats the form"),
+        ({"question": "How something is done or measured?"}, "it repeats what a kind asks"),
         ({"question": "Why is bronze harder than copper?"}, "it repeats the example"),
     ],
 )
