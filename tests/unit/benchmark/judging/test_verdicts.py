@@ -21,7 +21,15 @@ def draft(number: int, written_by: str = RULES) -> Draft:
     form = WRITTEN if written_by != RULES else "figure"
     document = Document(id=f"d{number}", text="", title="Roads")
     return Draft(
-        document, form, f"How long is road {number}?", options, ((0, "A road."),), "", "p", "A road.", written_by
+        document,
+        form,
+        f"How long is road {number}?",
+        options,
+        ((0, "A road."),),
+        "",
+        "p",
+        "A road.",
+        written_by=written_by,
     )
 
 
