@@ -134,7 +134,7 @@ def _reckoned(exercise: Exercise, equations: Mapping[str, str]) -> Candidate | N
 
 def _ends_in_quantity(answer: str) -> bool:
     formulas = re.findall(r"\$([^$]+)\$", answer)
-    return quantity_of(formulas[-1]) is not None if formulas else re.search(r"\d", answer) is not None
+    return quantity_of(f"${formulas[-1]}$") is not None if formulas else re.search(r"\d", answer) is not None
 
 
 def _shows_sum(text: str) -> bool:

@@ -198,7 +198,7 @@ def is_of_kind(answer: str, asked: str) -> bool:
     nouns = [one or other for one, other in _NOUN.findall(masked)]
     wanted = dimensions_of_noun(re.sub(r"\s+", " ", nouns[-1].lower())) if nouns else None
     values = re.findall(r"\$([^$]+)\$", answer)
-    found = quantity_of(values[-1]) if values else None
+    found = quantity_of(f"${values[-1]}$") if values else None
     if wanted is None or found is None or not found.unit:
         return True
     return found.is_known and found.dimensions in wanted
@@ -289,11 +289,11 @@ def result_in(formula: str, question: str) -> str | None:
         or re.search(r"[<>;]|\\(?:leq|geq|neq|pm)\b|\\[lg]e\b", f"{left}{right}")
     ):
         return None
-    value = quantity_of(right)
+    value = quantity_of(f"${right}$")
     if value is not None and not value.is_known and len(re.findall(r"[A-Za-z]{2,}", plain(right))) > 2:
         return None  # "5.00 times greater than the weight"
     if value is not None:
-        before = quantity_of(between[-1]) if len(between) > 1 else None
+        before = quantity_of(f"${between[-1]}$") if len(between) > 1 else None
         if before is not None and same_quantity(value, before) is False:
             return None  # "= 1.09 m^3 = 1.98e8 N/m^2": a slip of the book
         if not set(_symbols(left)) and re.search(r"\d", left):
@@ -373,7 +373,7 @@ def _last_sentence(block: str) -> str | None:
         r"(?:To help|This|These|That|It|They|He|She|Which|Note|Notice|Since|If|We|Using|Solving|Substitut\w*|Entering|Inserting|Here|Where|Therefore|Because|However|But|From|Recall|Or)\b",
         sentence[:1].upper() + sentence[1:],
     )
-    states = any(quantity_of(formula.strip("$")) for formula in re.findall(r"\$[^$]+\$", sentence)) or re.search(
+    states = any(quantity_of(formula) for formula in re.findall(r"\$[^$]+\$", sentence)) or re.search(
         r"\d [a-zA-Z%]", masked
     )
     found = set(english.words(masked))
