@@ -271,7 +271,7 @@ def synth(
     ] = None,
     max_passages: Annotated[int | None, typer.Option(help="passages that the teacher is asked about")] = None,
     max_usd: Annotated[
-        float | None, typer.Option(help="USD that each of the models may cost; stops before that")
+        float | None, typer.Option(help="USD that teacher and grader together may cost; stops before that")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="address of a server of your own, for the teacher")] = None,
     grader_url: Annotated[str | None, typer.Option(help="address of a server of your own, for the grader")] = None,

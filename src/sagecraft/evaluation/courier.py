@@ -44,6 +44,7 @@ class Errand(BaseModel):
         providers: a file of presets and prices.
         store: folder of the store.
         purpose: the run that pays.
+        spent_elsewhere_usd: what others have spent of the sum that `limits` sets.
         limits: pace, patience and money.
         requests: bodies as `remote.measure` takes them.
     """
@@ -56,6 +57,7 @@ class Errand(BaseModel):
     purpose: str
     limits: LimitsConfig
     requests: list[dict[str, Any]]
+    spent_elsewhere_usd: float = 0.0
 
 
 def carry_out(errand: Errand, tell: Callable[[dict[str, Any]], object], orders: int | None) -> dict[int, str]:
@@ -83,7 +85,7 @@ def carry_out(errand: Errand, tell: Callable[[dict[str, Any]], object], orders: 
     with closing(Store(errand.store, endpoint.identity, errand.purpose)) as kept:
         account = kept.account()
         warn = _now_and_then(lambda fault: tell({"warn": fault}))
-        asker = Asker(endpoint, kept, errand.limits, account.kept + account.wasted, warn)
+        asker = Asker(endpoint, kept, errand.limits, account.kept + account.wasted, warn, errand.spent_elsewhere_usd)
         jobs = (partial(one, body=body) for body in errand.requests)
         is_priced = endpoint.preset.price is not None
         answers = asker.run(

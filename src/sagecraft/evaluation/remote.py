@@ -100,8 +100,12 @@ def send_all(
     config: Limited,
     providers: Path | None,
     done: Callable[[float | None], object],
+    spent_elsewhere_usd: float = 0.0,
 ) -> dict[int, str]:
-    """As `measure_all`, but replies stay in the store: the number of each request that got none, and why."""
+    """As `measure_all`, but replies stay in the store: the number of each request that got none, and why.
+
+    `spent_elsewhere_usd` is what others have spent of the sum that the limits set.
+    """
     errand = courier.Errand(
         model=endpoint.name,
         base_url=config.base_url,
@@ -110,6 +114,7 @@ def send_all(
         purpose=kept.run,
         limits=config.limits,
         requests=[request.body for request in requests],
+        spent_elsewhere_usd=spent_elsewhere_usd,
     )
     failures = courier.send(errand, done)
     kept.refresh()

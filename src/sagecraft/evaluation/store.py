@@ -258,13 +258,14 @@ class Store:
         with self._alone():
             self._catch_up()
 
-    def account(self) -> Account:
-        """What this run sent and what it cost; claims of processes that are gone count as lost."""
+    def account(self, run: str | None = None) -> Account:
+        """What a run (this one by default) sent and what it cost; claims of processes that are gone count as lost."""
+        asked = self.run if run is None else run
         with self._alone():
             self._catch_up()
-            account = Account(**vars(self._account_of(self.run)))
-            for id_, (run, _, worst) in self._open.items():
-                if run == self.run and not self._is_alive(id_):
+            account = Account(**vars(self._account_of(asked)))
+            for id_, (of, _, worst) in self._open.items():
+                if of == asked and not self._is_alive(id_):
                     account.num_lost += 1
                     account.wasted += worst
         return account

@@ -65,7 +65,13 @@ class Asker:
     """
 
     def __init__(
-        self, endpoint: Endpoint, book: Book, limits: LimitsConfig, spent: Bill, warn: Callable[[str], object]
+        self,
+        endpoint: Endpoint,
+        book: Book,
+        limits: LimitsConfig,
+        spent: Bill,
+        warn: Callable[[str], object],
+        spent_elsewhere_usd: float = 0.0,
     ) -> None:
         """Prepares; nothing is sent yet.
 
@@ -75,13 +81,14 @@ class Asker:
             limits: pace, patience and money.
             spent: what interrupted starts of this run spent.
             warn: is told why a request is sent again.
+            spent_elsewhere_usd: what other models have spent of the same sum.
 
         Raises:
             UserError: a cost limit without a price.
         """
         endpoint.preset.check_limit(limits.max_usd)
         self.endpoint, self._book, self._limits, self._warn = endpoint, book, limits, warn
-        self.budget = Budget(limits.max_usd, endpoint.preset.price, spent)
+        self.budget = Budget(limits.max_usd, endpoint.preset.price, spent, spent_elsewhere_usd)
         self._pace = Pace(limits, time.monotonic, self._nap)
         self._under_way: dict[str, asyncio.Event] = {}
         self._stop: asyncio.Event = asyncio.Event()

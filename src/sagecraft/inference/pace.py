@@ -79,17 +79,20 @@ class Budget:
         spent_usd: settled, worst cases of requests without a count included.
     """
 
-    def __init__(self, limit_usd: float | None, price: Price | None, spent: Bill) -> None:
+    def __init__(
+        self, limit_usd: float | None, price: Price | None, spent: Bill, spent_elsewhere_usd: float = 0.0
+    ) -> None:
         """As it stands at the start.
 
         Args:
             limit_usd: never passed; None for no limit.
             price: of the model; a limit needs one.
             spent: what interrupted starts of the run spent.
+            spent_elsewhere_usd: what other models have spent of the same sum.
         """
         assert limit_usd is None or price is not None, "Preset.check_limit comes first"
         self._limit, self._price = limit_usd, price
-        self.spent_usd = 0.0 if price is None else price.usd(spent)
+        self.spent_usd = 0.0 if price is None else spent_elsewhere_usd + price.usd(spent)
         self._reserved = 0.0
         self._under_way = 0
         self._settled = asyncio.Condition()

@@ -91,6 +91,14 @@ class SynthConfig(BaseModel):
         default=None,
         description="another model that grades what passed the rules, from 1 to 5: the teacher's questions, without one all",
     )
+    max_usd: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        exclude=True,  # what is made does not depend on it, so a run that goes on with another limit is the same run
+        description="USD that teacher and grader together may cost, interrupted starts included; stops before it is passed. null: no "
+        "limit but those of each model",
+    )
 
 
 def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.Manifest:
@@ -107,8 +115,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
     from sagecraft.synthesis.rows import Sorted
     from sagecraft.synthesis.selection import index_of, select
     from sagecraft.synthesis.shards import make_parts, read_parts
-    from sagecraft.synthesis.teacher.teach import model_inputs, write_taught
-    from sagecraft.teaching.desk import open_desk
+    from sagecraft.synthesis.teacher.teach import desk_of, model_inputs, write_taught
 
     if "documents" not in inputs:
         raise UserError("synth: no input `documents`; give a folder that holds documents/*.parquet")
@@ -119,7 +126,7 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         benchmarks = [path for name, path in sorted(inputs.items()) if name.startswith("benchmark")]
         leaks = read_leaks(benchmarks) if benchmarks else None
         scratch = build.scratch("parts")
-        desk = open_desk("synth", config, inputs, out) if config.teacher or config.grader else None
+        desk = desk_of(config, inputs, out) if config.teacher or config.grader else None
         parts, counts = make_parts(config, inputs["documents"], benchmarks, scratch)
         if desk and config.teacher:
             parts.append(write_taught(desk, inputs["documents"], leaks, build))

@@ -15,6 +15,7 @@ from sagecraft.errors import UserError
 from sagecraft.evaluation.evaluate import replies_folder
 from sagecraft.teaching.asking import Answer
 from sagecraft.teaching.config import ModelConfig
+from sagecraft.teaching.purse import Purse, prices_of
 from sagecraft.teaching.writers import Writer, open_writer
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Desk(Generic[C]):
         counts: of what was asked, mended and failed.
         failures: rows of `failures.jsonl`.
         roles: those that were asked, in order.
+        max_usd: that all roles together may cost.
+        prices: role of an endpoint → its price.
     """
 
     stage: str
@@ -49,10 +52,26 @@ class Desk(Generic[C]):
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[dict[str, Any]] = field(default_factory=list)
     roles: dict[str, None] = field(default_factory=dict)
+    max_usd: float | None = None
+    prices: Mapping[str, Price | None] = field(default_factory=dict)
+
+    @property
+    def purse(self) -> Purse:
+        """The sum that all roles share."""
+        return Purse(self.max_usd, {self.purpose(role): price for role, price in self.prices.items()})
 
     def writer(self, role: str, asked: ModelConfig) -> Any:
         """The writer of a role, for `with`."""
-        return open_writer(asked, self.providers, self.folder, self.purpose(role))
+        return open_writer(asked, self.providers, self.folder, self.purpose(role), self.purse)
+
+    def tell_limit(self) -> None:
+        """Says what may be spent in all, at which prices, and what is spent already; nothing without endpoints."""
+        if not self.prices:
+            return
+        told = ", ".join(f"{role} at {_price_told(price)}" for role, price in self.prices.items())
+        spent = self.purse.spent_in(self.folder)
+        limit = "no limit of cost" if self.max_usd is None else f"at most {self.max_usd:g} USD in all"
+        console.say(f"  {told}; {limit}" + (f", {spent:.4f} USD spent before" if spent else ""))
 
     def purpose(self, role: str) -> str:
         """What the money of a role is spent for: whatever asks for it in this stage shares its limit."""
@@ -64,6 +83,8 @@ class Desk(Generic[C]):
         self.counts[f"num_{role}_asked"] += 1
         self.counts[f"num_{role}_repaired"] += bool(answer.num_repairs and not answer.failed)
         self.counts[f"num_{role}_failed"] += answer.failed
+        self.counts[f"num_{role}_tokens_in"] += answer.tokens[0]
+        self.counts[f"num_{role}_tokens_out"] += answer.tokens[1]
         if answer.failed:
             self.failures.append({"role": role, **answer.as_failure()})
 
@@ -72,6 +93,8 @@ class Desk(Generic[C]):
         for role in self.roles:
             asked, repaired, failed = (self.counts[f"num_{role}_{what}"] for what in ("asked", "repaired", "failed"))
             console.say(f"  {role}: {asked:,} asked, {repaired:,} replies mended on request, {failed:,} failed")
+        if self.max_usd is not None:
+            console.say(f"  spent at most {self.purse.spent_in(self.folder):.4f} USD of {self.max_usd:g} in all")
         rows = sorted(self.failures, key=lambda row: (row["role"], row["id"]))
         for folder in (path, self.folder):
             artifact.write_jsonl(folder / _FAILURES, rows)
@@ -105,13 +128,40 @@ class Desk(Generic[C]):
         return {role: told(spent) for role, spent in artifact.read_json(path).items()} if path.exists() else {}
 
 
-def open_desk(stage: str, config: C, inputs: Mapping[str, Path], out: Path) -> Desk[C]:
-    """The desk of a stage that writes `out`."""
+def open_desk(
+    stage: str,
+    config: C,
+    inputs: Mapping[str, Path],
+    out: Path,
+    models: Mapping[str, ModelConfig | None] | None = None,
+    max_usd: float | None = None,
+) -> Desk[C]:
+    """The desk of a stage.
+
+    Args:
+        stage: its name.
+        config: its settings.
+        inputs: of the stage; `providers` is a file of presets and prices.
+        out: the artifact that it writes.
+        models: role → model, of those that share a sum.
+        max_usd: that sum.
+
+    Raises:
+        UserError: a limit without a price.
+    """
+    providers = inputs.get("providers")
+    prices = prices_of(stage, models or {}, providers, max_usd)
     folder = replies_folder(out)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _ATTEMPTS
     attempts = artifact.read_json(path) if path.exists() else {}
-    return Desk(stage, config, inputs.get("providers"), folder, attempts)
+    return Desk(stage, config, providers, folder, attempts, max_usd=max_usd, prices=prices)
+
+
+def _price_told(price: Price | None) -> str:
+    if price is None:
+        return "a price that is not known"
+    return f"{price.usd_per_million_in:g} / {price.usd_per_million_out:g} USD per million tokens read / written"
 
 
 def retry_failed(out: Path) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sagecraft.inference.prices import Price
     from sagecraft.inference.protocol import Engine
     from sagecraft.teaching.config import ModelConfig
+    from sagecraft.teaching.purse import Purse
 
 Turns = Sequence[Mapping[str, str]]
 
@@ -73,7 +74,9 @@ def usd_of(price: Price | None, tokens_in: float, tokens_out: float) -> float | 
 
 
 @contextmanager
-def open_writer(config: ModelConfig, providers: Path | None, folder: Path, purpose: str) -> Iterator[Writer]:
+def open_writer(
+    config: ModelConfig, providers: Path | None, folder: Path, purpose: str, purse: Purse | None = None
+) -> Iterator[Writer]:
     """Makes a model ready to be asked.
 
     Args:
@@ -81,6 +84,7 @@ def open_writer(config: ModelConfig, providers: Path | None, folder: Path, purpo
         providers: file of presets and prices.
         folder: of the store of replies.
         purpose: what the money is spent for.
+        purse: that it shares with other models.
 
     Raises:
         UserError: no such model, or a cost limit without a price.
@@ -95,7 +99,8 @@ def open_writer(config: ModelConfig, providers: Path | None, folder: Path, purpo
         endpoint.preset.asked(config.thinking)
         endpoint.preset.check_limit(config.limits.max_usd)
         with closing(Store(folder, endpoint.identity, purpose)) as kept:
-            yield _FromEndpoint(config, endpoint, kept, providers)
+            limits, elsewhere = purse.narrowed(config.limits, kept) if purse else (config.limits, 0.0)
+            yield _FromEndpoint(config.model_copy(update={"limits": limits}), endpoint, kept, providers, elsewhere)
         return
     from sagecraft.inference.engine import open_engine
 
@@ -112,6 +117,7 @@ class _FromEndpoint:
     endpoint: Endpoint
     kept: Store
     providers: Path | None
+    spent_elsewhere_usd: float
 
     @property
     def name(self) -> str:
@@ -137,7 +143,9 @@ class _FromEndpoint:
         def done(usd: float | None) -> None:
             ended("" if usd is None else f"{usd:.4f} USD")
 
-        failures = remote.send_all(self.endpoint, requests, self.kept, config, self.providers, done)
+        failures = remote.send_all(
+            self.endpoint, requests, self.kept, config, self.providers, done, self.spent_elsewhere_usd
+        )
         values = remote.kept_values(self.endpoint, requests, self.kept, failures)
         return [value if isinstance(value, Failed) else _written(value) for value in values]
 

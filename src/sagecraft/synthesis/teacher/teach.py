@@ -18,10 +18,11 @@ from sagecraft import artifact
 from sagecraft.artifact import keyed_hash
 from sagecraft.errors import UserError
 from sagecraft.synthesis.grading.same import settled
+from sagecraft.synthesis.teacher.exercises import as_dropped, problems_of, without_chain
 from sagecraft.synthesis.teacher.questions import SCHEMA, ask_about
 from sagecraft.synthesis.teacher.thoughts import with_thoughts
 from sagecraft.teaching.asking import Ask, ask_all
-from sagecraft.teaching.desk import Desk
+from sagecraft.teaching.desk import Desk, open_desk
 from sagecraft.teaching.models import inputs_of, resolved
 from sagecraft.teaching.sample import cut
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sagecraft.synthesis.rows import Sorted
     from sagecraft.synthesis.synth import SynthConfig
     from sagecraft.synthesis.teacher.config import TeacherConfig
+    from sagecraft.teaching.config import ModelConfig
     from sagecraft.teaching.writers import Writer
 
 #: Requests that are given out at once; they and their replies are what is held.
@@ -45,7 +47,7 @@ def model_inputs(config: SynthConfig) -> dict[str, Path]:
     Raises:
         UserError: no such model, a grader that is the teacher, or kinds of a teacher that the stage does not take.
     """
-    models = resolved("synth", {"teacher": config.teacher, "grader": config.grader})
+    models = resolved("synth", models_of(config))
     kinds_of(config)
     if len({model.identity for model in models.values()}) < len(models):
         raise UserError(
@@ -76,7 +78,7 @@ def from_options(
     retry: bool,
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The settings `teacher` and `grader` of options; `given` are max_usd, base_url and max_passages.
+    """The settings `teacher`, `grader` and `max_usd` of options; `given` are max_usd, base_url and max_passages.
 
     Raises:
         UserError: an option that would do nothing.
@@ -91,14 +93,29 @@ def from_options(
         raise UserError("--retry-failed: is for --teacher and --grader; give those of the run that had failures")
     if grader_url is not None and grader is None:
         raise UserError("--grader-url: is for --grader, which is not given")
-    limits = {"limits": {"max_usd": given["max_usd"]}}
     rest = {name: given[name] for name in ("base_url", "max_passages") if given[name] is not None}
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {} if given["max_usd"] is None else {"max_usd": given["max_usd"]}
     if teacher is not None:
-        found["teacher"] = {"model": teacher, **rest, **limits}
+        found["teacher"] = {"model": teacher, **rest}
     if grader is not None:
-        found["grader"] = {"model": grader, **({"base_url": grader_url} if grader_url else {}), **limits}
+        found["grader"] = {"model": grader, **({"base_url": grader_url} if grader_url else {})}
     return found
+
+
+def models_of(config: SynthConfig) -> dict[str, ModelConfig | None]:
+    """The models that the stage asks, by their roles."""
+    return {"teacher": config.teacher, "grader": config.grader}
+
+
+def desk_of(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> Desk[SynthConfig]:
+    """The desk of the stage, which says what may be spent.
+
+    Raises:
+        UserError: a limit of cost without a price.
+    """
+    desk = open_desk("synth", config, inputs, out, models_of(config), config.max_usd)
+    desk.tell_limit()
+    return desk
 
 
 def write_taught(desk: Desk[SynthConfig], documents: Path, leaks: Leaks | None, build: artifact.Build) -> Path:
@@ -124,9 +141,11 @@ def write_taught(desk: Desk[SynthConfig], documents: Path, leaks: Leaks | None, 
     limit = drawn(desk.config, documents, teacher.max_passages)[0] if teacher.max_passages else 1 << 64
     with desk.writer("teacher", teacher) as writer:
         rows = taught(desk, writer, documents, leaks, limit)
+        problems = problems_of(desk.config, documents, leaks)
+        rows = itertools.chain(rows, with_thoughts(desk, writer, problems))
         artifact.write_jsonl(part, itertools.chain([{}], rows))
         desk.tell_spending("teacher", writer)
-    if not teacher.thoughts:
+    if not teacher.thoughts and not teacher.exercises_share:
         return part
     settled_part = part.with_name("settled.jsonl")
     artifact.write_jsonl(settled_part, _settled(desk, artifact.read_jsonl(part), agreements, leaks))
@@ -149,7 +168,7 @@ def _settled(
             if thought and leaks is not None and leaks.find(thought):
                 row["pair"]["candidate"]["thought"] = None  # the way tells what a benchmark asks; the pair does not
                 desk.counts["num_thoughts_leaked"] += 1
-            yield row
+            yield as_dropped(row) if without_chain(row) else row
 
 
 def passages_of(config: SynthConfig, documents: Path) -> Iterator[tuple[Reading, int]]:

@@ -248,6 +248,46 @@ def test_a_run_that_reached_its_cost_limit_goes_on_and_asks_nothing_twice(
     assert contents(straight) == contents(tmp_path / "out")
 
 
+def test_teacher_and_grader_share_one_sum(
+    tmp_path: Path, serve: Callable[..., ChatServer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def otherwise(body: dict[str, Any], before: int) -> Act:
+        act = replies(body)
+        act.content["usage"] = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+        return act
+
+    server, prices = serve(otherwise), tmp_path / "prices.yaml"
+    prices.write_text(PRICES, encoding="utf-8")
+    inputs = {"documents": documents(tmp_path / "d"), "providers": prices}
+    config = settings(server, thought_tokens=0, answer_tokens=100, limits={"concurrency": 1})
+    # twelve replies cost 0.0012 USD each; what one may cost is below 0.01
+    with pytest.raises(UserError, match=r"max_usd: 0\.00\d\d USD are spent.* limit of 0\.012 USD"):
+        run(config.model_copy(update={"max_usd": 0.012}), inputs, tmp_path / "out")
+    graded = sum("You check questions" in asked(body) for body in server.requests)
+    assert len(server.counts) - graded == 6
+    assert graded < 6
+    assert 0.0012 * len(server.counts) <= 0.012
+    capsys.readouterr()
+    run(config.model_copy(update={"max_usd": 1.0}), inputs, tmp_path / "out")
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"at most 1 USD in all, {0.0012 * (6 + graded):.4f} USD spent before" in told
+    assert "spent at most 0.0144 USD of 1 in all" in told
+    assert set(server.counts.values()) == {1}
+    assert len(server.counts) == 12
+
+
+def test_a_limit_without_a_price_is_refused_before_anything_is_made(
+    tmp_path: Path, serve: Callable[..., ChatServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sagecraft.synthesis.shards.make_parts", lambda *_: pytest.fail("the rules ran"))
+    inputs, config = {"documents": documents(tmp_path / "d")}, settings(serve())
+    with pytest.raises(UserError, match=r"synth\.teacher: max_usd: the price of local:wise is not known"):
+        run(config.model_copy(update={"max_usd": 1.0}), inputs, tmp_path / "out")
+    alone = SynthConfig.model_validate({"teacher": {"model": str(pico_model(tmp_path / "pico"))}, "max_usd": 1.0})
+    with pytest.raises(UserError, match=r"synth\.max_usd: is for endpoints"):
+        run(alone, inputs, tmp_path / "out")
+
+
 def test_a_sample_shows_and_projects_and_is_not_asked_again(
     tmp_path: Path, serve: Callable[..., ChatServer], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -256,14 +296,18 @@ def test_a_sample_shows_and_projects_and_is_not_asked_again(
     prices.write_text(PRICES, encoding="utf-8")
     inputs = {"documents": documents(tmp_path / "d"), "providers": prices}
     shown = show_sample(settings(server), inputs, tmp_path / "out", 2)
-    assert len(server.counts) == 2
-    assert len(shown["questions"]) == 2
+    assert len(server.counts) == 4
+    assert [one["fate"] for one in shown["questions"]] == ["taught, graded 5 5 4 4"] * 2
     projected = shown["projected"]
-    assert (projected["passages"], projected["tokens_in"], projected["tokens_out"]) == (6, 420, 120)
-    assert projected["usd"] == pytest.approx((420 * 1 + 120 * 2) / 1e6)
+    assert (projected["passages"], projected["tokens_in"], projected["tokens_out"]) == (6, 840, 240)
+    assert projected["usd"] == pytest.approx((840 * 1 + 240 * 2) / 1e6)
+    for model in ("teacher", "grader"):
+        assert (projected["models"][model]["tokens_in"], projected["models"][model]["tokens_out"]) == (420, 120)
     told = " ".join(capsys.readouterr().err.split())
     assert shown["questions"][0]["question"] in told
-    assert "all 6 would take about 540 tokens for about 0.00 USD" in told
+    assert "gave 2 questions, of which 2 would be taught; all 6 would give about 6 and take about 1,080 tokens" in told
+    assert "for about 0.00 USD (teacher 0.00, grader 0.00)" in told
+    assert "teacher at 1 / 2 USD per million tokens read / written, grader at" in told
     assert not (tmp_path / "out").exists()
     run(settings(server), inputs, tmp_path / "out")
     assert set(server.counts.values()) == {1}
@@ -318,6 +362,7 @@ def test_thoughts_are_kept_where_their_result_agrees(tmp_path: Path, serve: Call
     counted = {name: count for name, count in manifest.stats.items() if name.startswith("num_thought")}
     assert counted == {
         "num_thought_asked": 4, "num_thought_repaired": 0, "num_thought_failed": 1,
+        "num_thought_tokens_in": 350, "num_thought_tokens_out": 100,
         "num_thoughts_agreed": 1, "num_thoughts_disagreed": 1, "num_thoughts_unclear": 1,
     }  # fmt: skip
     (failed,) = artifact.read_jsonl(tmp_path / "out" / "failures.jsonl")
