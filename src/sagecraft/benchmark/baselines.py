@@ -62,7 +62,7 @@ def _centre(option: Option, options: Sequence[Option]) -> float:
     return distance
 
 
-#: Guess → what it maximises. None of them sees the question or the key.
+#: Guess → what it maximises. None of them sees the key; of the question, only which of its words an option repeats.
 SCORES: dict[str, Callable[[Option, Sequence[Option]], float]] = {
     "longest": lambda option, _: float(len(option.text)),
     "shortest": lambda option, _: -float(len(option.text)),
@@ -81,6 +81,10 @@ SCORES: dict[str, Callable[[Option, Sequence[Option]], float]] = {
     "both rare or small": lambda option, _: float(option.pattern == (False, False)),
     "first common, second rare": lambda option, _: float(option.pattern == (True, False)),
     "first rare, second common": lambda option, _: float(option.pattern == (False, True)),
+    "most like the others": lambda option, _: option.likeness,
+    "least like the others": lambda option, _: -option.likeness,
+    "most words shared with the question": lambda option, _: option.overlap,
+    "fewest words shared with the question": lambda option, _: -option.overlap,
 }
 
 

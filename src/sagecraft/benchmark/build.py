@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from sagecraft.benchmark.models import Models
     from sagecraft.benchmark.statements import Statement
     from sagecraft.benchmark.teacher.teach import Taught
+    from sagecraft.benchmark.words import WordClasses
     from sagecraft.corpus.documents import Document
     from sagecraft.teaching.desk import Desk
 
-VERSION = 4
+VERSION = 5
 #: Candidates kept of a document for each item that it may give: some fail where their options are made.
 _SPARE = 3
 #: Training documents from which other options may be drawn; all are compared.
@@ -44,6 +45,7 @@ class _Found:
 
     ladders: Ladders
     terms: Terms
+    classes: WordClasses
     words: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     num_documents: int = 0
@@ -178,12 +180,13 @@ def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
     """First pass: how often values and words occur, and the terms of all glossaries; other options are drawn from these."""
     from sagecraft.benchmark.choices import Terms
     from sagecraft.benchmark.ladder import Ladders
+    from sagecraft.benchmark.words import WordClasses
     from sagecraft.corpus.documents import read_documents
     from sagecraft.literature.figures import figures_of
     from sagecraft.literature.reading import Reading
     from sagecraft.literature.slots import words_of
 
-    found = _Found(Ladders(), Terms())
+    found = _Found(Ladders(), Terms(), WordClasses())
     categories: Counter[str] = Counter()
     years = [0]
     training = read_documents(inputs["training"]) if "training" in inputs else iter(())
@@ -196,6 +199,7 @@ def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
         years.append(document.year or 0)
         categories.update(set(document.categories) if is_asked else ())
         found.terms.add(reading.glossary)
+        found.classes.add(reading)
         for passage in reading.passages:
             for sentence in passage.sentences:
                 found.ladders.add(figures_of(sentence.text))
@@ -213,14 +217,17 @@ def _drafts(
 
     What a teacher wrote comes first: rules can leave a gap in any sentence, a teacher can ask what follows from several.
     """
+    from sagecraft.benchmark.balance import Balance
     from sagecraft.benchmark.drafts import Drafter
-    from sagecraft.benchmark.items import in_turn
+    from sagecraft.benchmark.ladder import in_turn
     from sagecraft.benchmark.statements import Statement
     from sagecraft.corpus.documents import read_documents
 
     sources = [source for document in read_documents(folder) for source in _of_document(config, document, found)]
     sources.sort(key=lambda source: keyed_hash(config.seed, "item", *_name(source)))
-    drafter = Drafter(config.seed, found.ladders, found.words)
+    blanks = (blank for source in sources if isinstance(source, Statement) for blank in source.blanks)
+    balance = Balance(config.seed, found.classes, (blank.text for blank in blanks))
+    drafter = Drafter(config.seed, found.ladders, found.words, found.classes, balance)
     drafts: list[Draft] = []
     dropped: list[dict[str, Any]] = []
     of_document: dict[str, list[Draft]] = defaultdict(list)
@@ -279,7 +286,7 @@ def _of_document(config: BenchConfig, document: Document, found: _Found) -> list
 
     reading = Reading(document, config.seed)
     by_sentence: dict[int, list[Statement]] = defaultdict(list)
-    for statement in statements_of(reading, config.min_words, config.max_words):
+    for statement in statements_of(reading, config.min_words, config.max_words, found.classes):
         if isinstance(statement, str):
             found.reasons[statement] += 1
         elif form_of(statement.blanks) in config.forms:
@@ -314,7 +321,7 @@ def _tells(one: Draft, other: Draft) -> bool:
     from sagecraft.benchmark.statements import is_told
 
     values = re.findall(r"\d[\d,.]*\d", other.key.text)
-    return any(is_told(one.question, value) for value in values)
+    return any(is_told(one.question, value) for value in (*values, *other.told))
 
 
 def _without_leaks(drafts: list[Draft], training: Path, dropped: list[dict[str, Any]]) -> list[Draft]:

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
 from sagecraft.artifact import keyed_hash
+from sagecraft.benchmark.balance import Balance
 from sagecraft.benchmark.choices import Choice, three_of
 from sagecraft.benchmark.ladder import NUM_RUNGS, Ladders
 from sagecraft.benchmark.statements import Blank, Statement, is_article, is_told
+from sagecraft.benchmark.words import ClassWord, WordClasses
 from sagecraft.corpus.documents import Document
 from sagecraft.literature.figures import Figure, number_of, ranges_of
 from sagecraft.literature.slots import Word
 
 FIGURE, TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS = "figure", "two-figures", "word-and-figure", "two-words"
-TERM, PROPERTY = "term", "property"
+WORD, TERM, PROPERTY = "word", "term", "property"
 #: Form of an item that a model wrote, and who wrote what no model did.
 WRITTEN, RULES = "written", "rules"
 #: The forms whose four options are all combinations of two alternatives.
 PAIRS = frozenset((TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS))
 _TRIES = 4
+_STEM_CHARS = 5
+_WORD_PATTERN = re.compile(r"[^\W\d_]{3,}")
 _LABEL = re.compile(r"\([12]\) ")
 _VALUE_FORMS = (
     "Which value completes {whose}: “{text}”?",
     "Which value stands in the gap of {whose}: “{text}”?",
     "What is the missing value in {whose}: “{text}”?",
+)
+_WORD_FORMS = (
+    "Which of these completes {whose}: “{text}”?",
+    "Which of these stands in the gap of {whose}: “{text}”?",
+    "What is missing in {whose}: “{text}”?",
 )
 _PAIR_FORMS = (
     "Which pair completes {whose}: “{text}”?",
@@ -45,12 +55,16 @@ class Option:
         commonness: of its parts in the documents, larger is commoner.
         pattern: for each part of a pair whether it is the commoner word, or the larger value, of the two.
         values: its numbers.
+        likeness: how like a word is to the other options, on average.
+        overlap: of its words with those of the question, rare words weighing more.
     """
 
     text: str
     commonness: float = 0.0
     pattern: tuple[bool, ...] = ()
     values: tuple[float, ...] = ()
+    likeness: float = 0.0
+    overlap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,7 @@ class Draft:
     section: str
     passage: str
     passage_text: str
+    told: tuple[str, ...] = ()
     written_by: str = RULES
     explanation: str = ""
 
@@ -88,7 +103,7 @@ def form_of(blanks: tuple[Blank, ...]) -> str:
     """The form of a statement by what is open in it."""
     num_words = sum(isinstance(blank, Word) for blank in blanks)
     if len(blanks) == 1:
-        return FIGURE
+        return WORD if num_words else FIGURE
     return (TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS)[num_words]
 
 
@@ -106,10 +121,14 @@ def whose(document: Document, section: str) -> str:
 class Drafter:
     """Makes drafts; what it draws is keyed by the document and the sentence."""
 
-    def __init__(self, seed: int, ladders: Ladders, words: Counter[str]) -> None:
+    def __init__(
+        self, seed: int, ladders: Ladders, words: Counter[str], classes: WordClasses, balance: Balance
+    ) -> None:
         self._seed = seed
         self._ladders = ladders
         self._words = words
+        self._classes = classes
+        self._balance = balance
 
     def of_statement(self, statement: Statement, rank: int) -> Draft | str:
         """A draft, or the reason why there are no four options.
@@ -124,7 +143,10 @@ class Drafter:
         rng = random.Random(keyed_hash(self._seed, *key))  # noqa: S311
         options = None
         for _ in range(_TRIES):  # an option that the question shows is out of the game, or seems to be
-            made = self._one(statement, rank, rng) if form == FIGURE else self._pair(statement, rng)
+            if form == WORD:
+                made = self._word(statement, rng)
+            else:
+                made = self._one(statement, rank, rng) if form == FIGURE else self._pair(statement, rng)
             if made and not _are_shown(statement, made) and not _are_to_come(statement, made):
                 options = made
                 break
@@ -133,25 +155,45 @@ class Drafter:
         shown = f"{document.title} {document.year}"
         if any(isinstance(blank, Figure) and is_told(shown, blank.text) for blank in statement.blanks):
             return "in-title"
-        forms = _VALUE_FORMS if form == FIGURE else _PAIR_FORMS
+        forms = {FIGURE: _VALUE_FORMS, WORD: _WORD_FORMS}.get(form, _PAIR_FORMS)
         question = forms[keyed_hash(self._seed, "form", *key[1:]) % len(forms)].format(
             whose=whose(document, statement.passage.section), text=statement.open_text
         )
         support = tuple((each.position, each.text) for each in statement.support)
         passage = statement.passage
-        return Draft(document, form, question, options, support, passage.section, passage.id, passage.text)
+        options = tuple(self._weighed(option, question) for option in options)
+        told = tuple(blank.text for blank in statement.blanks if isinstance(blank, ClassWord))
+        return Draft(document, form, question, options, support, passage.section, passage.id, passage.text, told=told)
 
     def of_choice(self, choice: Choice, rank: int) -> Draft:
         """A draft of a question that brings its options."""
         key = ("options", choice.document.id, choice.question)
         rng = random.Random(keyed_hash(self._seed, *key))  # noqa: S311
         texts = [choice.key, *three_of(choice, rng, rank)]
-        options = tuple(Option(text) for text in texts)
+        options = tuple(self._weighed(Option(text), choice.question) for text in texts)
         support = ((-1, choice.support),)
         place = choice.document.id
         return Draft(
             choice.document, choice.form, choice.question, options, support, choice.section, place, choice.support
         )
+
+    def _weighed(self, option: Option, question: str) -> Option:
+        """An option with what it shares with the question: a shared stem counts the less, the commoner its word."""
+        shown = {word[:_STEM_CHARS] for word in _WORD_PATTERN.findall(question.lower())}
+        shared = {word for word in _WORD_PATTERN.findall(option.text.lower()) if word[:_STEM_CHARS] in shown}
+        weight = sum(1 / math.log(8 + self._classes.commonness(word)) for word in sorted(shared))
+        return replace(option, overlap=round(weight, 6))
+
+    def _word(self, statement: Statement, rng: random.Random) -> tuple[Option, ...] | None:
+        """The key and three others of its class."""
+        word = statement.blanks[0]
+        assert isinstance(word, ClassWord)
+        others = self._balance.three(word, rng)
+        if others is None:
+            return None
+        texts = (word.text, *others)
+        likeness, count = self._classes.total_likeness, self._classes.commonness
+        return tuple(Option(text, float(count(text)), likeness=likeness(text, texts)) for text in texts)
 
     def _one(self, statement: Statement, rank: int, rng: random.Random) -> tuple[Option, ...] | None:
         figure = statement.blanks[0]
@@ -169,9 +211,12 @@ class Drafter:
         sides: list[tuple[_Part, _Part]] = []
         for blank in statement.blanks:
             if isinstance(blank, Word):
-                counts = (self._words[blank.text], self._words[blank.other])
-                is_high = (counts[0], blank.text) > (counts[1], blank.other)
-                sides.append((_Part(blank.text, counts[0], is_high), _Part(blank.other, counts[1], not is_high)))
+                is_of_class = isinstance(blank, ClassWord)
+                alternative = self._balance.one(blank, rng) if isinstance(blank, ClassWord) else blank.other
+                count = self._classes.commonness if is_of_class else self._words.__getitem__
+                counts = (count(blank.text), count(alternative))
+                is_high = (counts[0], blank.text) > (counts[1], alternative)
+                sides.append((_Part(blank.text, counts[0], is_high), _Part(alternative, counts[1], not is_high)))
                 continue
             other = self._ladders.neighbour(blank, rng.random() < 0.5, rng)
             if other is None:

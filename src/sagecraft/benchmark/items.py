@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.benchmark.judging.judge import checks_of
+from sagecraft.benchmark.ladder import in_turn
 
 if TYPE_CHECKING:
     from sagecraft.benchmark.drafts import Draft
@@ -67,12 +68,6 @@ def item_of(
         "checks": checks,
         **({"cost": models.cost([draft])} if models.bench or models.taught else {}),
     }
-
-
-def in_turn(seed: int, what: str, number: int) -> int:
-    """A number from 0 to 3 that comes up once in each block of four."""
-    order = random.Random(keyed_hash(seed, what, number // 4)).sample(range(4), 4)  # noqa: S311
-    return order[number % 4]
 
 
 def write_questions(path: Path, items: Sequence[Mapping[str, Any]]) -> None:

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 
+from sagecraft.artifact import keyed_hash
 from sagecraft.literature.figures import Figure, decimals_of, digits_of, number_of
 
 #: Between neighbouring rungs: far enough to be clearly another value, near enough to be thinkable.
@@ -141,3 +142,9 @@ def in_form(value: str, number: float) -> str:
         number = round(number, digits - magnitude)
     text = f"{number:,.{decimals}f}"
     return text if "," in value else text.replace(",", "")
+
+
+def in_turn(seed: int, what: str, number: int) -> int:
+    """A number from 0 to 3 that comes up once in each block of four."""
+    order = random.Random(keyed_hash(seed, what, number // 4)).sample(range(4), 4)  # noqa: S311
+    return order[number % 4]

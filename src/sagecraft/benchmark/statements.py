@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sagecraft.benchmark.words import ClassWord, DocumentWords, WordClasses, class_blanks
 from sagecraft.corpus.documents import Document
 from sagecraft.corpus.sentences import Sentence, mask_math
 from sagecraft.literature import english
@@ -108,15 +109,25 @@ def is_article(document: Document) -> bool:
     return bool(document.title and (document.authors or document.year))
 
 
-def statements_of(reading: Reading, min_words: int, max_words: int) -> Iterator[Statement | str]:
-    """Statements of a document that stand alone, or the reason why a sentence with a figure or two opposites does not."""
+def statements_of(
+    reading: Reading, min_words: int, max_words: int, classes: WordClasses | None = None
+) -> Iterator[Statement | str]:
+    """Statements of a document that stand alone, or the reason why a sentence with something to leave open does not.
+
+    Args:
+        reading: the document.
+        min_words: of a sentence.
+        max_words: of a sentence.
+        classes: words that others of their class could replace; without them values and opposites are left open.
+    """
     document = dataclasses.replace(reading.document, text="")  # a statement must not hold the whole of it
     own = is_article(document)
+    held = DocumentWords(reading) if classes else None
     for passage in reading.passages:
         topic = f"{passage.title} {passage.section}"
         for place, sentence in enumerate(passage.sentences):
             is_open = figures_of(sentence.text) or ranges_of(sentence.text)
-            if not is_open and len(words_of(sentence.text)) < 2:
+            if classes is None and not is_open and len(words_of(sentence.text)) < 2:
                 continue
             text = _shown(sentence.text)
             reason = why_not(text, topic, own, min_words, max_words)
@@ -128,7 +139,9 @@ def statements_of(reading: Reading, min_words: int, max_words: int) -> Iterator[
             if reason is not None:
                 yield reason
                 continue
-            for blanks in _choices(text):
+            around = " ".join((topic, *(before.text for before in context)))
+            classed = tuple(classes.words_in(text, around, held)) if classes and held else ()
+            for blanks in _choices(text, classed):
                 if not any(is_told(before.text, blank.text) for before in context for blank in blanks):
                     yield Statement(document, passage, context, sentence, text, blanks)
 
@@ -222,8 +235,8 @@ def _unnamed_person(text: str) -> bool:
     )
 
 
-def _choices(text: str) -> Iterator[tuple[Blank, ...]]:
-    """What can be left open in a sentence, at most one of each form."""
+def _choices(text: str, classed: Sequence[ClassWord]) -> Iterator[tuple[Blank, ...]]:
+    """What can be left open in a sentence."""
     words = [word for word in words_of(text) if not _article_tells(text, word)]
     follows = count_numbers(text) > 1 and _RELATED & set(english.words(text))
     figures = [] if follows else [figure for figure in figures_of(text) if not _completes(text, figure)]
@@ -236,7 +249,9 @@ def _choices(text: str) -> Iterator[tuple[Blank, ...]]:
         yield (alone[0],)
     elif alone:
         yield alone[0], alone[1]
-    if _CORRELATIVE.search(text):
+    is_correlative = _CORRELATIVE.search(text) is not None
+    yield from class_blanks(text, classed, () if is_correlative else words[:1], alone[:1])
+    if is_correlative:
         return
     if words and alone:
         word, figure = words[0], alone[0]
