@@ -79,6 +79,10 @@ class Recipe(BaseModel):
     recipe: Literal[1] = Field(description="version of the recipe's form")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the folder under runs/")
     seed: int = Field(default=0, description="seed of every stage that does not set its own")
+    providers: str | None = Field(
+        default=None,
+        description="YAML file of presets and prices for the endpoints that synth and bench ask; a limit of cost needs prices",
+    )
     base: BaseSection
     harvest: HarvestConfig | None = None
     corpus: IngestConfig

@@ -27,7 +27,9 @@ from sagecraft.recipe import Recipe, resolve
 from sagecraft.settings import dump
 from sagecraft.synthesis.chains.word_problems import check_problems
 from sagecraft.synthesis.mixing import check_source, named_sets
-from sagecraft.synthesis.teacher.teach import model_inputs
+from sagecraft.synthesis.teacher.teach import model_inputs, models_of
+from sagecraft.teaching.config import ModelConfig
+from sagecraft.teaching.purse import prices_of
 from sagecraft.training.trackers import require
 from sagecraft.training.train import TrainConfig
 
@@ -88,6 +90,8 @@ def plan_steps(recipe: Recipe, recipe_folder: Path) -> list[Step]:
     faults: list[str] = []
     steps = list(_steps(recipe, recipe_folder, faults))
     faults += _broken_links(steps)
+    if recipe.providers is not None and not faults and not any("providers" in step.inputs for step in steps):
+        faults.append("providers: no stage of this recipe asks an endpoint; leave it out")
     if faults:
         raise UserError("\n".join(faults))
     return steps
@@ -199,7 +203,11 @@ def _sorting(
     if recipe.bench is not None:
         withheld = Ref("withhold", "documents", "withheld")
         asking: dict[str, Ref | Path] = {"documents": withheld, "training": training}
-        _check(partial(lambda config: asking.update(judges_and_teacher(config)), recipe.bench), "bench", faults)
+        bench = recipe.bench
+        judges = {f"judge{number}": judge for number, judge in enumerate(bench.judges, start=1)}
+        roles: dict[str, ModelConfig | None] = {"teacher": bench.teacher, **judges}
+        _check(lambda: asking.update(judges_and_teacher(bench)), "bench", faults)
+        asking |= _prices("bench", roles, None, recipe, folder, faults)
         yield Step("bench", "bench", recipe.bench, asking)
     replay = Ref("ingest-replay", "documents") if recipe.general.replay else None
     config = recipe.decontaminate
@@ -210,6 +218,24 @@ def _sorting(
         yield Step("decontaminate-replay", "decontaminate", config, {"documents": replay, **benchmarks})
         replay = Ref("decontaminate-replay", "documents")
     return Ref("decontaminate", "documents"), replay
+
+
+def _prices(
+    stage: str,
+    models: Mapping[str, ModelConfig | None],
+    max_usd: float | None,
+    recipe: Recipe,
+    folder: Path,
+    faults: list[str],
+) -> dict[str, Ref | Path]:
+    """The file of presets and prices, for a stage that asks endpoints; a limit without a price is a fault."""
+    if faults:
+        return {}  # a model that is none is told already
+    given = _file(recipe.providers, "providers", folder, faults) if recipe.providers is not None else None
+    asked: dict[str, Any] = {}
+    if not faults:
+        _check(lambda: asked.update(prices_of(stage, models, given, max_usd)), stage, faults)
+    return {"providers": given} if given and asked else {}
 
 
 def _tuning(
@@ -236,7 +262,9 @@ def _tuning(
             if found := _file(written, f"general.chains[{number}]", folder, faults):
                 _check(partial(check_problems, found), f"general.chains[{number}]", faults)
                 inputs[f"chains{number}"] = found
-        _check(partial(lambda config: inputs.update(model_inputs(config)), recipe.synth), "synth", faults)
+        synth = recipe.synth
+        _check(lambda: inputs.update(model_inputs(synth)), "synth", faults)
+        inputs |= _prices("synth", models_of(synth), synth.max_usd, recipe, folder, faults)
         yield Step("synth", "synth", recipe.synth, inputs)
     if recipe.render is not None:
         yield Step("render", "render", recipe.render, {"conversations": Ref("synth", "conversations"), "model": start})

@@ -352,3 +352,29 @@ def test_the_steps_up_to_the_questions_run(tmp_path: Path) -> None:
     assert made.inputs["benchmark"] == artifact.input_digest(tmp_path / "run/bench/items.jsonl")
     again = run_steps(steps, tmp_path / "run")
     assert {status for _, status, _ in again} == {"skipped"}
+
+
+def test_prices_of_endpoints_are_read_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "prices.yaml").write_text('models: {"local:*": {price: {in: 1, out: 2}}}\n', encoding="utf-8")
+    teacher = {"model": "local:wise", "base_url": "http://127.0.0.1:1/v1"}
+
+    def planned(*overrides: str, **changes: object) -> list[Step]:
+        return plan_steps(load_recipe(write(tmp_path, **changes), overrides), tmp_path)
+
+    def fault(*overrides: str, **changes: object) -> str:
+        with pytest.raises(UserError) as caught:
+            planned(*overrides, **changes)
+        return str(caught.value)
+
+    synth = {"teacher": teacher, "max_usd": 5}
+    assert "synth.teacher: max_usd: the price of local:wise is not known" in fault(synth=synth)
+    assert "providers: no stage of this recipe asks an endpoint" in fault(providers="prices.yaml")
+    assert "providers: nowhere.yaml: no such file" in fault(synth=synth, providers="nowhere.yaml")
+    (step,) = [step for step in planned(synth=synth, providers="prices.yaml") if step.stage == "synth"]
+    assert step.inputs["providers"] == tmp_path / "prices.yaml"
+    (step,) = [step for step in planned(bench={"teacher": teacher}, providers="prices.yaml") if step.stage == "bench"]
+    assert step.inputs["providers"] == tmp_path / "prices.yaml"
+    assert not any(
+        "providers" in step.inputs for step in planned(synth=synth, providers="prices.yaml") if step.stage != "synth"
+    )
