@@ -22,12 +22,16 @@ LEAD = "lead"
 
 _NUMBERED = r"[A-Z]{0,2}\.?\d+(?:[.–-]\d+)*[a-z]?"
 _CAPTION = re.compile(
-    rf"(?:\*{{1,2}})?(?:(?:Supplementary |Extended Data )?(?:Figure|Fig|Table|Plate|Box|Scheme|Map|Chart|Video|Listing|Algorithm)s?\.? "
-    rf"{_NUMBERED}(?:\*{{1,2}})?[.:|](?:\*{{1,2}})?(?:\s|$)|"
-    r"\(?(?:Photo|Photograph|Image|Illustration|Picture|Diagram|Drawing|Graph|Plot|Map|Painting|Portrait|Chart|Sketch|"
-    r"Screenshot|Composite|Artist[’']s (?:conception|impression|rendering|illustration|concept))s? "
-    r"(?:of|showing|shows|comparing|with|from|illustrating|depicting) )"
+    rf"(?:\*{{1,2}})?(?:Supplementary |Extended Data )?(?:Figure|Fig|Table|Plate|Box|Scheme|Map|Chart|Video|Listing|Algorithm)s?\.? "
+    rf"{_NUMBERED}(?:\*{{1,2}})?[.:|](?:\*{{1,2}})?(?:\s|$)"
 )
+_PICTURE = re.compile(
+    r"(?:\*{1,2})?\(?(?:Photo|Photograph|Image|Illustration|Picture|Diagram|Drawing|Graph|Plot|Map|Painting|Portrait|Chart|Sketch|"
+    r"Screenshot|Composite|Artist[’']s (?:conception|impression|rendering|illustration|concept))s? "
+    r"(?:of|showing|shows|comparing|with|from|illustrating|depicting) "
+)
+#: A longer paragraph that begins with "Maps of" is prose: the whole of an abstract was lost.
+_MAX_PICTURE_WORDS = 60
 #: A description of a picture goes on in paragraphs of its own: "The box at left is labeled …".
 _DESCRIPTION = re.compile(r"\b(?:is|are) labell?ed\b")
 _EXERCISE = re.compile(r"\*\*(?:Exercise|Example)(?: [\d.]+)?\.")
@@ -104,7 +108,8 @@ class Sections:
         section = self._open[-1][2] if self._open else PROSE
         if section != PROSE:
             return section
-        if _CAPTION.match(block) or (follows_caption and _DESCRIPTION.search(block)):
+        is_picture = _PICTURE.match(block) is not None and len(block.split()) <= _MAX_PICTURE_WORDS
+        if is_picture or _CAPTION.match(block) or (follows_caption and _DESCRIPTION.search(block)):
             self._follows_caption = True
             return CAPTION
         if _GLOSS.match(block):

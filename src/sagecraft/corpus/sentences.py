@@ -17,61 +17,81 @@ from sagecraft.corpus.sections import LEAD, PROSE, Sections
 MATH = re.compile("\ue000(\\d+)\ue001")
 #: A mark before a digit may open a price ("$5 or $6") and closes a formula only if that has a sign of mathematics: "$\sim$5".
 _FORMULA = re.compile(
-    r"\$\$.+?\$\$|(?<!\\)\$(?!\s)(?:[^$\n]++(?<![\s\\])\$(?!\d)|[^$\n\\^_]*+[\\^_][^$\n]*+(?<![\s\\])\$)", re.DOTALL
+    r"\$\$.+?\$\$|(?<!\\)\$(?!\s)(?:[^$\n]++(?<![\s\\])\$(?!\d)|[-+=<>~−–]{1,3}\$|[^$\n\\^_<>=]*+[\\^_<>=][^$\n]*+(?<![\s\\])\$)",
+    re.DOTALL,
 )
 _ONLY_FORMULAS = re.compile(r"^(?:\$[^$]+\$[\s,;.]*)+$")
+#: A stop behind one of these ends no sentence, whatever follows.
 _ABBREVIATIONS = frozenset(
     [
-        "al",
+        "a.k.a",
+        "aka",
         "approx",
-        "art",
+        "c.f",
         "ca",
         "cf",
-        "ch",
-        "co",
-        "col",
-        "dept",
         "dr",
+        "e.g",
         "ed",
         "eds",
-        "e.g",
         "eq",
         "eqs",
         "esp",
-        "est",
-        "et",
-        "etc",
         "fig",
         "figs",
-        "gen",
         "i.e",
-        "inc",
-        "jr",
         "lt",
         "mr",
         "mrs",
         "ms",
         "mt",
-        "no",
-        "nos",
-        "obs",
         "op",
-        "p",
-        "pp",
         "prof",
-        "ref",
         "refs",
         "resp",
-        "sec",
         "sect",
-        "sr",
         "st",
         "tab",
         "univ",
         "viz",
-        "vol",
         "vs",
     ]
+)
+#: One of these ends none unless a word follows that opens sentences.
+_OPEN_ABBREVIATIONS = frozenset(["al", "co", "col", "corp", "dept", "et", "inc", "jr", "ltd", "obs", "sq", "sr"])
+#: One of these ends none where a number or a bracket follows ("no. 5"), else it is a word.
+_NUMBERED_ABBREVIATIONS = frozenset(
+    [
+        "art",
+        "ch",
+        "est",
+        "gen",
+        "no",
+        "nos",
+        "p",
+        "pp",
+        "ref",
+        "sec",
+        "vol",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+    ]
+)
+#: Words that open sentences and are seldom names: behind "U.S." or "position A." they tell the end of one.
+_OPENING = re.compile(
+    r"(?:A|After|All|Although|An|And|Another|Any|As|At|Because|Before|Both|But|By|During|Each|Every|Few|Finally|Further|For|From|Given|He|Hence|Her|Here|His|How|"
+    r"However|If|In|Indeed|Instead|Its?|Like|Many|Meanwhile|Moreover|Much|Most|Next|No|Nor|Not|Now|On|Once|One|Only|Or|Our|Perhaps|Recently|Several|She|Since|So|Some|Still|"
+    r"Such|That|The|Their|Then|There|Therefore|These|They|This|Those|Though|Thus|To|Today|Two|Under|Unlike|Until|Using|We|What|When|Whenever|Where|Whereas|"
+    r"Whether|Which|While|Who|Why|With|Within|Without|Yet|You|Your|[A-Z][a-z]+ly)(?:,? (?!et al|and\b|& |[A-Z]\.)|$)"
 )
 _END = re.compile(r"[.!?][\"'”’)\]]*(?=\s)")
 _FENCE = re.compile(r"^(```|~~~)")
@@ -90,6 +110,10 @@ _EMPHASIS = re.compile(r"(?<![\w*\\])(\*{1,3}|_{1,3})(?=\S)(.{1,300}?)(?<=\S)\1(
 _ALL_EMPHASIS = re.compile(r"(\*{1,3}|_{1,3})([^*_]+)\1")
 
 MAX_SENTENCE_CHARS = 700
+#: Characters beside a stop that are looked at.
+_MAX_LOOK = 40
+#: How a sentence begins: with a capital, a digit, a mark, a formula, a name such as "eBook", a command of TeX.
+_BEGINS = re.compile(r"[A-Z\d\"'“‘(\[\ue000]|[a-z]{1,4}[A-Z]|\\[a-z]+\{")
 
 
 @dataclass(frozen=True)
@@ -185,13 +209,15 @@ def _blocks(text: str) -> Iterator[str]:
     lines: list[str] = []
     fenced = False
     in_formula = False
-    for line in [*text.splitlines(), ""]:
+    every = [*text.splitlines(), ""]
+    marks = _open_marks(every)
+    for number, line in enumerate(every):
         if _FENCE.match(line.strip()):
             fenced = not fenced
             continue
         if fenced:
             continue
-        in_formula ^= line.count("$$") % 2 == 1
+        in_formula ^= number in marks
         ends = (not line.strip() and not in_formula) or _HEADING.match(line) or line == END_OF_PART
         if ends and lines:
             yield "\n".join(lines)
@@ -202,6 +228,16 @@ def _blocks(text: str) -> Iterator[str]:
             lines.append(line)
         elif line.strip():
             yield ""  # a table or a list ends the paragraph before it
+
+
+def _open_marks(lines: list[str]) -> set[int]:
+    """The lines on which a displayed formula begins or ends on another one.
+
+    Two formulas side by side ("$\\sim$$5$") are no mark of one, and a mark without a partner opens nothing: either took the
+    rest of a document with it.
+    """
+    marked = [number for number, line in enumerate(lines) if "$$" in line and _FORMULA.sub("", line).count("$$") % 2]
+    return set(marked[: len(marked) // 2 * 2])
 
 
 def _joined(blocks: Iterator[str]) -> Iterator[str]:
@@ -245,18 +281,33 @@ def _ends(formula: str) -> bool:
 
 
 def _is_end(text: str, start: int, found: re.Match[str]) -> bool:
-    after = text[found.end() :].lstrip()
-    if not after or not (after[0].isupper() or after[0].isdigit() or after[0] in "\"'“‘([\ue000"):
+    after = text[found.end() : found.end() + _MAX_LOOK].lstrip()
+    if not after[:1].isupper() and not _BEGINS.match(after):
         return False
     if text[found.start()] != ".":
         return True
-    word = re.search(r"[\w.]*$", text[start : found.start()])
+    before = text[start : found.start()]
+    word = re.search(r"[\w.]*$", before[-_MAX_LOOK:])
     last = word.group(0) if word else ""
-    if last.lower() in _ABBREVIATIONS:
-        # "No." and "al." end a sentence seldom, "no." and "etc." mid-sentence are followed by small letters.
-        return last.lower() == "etc"
-    is_initial = len(last) == 1 and last.isalpha() and last.isupper()
-    return not is_initial or bool(re.search(r"\d\s?[A-Z]$|\ue001 ?[A-Z]$", text[start : found.start()]))
+    opens = _OPENING.match(after.lstrip('"“‘(')) is not None
+    lowered = last.lower() if not (last.isupper() and len(last) > 1) or "." in last else ""  # "CO" is no company
+    if lowered in _ABBREVIATIONS:
+        return False
+    if lowered in _NUMBERED_ABBREVIATIONS:
+        return after[0].isalpha() or opens
+    if lowered in _OPEN_ABBREVIATIONS or re.fullmatch(r"(?:[A-Za-z]{1,2}\.)+[A-Za-z]", last):  # "U.S", "Ph.D", "p.m"
+        return opens
+    if re.fullmatch(r"\d{1,3}", last) and re.match(r"\d+ ?[a-z%°]", after):  # a decimal whose line was broken
+        return False
+    is_letter = len(last) == 1 and last.isalpha() and last.isupper()
+    return not is_letter or opens or _is_no_initial(before, text[found.start() : found.end()])
+
+
+def _is_no_initial(before: str, stop: str) -> bool:
+    """Whether a single capital before a stop is a unit, a part of a longer name or in quotation marks: no letter of somebody's name."""
+    return re.search(r"(?:[\d°\ue001]\s?|\w\w[-/*]|[)\ue001][-/*])[A-ZÅ]$", before) is not None or stop.endswith(
+        ("”", '"', "’")
+    )
 
 
 def sentences_of(text: str) -> Iterator[Sentence]:

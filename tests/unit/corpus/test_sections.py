@@ -15,6 +15,8 @@ from sagecraft.corpus.sentences import paragraphs, sentences_of
         ("Figure 2: The same bridge in winter.", CAPTION),
         ("**Table 3. Bridges**", CAPTION),
         ("Photograph of a bridge with people on it.", CAPTION),
+        ("Maps of the river. The bridges are " + "red, " * 40 + "and blue.", CAPTION),
+        ("Maps of the river show where it bends. " + "Old bridges rust there. " * 20, PROSE),
         ("Figure 1 shows a bridge. It is old.", PROSE),
         ("Tables turn slowly. They squeak.", PROSE),
         ("Image processing of old plates takes a day. It costs much.", PROSE),
