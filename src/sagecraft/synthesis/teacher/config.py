@@ -28,6 +28,13 @@ class TeacherConfig(ModelConfig):
         description="ask it, without the source, for the way to each of its questions whose answer is a quantity or a letter; kept "
         "where its result agrees. With a grader also for the way to answers in prose, kept where the grader finds the result the same",
     )
+    exercises_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the exercises that give a result and no way to it whose way it is asked for; kept where its result "
+        "agrees with theirs",
+    )
 
 
 class GraderConfig(ModelConfig):
