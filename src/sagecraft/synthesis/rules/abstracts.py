@@ -12,7 +12,8 @@ from sagecraft.literature import english
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.ask import ask
 from sagecraft.synthesis.candidate import Candidate, Rule
-from sagecraft.synthesis.rules.articles import Asker, Saying, is_evidence, sayings_of
+from sagecraft.synthesis.rules.articles import Saying, is_evidence, sayings_of
+from sagecraft.synthesis.rules.asker import Asker
 from sagecraft.synthesis.rules.reported import Told, article_of
 
 _MAX_ANSWER_WORDS = 150
@@ -76,17 +77,17 @@ def summaries(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
     parts += [told for told in follows[-1:] if told not in parts]
     parts = _within(parts)
     if start and len(parts) >= 2:
-        yield asker.candidate(
+        yield from asker.candidate(
             "article-account", "account", asker.wording(_ACCOUNT, "account"), f"what {asker.title} is about", parts
         )
     shown = _within(results[:_MAX_RESULTS])
     if len(shown) >= 2 and len(shown) == len(results):
-        yield asker.candidate(
+        yield from asker.candidate(
             "article-results", "finding", asker.wording(_RESULTS, "results"), f"the findings of {asker.title}", shown
         )
     ways = _within(methods)
     if 2 <= len(ways) == len(methods):
-        yield asker.candidate(
+        yield from asker.candidate(
             "article-methods", "method", asker.wording(_METHODS, "methods"), f"the approach of {asker.title}", ways
         )
 
@@ -110,38 +111,30 @@ def _within(told: Sequence[Told]) -> list[Told]:
     return kept
 
 
-def gaps(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
+def gaps(asker: Asker, _sayings: Sequence[Saying]) -> Iterator[Candidate]:
     """What was not known or hard before the work: sentences before the first on the authors that say so."""
-    before = _first_saying(asker, sayings)
+    before = asker.article.first_own
     unsettled = [
         told for told in asker.article.told
         if told.place < before and _UNSETTLED.search(told.text) and "authors" not in told.text and not is_evidence(told)
     ]  # fmt: skip
     if 1 <= len(unsettled) <= 2:
-        yield asker.candidate(
+        yield from asker.candidate(
             "article-gap", "purpose", asker.wording(_GAP, "gap"), f"what stands behind {asker.title}", unsettled
         )
 
 
-def _first_saying(asker: Asker, sayings: Sequence[Saying]) -> int:
-    """Place of the first sentence in which the abstract speaks of the work itself; 0 if none does: then nothing is introduction."""
-    places = [
-        place
-        for place, text in enumerate(asker.article.texts)
-        if re.search(r"\b[Ww]e\b|\b[Oo]ur\b|\b[Tt]his (?:paper|work|study|letter|article|review)\b", text)
-    ]
-    return min([*places, *(saying.told.place for saying in sayings)], default=0)
-
-
 def statements(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
     """“X is Y.” → what the article says of X; all sentences on the same subject answer it together."""
-    before = _first_saying(asker, sayings)
+    before = asker.article.first_own
     spoken = {saying.told.place for saying in sayings}
     groups: dict[str, list[Told]] = defaultdict(list)
     for told in asker.article.told:
-        if told.place in spoken or is_evidence(told) or re.search(r"\b[Tt]he (?:authors|article)\b", told.text):
+        if told.place in spoken or is_evidence(told) or told.text.startswith(("The authors ", "The article ")):
             continue
-        subject = asker.subject(told.text.rstrip("."))
+        subject = asker.subject(told.text.rstrip("."), told.place)
+        if subject is not None and re.search(r"\bauthors\b|\bthe article\b", subject):
+            continue
         if subject is not None and (len(subject.split()) > 1 or subject[0].isupper()):
             groups[told.plain(subject)].append(told)
     for subject, group in groups.items():
@@ -151,7 +144,7 @@ def statements(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
         rule, kind, forms = (
             ("article-background", "account", _BACKGROUND) if is_background else ("article-report", "finding", _REPORT)
         )
-        yield asker.candidate(
+        yield from asker.candidate(
             rule, kind, asker.wording(forms, subject, S=subject), f"what {asker.title} says about {subject}", group
         )
 
@@ -164,6 +157,8 @@ def asked(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
     clauses = {saying.told.place: saying.rest.removeprefix("that ") for saying in sayings if saying.is_claim}
     spoken = {saying.told.place for saying in sayings}
     for told in asker.article.told:
+        if asker.article.company(told) != (told,):
+            continue
         clause = clauses.get(told.place) or (None if told.place in spoken else told.text.rstrip("."))
         if clause is None or re.search(r"\b[Tt]he (?:authors|article)\b", clause) or english.PRONOUN.match(clause):
             continue

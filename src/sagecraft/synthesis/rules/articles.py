@@ -12,22 +12,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sagecraft.artifact import keyed_hash
 from sagecraft.literature import english
-from sagecraft.literature.names import Names
 from sagecraft.literature.reading import Reading
-from sagecraft.synthesis.candidate import Candidate, Rule, fill
+from sagecraft.synthesis.candidate import Candidate, Rule
+from sagecraft.synthesis.rules.asker import LEAD_WORDS, Asker
 from sagecraft.synthesis.rules.reported import LISTS, Article, Told, article_of
 
 _MAX_TOGETHER = 3
 _MAX_ANSWER_WORDS = 130
-_LEAD_WORDS = (
-    "In|For|With|Using|By|From|Based on|Combining|To|In order to|Through|Applying|Motivated by|Given|Under|At|On|Within|Unlike|"
-    "Despite|Assuming|When|While|Although|Leveraging|Employing|Adopting|Utilizing|Utilising|Exploiting|Analyzing|Analysing|"
-    "Comparing|Considering|Building on|Focusing on|Over|After|Across|Among|Inspired by|Following|Starting from|Via|As|Beyond|Contrary to"
-)
 _AUTHORS = re.compile(
-    rf"^(?:(?P<lead>(?:{_LEAD_WORDS}) [^;:]{{3,170}}?), )?[Tt]he authors (?:(?P<did>have) )?(?:[a-z]+ly )?(?P<verb>[a-z]+) (?P<rest>.+)$"
+    rf"^(?:(?P<lead>(?:{LEAD_WORDS}) [^;:]{{3,170}}?), )?[Tt]he authors (?:(?P<did>have) )?(?:[a-z]+ly )?(?P<verb>[a-z]+) (?P<rest>.+)$"
 )
 _ARTICLE = re.compile(r"^The article (?:[a-z]+ly )?(?P<verb>[a-z]+) (?P<rest>.+)$")
 _EVIDENCE = re.compile(
@@ -110,121 +104,6 @@ def sayings_of(article: Article) -> list[Saying]:
     return found
 
 
-#: Of these nobody would ask: they tell how much or how sure, and not what of.
-_EMPTY_SUBJECT = re.compile(
-    r"(?:evidence|no|not|only|there|additional|further|future|other|experimental|preliminary|follow-up|(?:the |our )?"
-    r"(?:(?:first|new|main|key|final|full|overall) )?(?:results?|data|code|codes|products?|catalogu?e?s?|data products|conclusions?|findings|outcome))(?:\b(?! of\b| from\b)|$)",
-    re.IGNORECASE,
-)
-
-
-class Asker:
-    """Makes the candidates of one article: questions in several wordings, answers of whole sentences."""
-
-    def __init__(self, reading: Reading, article: Article) -> None:
-        self.reading = reading
-        self.article = article
-        self.names: Names = reading.names
-        self.title = article.title
-        words = english.words(article.document.title)
-        self.title_words = frozenset([*words, *(word.rstrip("s") for word in words)])
-
-    def wording(self, forms: Sequence[str], name: str, **slots: str) -> str:
-        """One of the wordings, by the article and a name."""
-        form = forms[keyed_hash(self.reading.seed, "article", self.article.document.id, name) % len(forms)]
-        question = fill(form, T=self.title, **slots)
-        return question[0].upper() + question[1:]
-
-    def candidate(
-        self, rule: str, kind: str, question: str, focus: str, told: Sequence[Told], key: str | None = None
-    ) -> Candidate:
-        """A candidate answered by sentences, in their order."""
-        ordered = sorted(told, key=lambda one: one.place)
-        answer = joined(ordered)
-        return Candidate(
-            kind=kind, question=question, focus=focus, answer=answer, key=key, rule=rule, recall=answer,
-            positions=tuple(one.position for one in ordered), scope=self.article.document.id,
-        )  # fmt: skip
-
-    def subject(self, clause: str) -> str | None:
-        """The subject of a clause as it stands within a sentence, if it can be asked about."""
-        clause = _BRACKETS.sub("", clause)
-        if clause[0].isupper() and (led := _LED_CLAUSE.match(clause)):
-            clause = led.group("rest")
-        gerund = _GERUND.match(clause)
-        if gerund and _is_gerund(gerund.group("subject")):
-            found = gerund.group("subject")
-            return found[0].lower() + found[1:]
-        found = subject_of(clause)
-        if found is None or _EMPTY_SUBJECT.match(found):
-            return None
-        is_odd = (
-            found.split()[-1] in english.POINTING_NOUNS and found.lower().startswith("the ") and len(found.split()) < 4
-        )
-        if is_odd or english.context_need(f"What is {found[0].lower()}{found[1:]}?", self.title_words)[0] == "drop":
-            return None
-        return self.names.lower_first(found) if clause[0].isupper() else found
-
-
-def joined(told: Sequence[Told]) -> str:
-    """Sentences as one answer; the authors are named in the first and "they" in a later one that opens with them."""
-    texts: list[str] = []
-    for place, one in enumerate(told):
-        text = one.plain()
-        if place and texts[-1].startswith("The authors ") and text.startswith("The authors "):
-            text = "They " + text.removeprefix("The authors ")
-        texts.append(text)
-    return " ".join(texts)
-
-
-_OBJECT_STARTS = frozenset({"a", "an", "the", "that", "no", "its", "their", "both"})
-_VERB_AFTER = frozenset(english.AUXILIARIES.split("|"))
-
-
-_BRACKETS = re.compile(r" \([^()]{1,60}\)(?=[ ,.])")
-_LED_CLAUSE = re.compile(
-    rf"^(?:{_LEAD_WORDS}) [^,;:]{{3,110}}, (?P<rest>(?!and\b|or\b|but\b|which\b|where\b)[^,]{{12,}}.*)$"
-)
-_GERUND = re.compile(
-    r"^(?P<subject>[A-Z][a-z]+ing (?!(?:is|are|was|were|of|in|for)\b)[^,;:]{4,90}?) (?:is|are|remains?|requires?|provides?|can|will|has|was)\b"
-)
-
-
-def _is_gerund(phrase: str) -> bool:
-    """Whether "Measuring the pitch of bells" is what it looks like, and names what it is about."""
-    first, _, rest = phrase.partition(" ")
-    stem = first.lower().removesuffix("ing")
-    is_verb = stem in english.BASES or f"{stem}e" in english.BASES or stem[:-1] in english.BASES
-    return is_verb and len(phrase.split()) <= 10 and english.is_noun_phrase(re.sub(r"^(?:how|why|whether) ", "", rest))
-
-
-def subject_of(clause: str) -> str | None:
-    """The noun phrase before the first verb of a clause, or None if unsure."""
-    parts = clause.split()
-    for place in range(1, min(len(parts) - 1, 12)):
-        word = parts[place]
-        phrase = " ".join(parts[:place])
-        is_noun_too = word in english.NOUN_LIKE or english.THIRD.get(word) in english.NOUN_LIKE
-        is_verb = word in _VERB_AFTER or (
-            word in english.THIRD and (not is_noun_too or parts[place + 1] in _OBJECT_STARTS)
-        )
-        # "simulations with fast transport": behind a preposition only a plural is sure to end the phrase.
-        is_whole = parts[place - 1].endswith("s") or not set(parts[:place]) & english.PREPOSITIONS
-        is_base = word in english.BASES and word not in english.NOUN_LIKE
-        is_verb = is_verb or (is_base and is_whole and english.is_plural(phrase))
-        is_verb = is_verb or (word in english.PAST and parts[place + 1] in _OBJECT_STARTS)
-        if word not in _VERB_AFTER and parts[place + 1] in _VERB_AFTER:
-            is_verb = False  # "signals have"
-        if not is_verb:
-            if word in {"that", "which", "who", "where", "when", "while", "because"}:
-                return None
-            continue
-        if not english.is_noun_phrase(phrase) or english.PRONOUN.search(phrase):
-            return None
-        return phrase
-    return None
-
-
 _FIND = (
     "What do the authors of {T} {verb} about {S}?",
     "In {T}, what do its authors {verb} about {S}?",
@@ -254,14 +133,14 @@ def findings(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
     for saying in sayings:
         if not saying.is_claim:
             continue
-        subject = asker.subject(saying.rest.removeprefix("that "))
+        subject = asker.subject(saying.rest.removeprefix("that "), saying.told.place)
         plain = saying.told.plain(subject) if subject else ""
         if not subject or plain.lower() in subjects or saying.verb not in _ABOUT_VERBS:
             open_ones[saying.verb].append(saying)
             continue
         subjects.add(plain.lower())
         question = asker.wording(_FIND, plain, S=plain, verb=saying.verb)
-        yield asker.candidate(
+        yield from asker.candidate(
             "article-finding", "finding", question, f"what {asker.title} finds about {plain}", [saying.told]
         )
     for verb, group in open_ones.items():
@@ -283,7 +162,7 @@ def _what(asker: Asker, verb: str, group: Sequence[Saying], kind: str, rule: str
     question = asker.wording(
         forms, verb, do=tense, verb=asked, verb_told=told_verb + (" do" if verb.endswith(" to") else "")
     )
-    yield asker.candidate(
+    yield from asker.candidate(
         rule, kind, question, f"what the authors of {asker.title} {told_verb}", [one.told for one in group]
     )
 
@@ -351,7 +230,7 @@ def methods(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
             continue
         plain = saying.told.plain(thing)
         question = asker.wording(_HOW, plain, do=saying.tense, verb=saying.verb, O=plain)
-        yield asker.candidate(
+        yield from asker.candidate(
             "article-method", "method", question, f"how the authors of {asker.title} {saying.verb} {plain}", [saying.told],
             key=saying.told.plain(re.split(r",? and (?:find|show|discuss|compare|test|use|apply|derive)\b|;", how)[0]),
         )  # fmt: skip
@@ -399,7 +278,7 @@ def purposes(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
             continue
         plain = saying.told.plain(found.group("object"))
         question = asker.wording(forms, plain, do=saying.tense, verb=saying.verb, O=plain)
-        yield asker.candidate(
+        yield from asker.candidate(
             "article-purpose",
             "purpose",
             question,
@@ -430,11 +309,11 @@ def implications(asker: Asker, _sayings: Sequence[Saying]) -> Iterator[Candidate
             continue
         verb = english.THIRD.get(found.group("verb"), english.PAST.get(found.group("verb"), found.group("verb")))
         verb = verb.replace("points to", "point to")
-        subject = asker.subject(found.group("rest")) if found.group("that") else None
+        subject = asker.subject(found.group("rest"), told.place) if found.group("that") else None
         if subject and verb in {"suggest", "show", "indicate", "demonstrate", "reveal", "imply"}:
             plain = told.plain(subject)
             question = asker.wording(_IMPLY, plain, S=plain, verb=verb)
-            yield asker.candidate(
+            yield from asker.candidate(
                 "article-implication", "finding", question, f"what {asker.title} says about {plain}", [told]
             )
         else:
@@ -451,7 +330,7 @@ def implications(asker: Asker, _sayings: Sequence[Saying]) -> Iterator[Candidate
     if 1 <= len(open_ones) <= _MAX_TOGETHER and num_all <= len(open_ones):
         verb = open_ones[0][0] if len(open_ones) == 1 else "show"
         question = asker.wording(_IMPLY_ALL, "all", verb=verb)
-        yield asker.candidate(
+        yield from asker.candidate(
             "article-implication",
             "finding",
             question,
@@ -463,6 +342,35 @@ def implications(asker: Asker, _sayings: Sequence[Saying]) -> Iterator[Candidate
 def is_evidence(told: Told) -> bool:
     """Whether a sentence tells what the results show."""
     return _EVIDENCE.match(told.text) is not None
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What an abstract states of the world, with no word on who says so.
+
+    Attributes:
+        told: its sentence.
+        clause: masked, without its full stop; behind "find that" it is what is found.
+    """
+
+    told: Told
+    clause: str
+
+
+def stated_of(article: Article, sayings: Sequence[Saying]) -> list[Stated]:
+    """The clauses that an abstract states: whole sentences, and what the authors or their results say."""
+    claims = {one.told.place: one.rest.removeprefix("that ") for one in sayings if one.is_claim}
+    spoken = {one.told.place for one in sayings}
+    found = []
+    for told in article.told:
+        evidence = _EVIDENCE.match(told.text.rstrip("."))
+        if told.place in claims:
+            found.append(Stated(told, claims[told.place]))
+        elif evidence and evidence.group("that"):
+            found.append(Stated(told, evidence.group("rest")))
+        elif not evidence and told.place not in spoken and not told.text.startswith(("The authors ", "The article ")):
+            found.append(Stated(told, told.text.rstrip(".")))
+    return found
 
 
 PARTS: tuple[Callable[[Asker, Sequence[Saying]], Iterator[Candidate]], ...] = (

@@ -56,6 +56,8 @@ def claims(reading: Reading) -> Iterator[Candidate]:
     usable: list[tuple[Told, list[Slot]]] = []
     for told in article.told:
         text = told.plain()
+        if article.company(told) != (told,):
+            continue  # what the next sentence takes back is no statement to be called right
         if not _MIN_WORDS <= len(text.split()) <= _MAX_WORDS or any(mark in text for mark in '“”"') or " we " in text:
             continue
         slots = [slot for slot in slots_of(text) if _is_sure(slot, text)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ _ABSTRACT = re.compile(r"(?:abstract|summary)[.:]?$", re.IGNORECASE)
 IDENTIFIER = re.compile(r"\d{4}\.\d{4,5}(?:v\d+)?|10\.\d{4,9}/\S+")
 _OWN_VOICE = re.compile(rf"\b(?:[Ww]e|[Oo]ur)\b|\b[Tt]his (?:{WORK})\b")
 _LABEL = re.compile(
-    r"^(?:Aims?|Methods?|Results?|Conclusions?|Context|Background|Objectives?|Purpose|Findings|Goals?|Data|Motivation|Summary)[.:] "
+    r"^(?:Aims?|Methods?|Results?|Conclusions?|Context|Background|Objectives?|Purpose|Findings|Goals?|Data|Motivation|Summary)(?:: ?|\. )"
 )
 _OPENING = re.compile(
     rf"^(?:(?:With)?[Ii]n (?:this|the present|the current|our)(?: \w+)? (?:{WORK}|series|proceedings?|chapter|thesis)|Here(?:in)?|In what follows)(?:, | (?=we\b))"
@@ -39,6 +40,10 @@ _CONNECTIVE = re.compile(
     r"Therefore|Thus|Consequently|Overall|Specifically|In particular|Notably|Interestingly|Importantly|Crucially|Remarkably|"
     r"Altogether|Hence|Nevertheless|Also|Then|Next|In summary|In conclusion|To conclude|Surprisingly|Accordingly|Intriguingly|"
     r"Strikingly|In general|To this end|To that end|As a first step|Most importantly|Nonetheless|Yet|Subsequently|Besides), "
+)
+#: How a sentence opens that takes something back of the one before.
+_CONTRAST = re.compile(
+    r"^(?P<word>However|Nevertheless|Nonetheless|Yet|Still|But|Conversely|In contrast|By contrast|On the other hand|On the contrary|Although|Though)\b"
 )
 #: Said beside the verb, it leans on the sentence before.
 _ADVERB = re.compile(
@@ -58,11 +63,16 @@ _THESE_RESULTS = re.compile(
 )
 _MINE = re.compile(r"\b(?P<word>[Ww]e|[Oo]ur|[Oo]urs|[Uu]s|[Oo]urselves)\b(?!’|')")
 #: Words after which "our" means everybody's ("our understanding"), or a thing that all share.
-_SHARED = re.compile(rf"\bour (?:(?:[\w-]+ )?(?:{'|'.join(LISTS['shared'].split())})\b|own )", re.IGNORECASE)
+_SHARED = re.compile(
+    rf"\bour (?:(?:[\w-]+ )?(?:{'|'.join(LISTS['shared'].split())})\b(?! (?:[a-z]+s|sample|catalog(?:ue)?|model|survey|data|list|study|set)\b(?<!is|as|us))|own )",
+    re.IGNORECASE,
+)
 _GENERIC_WE = re.compile(
     r"\b(?:we have (?:now |recently )?(?:discovered|learned|learnt|seen|known|come)|as we know|we know|we live|we see|we can (?:see|observe|expect|learn|understand)|let us|we need|we must|we now know|we call|we are)\b",
     re.IGNORECASE,
 )
+#: A single author's own voice; not "type I bells".
+_ONE_AUTHOR = re.compile(r"(?:^|, |\b(?:and|that|which|when|where|if|as|while) )I (?=[a-z])|\bmy\b")
 #: What means the sentence before, or a place outside.
 _POINTING = re.compile(
     r"\b(?:this|these|those (?!of\b|in\b|from\b|with\b|that\b|who\b|at\b)|such (?!as\b|that\b)|the former|the latter|the same (?!\w+ (?:as|that|of)\b)|aforementioned|above[- ]mentioned|"
@@ -70,7 +80,7 @@ _POINTING = re.compile(
     r"(?:of|in|at|by|from|with|on|to|for) that (?!is\b|are\b|of\b|in\b|was\b|were\b|which\b|can\b|has\b|the\b)\w+|"
     r"(?:both|each|either|neither|all)(?: of)? (?:the |these |those )?(?:cases?|methods?|models?|scenarios?|approaches|samples?|of them)|"
     r"in (?:both|either|each|that|which) cases?|et al|previously|previous (?:work|paper|study|studies)|(?:first|second|companion|next|earlier) (?:paper|article|letter)|"
-    r"(?:Table|Figure|Fig\.|Section|Sect\.|Sec\.|Eq\.|Equation|Appendix|Paper) ?\(?(?:\d|[IVX]+\b|[A-Z]\b))",
+    r"(?:Table|Figure|Fig\.|Section|Sect\.|Sec\.|Eq\.|Equation|Appendix|Paper) ?\(?(?-i:\d|[IVX]+\b|[A-Z]\b))",
     re.IGNORECASE,
 )
 _LEANING = re.compile(
@@ -87,6 +97,9 @@ _EARLY_PRONOUN = re.compile(
 )
 
 
+_PROSE = re.compile(r"\b(?:we|our|us|this|these|the|of|and|that|is|are) [a-z]{2,}")
+
+
 @dataclass(frozen=True)
 class Told:
     """A sentence of an abstract in the third person.
@@ -96,14 +109,14 @@ class Told:
         formulas: the masked ones.
         position: `Sentence.position`.
         place: running number in the abstract.
-        original: as it stands in the article.
+        contrast: what it opens with in the article where it takes something back of the sentence before ("However"), or "".
     """
 
     text: str
     formulas: tuple[str, ...]
     position: int
     place: int
-    original: str
+    contrast: str = ""
 
     def plain(self, text: str | None = None) -> str:
         """A part of it (or the whole) with its formulas."""
@@ -127,6 +140,31 @@ class Article:
     told: tuple[Told, ...]
     texts: tuple[str, ...]
 
+    @cached_property
+    def first_own(self) -> int:
+        """Place of the first sentence in which the abstract speaks of the work itself; 0 if none does: then nothing is introduction."""
+        return next((place for place, text in enumerate(self.texts) if _OWN_VOICE.search(text)), 0)
+
+    @cached_property
+    def _by_place(self) -> dict[int, Told]:
+        return {told.place: told for told in self.told}
+
+    def company(self, told: Told) -> tuple[Told, ...] | None:
+        """A sentence with those beside it that qualify it, or that it qualifies ("However, …"); None if one of them cannot be told.
+
+        What stands before the abstract speaks of the work itself is no outcome, and told alone.
+        """
+        if told.place < self.first_own:
+            return (told,)
+        first, last = told.place, told.place
+        while first > self.first_own and _CONTRAST.match(self.texts[first]):
+            first -= 1
+        while last + 1 < len(self.texts) and _CONTRAST.match(self.texts[last + 1]):
+            last += 1
+        found = [self._by_place.get(place) for place in range(first, last + 1)]
+        company = tuple(one for one in found if one is not None)
+        return company if len(company) == len(found) else None
+
 
 def article_of(reading: Reading) -> Article | None:
     """The abstract of a reading, or None if it is no article.
@@ -148,8 +186,10 @@ def article_of(reading: Reading) -> Article | None:
     told = []
     for place, (sentence, (text, formulas)) in enumerate(zip(abstract, masked, strict=True)):
         retold = tell(text)
-        if retold is not None:
-            told.append(Told(retold, tuple(formulas), sentence.position, place, sentence.text))
+        # A stray "$" makes a formula of half a sentence, which would be told as it stands.
+        if retold is not None and not any(_PROSE.search(formula) for formula in formulas):
+            opening = re.match(r"^(However|Nevertheless|Nonetheless|Yet), ", text)
+            told.append(Told(retold, tuple(formulas), sentence.position, place, opening.group(1) if opening else ""))
     return Article(document, quoted(document.title), tuple(told), tuple(text for text, _ in masked))
 
 
@@ -159,8 +199,14 @@ def tell(text: str) -> str | None:
     text = _CONNECTIVE.sub("", text)
     text = _OPENING.sub("", text)
     text = _CONNECTIVE.sub("", text)
+    text = re.sub(r"^(?:However|Therefore|Thus|Hence|Here|Then|Finally|Next|Further) (?=we\b)", "", text)
     text = text[:1].upper() + text[1:]
-    if not text.endswith((".", "\ue001")) or _GENERIC_WE.search(text) or len(text.split()) < 6:
+    if (
+        not text.endswith((".", "\ue001"))
+        or _GENERIC_WE.search(text)
+        or _ONE_AUTHOR.search(text)
+        or len(text.split()) < 6
+    ):
         return None
     text = text.rstrip(".") + "."
     text = _ADVERB.sub(" ", re.sub(r"^We\b", "we", text))
