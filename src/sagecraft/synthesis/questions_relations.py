@@ -266,7 +266,7 @@ def place(clause: Clause) -> Iterator[Candidate]:
         yield Candidate("place", f"Where {do} {subject} {base}?", f"where {subject} {verb}", clause.statement, where)
         return
     found = re.match(
-        r"^(.{3,80}?) (is|are|was|were) (located|situated|concentrated|confined|produced|formed|built|installed) ((?:in|at|on|near|within|between|above|below|around|outside|inside|beyond|to) .+)$",
+        r"^(.{3,80}?) (is|are|was|were) (located|situated|concentrated|confined|produced|formed|built|installed|found|stored|housed|mounted|trapped|embedded|hidden|buried|distributed|kept|placed) ((?:in|at|on|near|within|between|above|below|around|outside|inside|beyond|to) .+)$",
         clause.text,
     )
     if found and (subject := subject_of(clause, found.group(1))):

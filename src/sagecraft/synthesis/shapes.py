@@ -102,7 +102,7 @@ def invert(clause: Clause, text: str) -> tuple[str, str] | None:
         if _ADVERBS.match(form) and position + 1 < len(parts):
             adverb, form, rest = f"{form} ", parts[position + 1], " ".join(parts[position + 2 :])
         plural = english.is_plural(subject)
-        if form in english.THIRD and not plural:
+        if form in english.THIRD and not plural and not re.match(rf"(?:{AUX})\b", rest):
             return (
                 f"does {subject} {adverb}{english.THIRD[form]} {rest}".strip(),
                 f"{subject} {adverb}{form} {rest}".strip(),

@@ -14,7 +14,7 @@ from sagecraft.literature.reading import Reading
 from sagecraft.literature.tables import number_of
 from sagecraft.synthesis.candidate import Candidate, Rule
 from sagecraft.synthesis.grading.rules import grade
-from sagecraft.synthesis.rules import RULES, critique, gaps, glossary, tables, textbook
+from sagecraft.synthesis.rules import RULES, critique, explanations, gaps, glossary, tables, textbook
 
 TITLE = "Bridges of Stone and Wood"
 T = f"“{TITLE}”"
@@ -41,6 +41,16 @@ the water of a river is called a starling.
 She wrote that it was so. It carries them over the river in winter, when the fords are closed and nobody can cross.
 
 Stone bridges are much heavier than wooden bridges of equal strength. The bridge at Aldmoor has a length of 40 meters.
+
+## Builders
+
+In 1741, the young mason Agnes Miller became the first woman to build a bridge of stone alone.
+
+Because ice comes down rivers every winter, the piers of bridges are built with sharp edges.
+
+Arches of brick carry light carts, while arches of granite carry any load.
+
+Why do bridges of granite outlast bridges of oak? Granite does not rot in water, and frost cannot split it.
 
 ## Key Concepts and Summary
 
@@ -69,7 +79,14 @@ def asked(rule: Rule, text: str | None = None, seed: int = 0) -> list[Candidate]
     return list(rule(reading(seed=seed) if text is None else reading(text, seed=seed)))
 
 
-OWN: dict[str, Rule] = {**textbook.RULES, **glossary.RULES, **tables.RULES, **critique.RULES, **gaps.RULES}
+OWN: dict[str, Rule] = {
+    **textbook.RULES,
+    **explanations.RULES,
+    **glossary.RULES,
+    **tables.RULES,
+    **critique.RULES,
+    **gaps.RULES,
+}
 
 
 @pytest.mark.parametrize("name", sorted(OWN))
@@ -125,10 +142,17 @@ def test_a_summary_answers_for_the_whole_chapter() -> None:
 
 
 def test_a_term_is_explained_where_the_prose_introduces_it() -> None:
-    (found,) = asked(textbook.terms)
-    assert "“spandrel”" in found.question
-    assert found.answer.startswith("A spandrel is a wall")
+    made = {candidate.focus: candidate for candidate in asked(textbook.terms)}
+    spandrel, starling = (made[f"what “{term}” means in the context of {T}"] for term in ("spandrel", "starling"))
+    assert spandrel.answer.startswith("A spandrel is a wall")
+    assert starling.answer.startswith("“starling” means a pointed wall"), "its gloss, then the prose"
+    assert starling.answer.endswith("is called a starling.")
     assert asked(textbook.terms, "## Arches\n\nThe **spandrel** fell in a storm.") == []
+
+
+def test_a_term_of_the_glossary_that_the_prose_only_points_at_is_not_explained_again() -> None:
+    text = "## Arches\n\nIt fell on the pier. That was a pier, he wrote.\n\n## Glossary\n\n**pier**: a support in the water between two spans"
+    assert asked(textbook.terms, text) == []
 
 
 def test_glosses_are_asked_both_ways_and_kin_are_told_apart() -> None:

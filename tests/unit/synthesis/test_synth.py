@@ -56,7 +56,7 @@ def questions(out: Path) -> set[str]:
 
 
 def test_rows_are_conversations_with_lineage(tmp_path: Path) -> None:
-    config = SynthConfig(share_thinking=1.0, max_kind_share=1.0)
+    config = SynthConfig(share_thinking=1.0, max_kind_share=1.0, max_pairs_per_sentence=9)
     manifest = run(config, {"documents": documents(tmp_path / "d")}, tmp_path / "out")
     made = list(read_conversations(tmp_path / "out" / "conversations.jsonl"))
     assert len(made) == manifest.stats["num_conversations"] == 2 * manifest.stats["num_questions"]

@@ -9,19 +9,17 @@ import re
 from collections.abc import Iterator
 
 from sagecraft.artifact import keyed_hash
-from sagecraft.corpus.sentences import Sentence
 from sagecraft.literature import english
 from sagecraft.literature.glossary import Gloss
 from sagecraft.literature.reading import Reading
 from sagecraft.literature.slots import FIGURE, Slot, is_correlative, slots_of
 from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
 from sagecraft.synthesis.rules.glossary import entry, named, usable
-from sagecraft.synthesis.rules.reported import article_of
+from sagecraft.synthesis.rules.prose import Told, tellings
 from sagecraft.synthesis.rules.tables import read_tables
-from sagecraft.synthesis.rules.textbook import can_be_claimed, topic_words
 
 #: Claims of a table, and how far a wrong value is from the right one at least.
-_MAX_OF_TABLE = 12
+_MAX_OF_TABLE = 8
 _MIN_FACTOR = 1.25
 #: Glosses that share more of their words may both be right.
 _MAX_SHARED = 0.5
@@ -159,52 +157,51 @@ def values(reading: Reading) -> Iterator[Candidate]:
 
 
 def statements(reading: Reading) -> Iterator[Candidate]:
-    """A sentence that stands alone as it is, or with a word turned into its opposite or another figure; of an abstract none."""
-    if article_of(reading) is not None:
-        return
-    for passage in reading.passages:
-        topic = topic_words(reading, passage.section)
-        for sentence in passage.sentences:
-            slots = _slots(sentence, topic)
-            if not slots:
-                continue
-            text = sentence.text
-            pick = keyed_hash(reading.seed, "slot", reading.document.id, str(sentence.position))
-            slot = slots[pick % len(slots)]
-            if _is_right(reading, str(sentence.position)):
-                yield _claim(reading, "statement-claim", text, text, "", None, (sentence.position,), ())
-                continue
-            false = slot.others[pick // 7 % len(slot.others)]
-            fault = f"it is “{slot.true}”, not “{false}”"
-            yield _claim(
-                reading, "statement-claim", slot.put(text, false), text, fault, fault, (sentence.position,), ()
-            )
+    """A sentence that stands alone, with what it needs before it, as it is or with a word or figure exchanged; of an abstract none."""
+    for told in tellings(reading):
+        slots = _slots(told)
+        if not slots:
+            continue
+        text, name = told.text, str(told.positions[-1])
+        pick = keyed_hash(reading.seed, "slot", reading.document.id, name)
+        slot = slots[pick % len(slots)]
+        if _is_right(reading, name):
+            yield _claim(reading, "statement-claim", text, text, "", None, told.positions, ())
+            continue
+        false = slot.others[pick // 7 % len(slot.others)]
+        fault = f"it is “{slot.true}”, not “{false}”"
+        yield _claim(reading, "statement-claim", slot.put(text, false), text, fault, fault, told.positions, ())
 
 
-def _slots(sentence: Sentence, topic: frozenset[str]) -> list[Slot]:
-    """The slots of a sentence that can be claimed; none if it does not stand alone."""
-    text = sentence.text
-    if not can_be_claimed(text, topic):
-        return []
-    found = slots_of(text)
-    figures = figure_slots(text)
+def _slots(told: Told) -> list[Slot]:
+    """The slots of the last sentence that can be claimed."""
+    text, start = told.text, told.last
+    figures = figure_slots(text, start)
     words = [
-        slot for slot in found if slot.kind != FIGURE and slot.is_strict and slot.others and " " not in slot.others[0]
+        slot
+        for slot in slots_of(text)
+        if slot.kind != FIGURE and slot.is_strict and slot.others and " " not in slot.others[0]
     ]
-    if _OPEN.search(text) or is_correlative(text) or len(words) > 1 or any(word.others[0] in text for word in words):
+    if (
+        _OPEN.search(text[start:])
+        or is_correlative(text)
+        or len(words) > 1
+        or any(word.others[0] in text for word in words)
+    ):
         words = []
-    return [*figures, *words]
+    return [*figures, *(word for word in words if word.start >= start)]
 
 
-def figure_slots(text: str) -> list[Slot]:
-    """The slot of the one figure of a sentence; none if there are more.
+def figure_slots(text: str, start: int = 0) -> list[Slot]:
+    """The slot of the one figure of a text that stands behind a place; none if there are more.
 
     A figure told twice in two units contradicts itself once one of them is changed, and gives itself away.
     """
     figures = [
         slot for slot in slots_of(text) if slot.kind == FIGURE and slot.others and not _NAMED.match(text[slot.end :])
     ]
-    return [] if len(figures) > 1 or re.search(r"\([^()]*\d", text) else figures
+    is_told_twice = len(figures) > 1 or re.search(r"\([^()]*\d", text)
+    return [] if is_told_twice or (figures[0:1] and figures[0].start < start) else figures
 
 
 RULES: dict[str, Rule] = {"gloss-claim": glosses, "table-claim": values, "statement-claim": statements}

@@ -14,6 +14,7 @@ from sagecraft.literature.alone import why_not_alone
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.ask import ask
 from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
+from sagecraft.synthesis.rules.prose import impersonal, is_whole, tellings, untied
 from sagecraft.synthesis.rules.reported import article_of
 
 _TOPIC = (
@@ -25,10 +26,6 @@ _TOPIC = (
 
 #: A name or a number somewhere behind the first word of a question.
 _NAME = re.compile(r"(?<=\s)(?:[A-Z][\w.’'-]+|\S*\d\S*)")
-#: Sentences about what may be watched or tried elsewhere.
-_MEDIA = re.compile(
-    r"\b(?:videos?|websites?|web (?:sites?|pages?)|animations?|applets?|podcasts?|episodes?|apps?)\b", re.IGNORECASE
-)
 
 
 def sentences(reading: Reading) -> Iterator[Candidate]:
@@ -39,16 +36,33 @@ def sentences(reading: Reading) -> Iterator[Candidate]:
     for passage in reading.passages:
         topic_words = title_words | _with_singular(english.words(passage.section))
         for sentence in passage.sentences:
-            if (
-                sentence.position in of_article
-                or _MEDIA.search(sentence.text)
-                or english.tie(mask_math(sentence.text)[0]) is not None
-            ):
+            text = untied(sentence.text)
+            plain = impersonal(text)
+            if sentence.position in of_article or not is_whole(text) or english.tie(mask_math(plain)[0]) is not None:
                 continue
-            is_bound = why_not_alone([sentence.text]) not in (None, "definite")
-            for candidate in ask(sentence.text, reading.names):
+            is_bound = why_not_alone([plain]) not in (None, "definite")
+            for candidate in ask(text, reading.names):
                 alone = _stand_alone(reading, replace(candidate, positions=(sentence.position,)), topic_words)
                 yield replace(alone, drop="not-alone") if is_bound else alone
+
+
+_IN_CONTEXT = frozenset({"cause", "term", "method"})
+
+
+def explained(reading: Reading) -> Iterator[Candidate]:
+    """Causes, terms and methods of sentences that need one or two before them, which begin the answer.
+
+    Of other kinds the sentence before often says nothing of what is asked.
+    """
+    for told in tellings(reading):
+        if len(told.texts) == 1:
+            continue
+        before = " ".join(told.texts[:-1])
+        for candidate in ask(untied(told.texts[-1]), reading.names):
+            if candidate.kind not in _IN_CONTEXT:
+                continue
+            alone = _stand_alone(reading, replace(candidate, positions=told.positions), told.topic)
+            yield replace(alone, rule="sentence-in-context", answer=f"{before} {told.texts[-1]}")
 
 
 def _stand_alone(reading: Reading, candidate: Candidate, topic_words: frozenset[str]) -> Candidate:
@@ -96,45 +110,58 @@ _ACCOUNT = (
     "Give a short account of {heading} in the context of {topic}.",
     "Tell me about {heading}, as part of the subject {topic}.",
 )
-_MAX_ACCOUNT_WORDS = 110
+#: Words of an account, sentences of it, and sentences of a section that may stand before it.
+_MIN_ACCOUNT_WORDS, _MAX_ACCOUNT_WORDS = 25, 110
+_MAX_OF_SECTION, _MAX_SKIPPED = 4, 12
 
 
 def sections(reading: Reading) -> Iterator[Candidate]:
-    """One question a section, answered by the sentences that open it (two to four of them, in order, unchanged)."""
+    """One question a section, answered by two to four of its sentences, in order: those that open it, or that first speak of its heading."""
     document = reading.document
     topic = quoted(document.title)
     everything = [sentence for passage in reading.passages for sentence in passage.sentences]
     for heading, group in itertools.groupby(everything, key=lambda sentence: sentence.heading):
         if _GENERIC_HEADING.match(heading) or heading == document.title or not topic or len(heading.split()) > 9:
             continue
-        opening = _opening(list(group))
-        # A definite phrase is the subject's own mostly: the question names the heading and the title.
-        is_bound = why_not_alone([sentence.text for sentence in opening]) not in (None, "definite") if opening else True
-        if is_bound or len(opening) < 2 or sum(len(sentence.text.split()) for sentence in opening) < 25:
+        opening = _opening(list(group), heading)
+        if not opening:
             continue
         form = _ACCOUNT[keyed_hash(reading.seed, "account", document.id, heading) % len(_ACCOUNT)]
         yield Candidate(
             "account",
             fill(form, heading=quoted(heading), topic=topic),
             f"{quoted(heading)} within {topic}",
-            " ".join(sentence.text for sentence in opening),
+            " ".join([untied(opening[0].text), *(sentence.text for sentence in opening[1:])]),
             rule="section",
             positions=tuple(sentence.position for sentence in opening),
             scope=document.id,
         )
 
 
-def _opening(members: list[Sentence]) -> list[Sentence]:
-    """The first sentences of a section that can be told without the rest of it."""
-    opening: list[Sentence] = []
-    num_words = 0
-    for sentence in members[:4]:
-        num_words += len(sentence.text.split())
-        is_tied = not opening and english.tie(sentence.text) is not None
-        if is_tied or num_words > _MAX_ACCOUNT_WORDS or _shows_elsewhere(sentence.text):
-            break
-        opening.append(sentence)
-    return opening
+def _opening(members: list[Sentence], heading: str) -> list[Sentence]:
+    """The first run of a section's sentences that can be told without the rest of it and speaks of its heading."""
+    words = {
+        word.rstrip("s") for word in english.words(heading) if word not in english.PREPOSITIONS | english.DETERMINERS
+    }
+    for start in range(min(len(members) - 1, _MAX_SKIPPED + 1)):
+        texts: list[str] = []
+        for sentence in members[start : start + _MAX_OF_SECTION]:
+            text = sentence.text if texts else untied(sentence.text)
+            is_long = sum(len(one.split()) for one in (*texts, text)) > _MAX_ACCOUNT_WORDS
+            is_far = start > 0 and sentence.paragraph != members[start].paragraph
+            if is_long or is_far or _shows_elsewhere(impersonal(text)) or _is_bound([*texts, text]):
+                break
+            texts.append(text)
+        said = {word.rstrip("s") for word in english.words(" ".join(texts[:1]))}
+        is_about = start == 0 or (words & said and 2 * len(words & said) >= len(words))
+        if len(texts) > 1 and len(" ".join(texts).split()) >= _MIN_ACCOUNT_WORDS and is_about:
+            return members[start : start + len(texts)]
+    return []
+
+
+def _is_bound(texts: list[str]) -> bool:
+    """Whether sentences need others; a definite phrase is the subject's own mostly: the question names the heading and the title."""
+    return not is_whole(texts[-1]) or why_not_alone([impersonal(text) for text in texts]) not in (None, "definite")
 
 
 def _shows_elsewhere(text: str) -> bool:
@@ -152,4 +179,4 @@ def _shows_elsewhere(text: str) -> bool:
     )
 
 
-RULES: dict[str, Rule] = {"sentence": sentences, "section": sections}
+RULES: dict[str, Rule] = {"sentence": sentences, "sentence-in-context": explained, "section": sections}

@@ -19,8 +19,8 @@ from sagecraft.literature.reading import Reading
 from sagecraft.literature.tables import Column, Row, Table
 from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
 
-#: Questions a table of each sort, so that one long table does not say all there is.
-_MAX_CELLS, _MAX_PAIRS, _MAX_RATIOS, _MAX_DIFFERENCES, _MAX_MOST, _MAX_ORDERS = 60, 40, 24, 16, 16, 10
+#: Questions a table of each sort, about seventy in all: short facts, many of a sort, teach less than prose.
+_MAX_CELLS, _MAX_PAIRS, _MAX_RATIOS, _MAX_DIFFERENCES, _MAX_MOST, _MAX_ORDERS = 26, 14, 8, 5, 8, 4
 #: Pairs that one thing takes part in.
 _MAX_OF_ROW = 6
 #: Rows and tables that are looked at, and characters of the text that tells names from nouns: time grows with their products.
@@ -34,6 +34,11 @@ _MAX_CELL_WORDS = 14
 _NO_NAME = re.compile(r"^\W|[<>≥≤=:;?]|\b(?:or|and|than|other|its)\b|^[\d.,]+$")
 #: Units whose zero is arbitrary: a quotient says nothing.
 _NO_RATIO = re.compile(r"^(?:°.*|degrees?|%|percent|pH|dB|mag.*)$|=|^$")
+#: A caption that tells whose properties these are.
+_WHOSE = re.compile(
+    r"\b(?:properties|characteristics|parameters|features|facts|data) (?:of|for|about) (?:the )?([\w -]+)$",
+    re.IGNORECASE,
+)
 _PLAIN_UNIT = re.compile(r"^[A-Za-zµ/ -]{1,24}$")
 
 _CELL = (
@@ -87,7 +92,8 @@ class TableWords:
         table = replace(table, rows=table.rows[:_MAX_ROWS])
         self.reading, self.table, self._text = reading, table, reading.document.text[:_MAX_CHARS]
         self.topic = quoted(reading.document.title or table.title)
-        self.names = {row.name: self._thing(row.name) for row in table.rows}
+        owner = self._owner()
+        self.names = {row.name: self._of(owner, self._thing(row.name)) for row in table.rows}
         # Two columns of one name (a length in two units): neither question would have one answer.
         names = [column.name for column in table.columns]
         self.columns = [
@@ -106,6 +112,24 @@ class TableWords:
         first = name.split(" (")[0].lower()
         return re.search(rf"(?<![\w-]){re.escape(first)}s?(?![\w-])", self._text) is not None
 
+    def _owner(self) -> str:
+        """What the caption says has these properties, where that is another thing than the rows are: "ring system"; else empty."""
+        found = _WHOSE.search(self.table.title)
+        label = self.table.label.lower()
+        if not found or not label:
+            return ""
+        whose = re.sub(r"ies$", "y", found.group(1).lower())
+        whose = whose if whose.endswith("ss") else whose.removesuffix("s")
+        is_other = label.removesuffix("s").split()[-1] not in whose and not re.search(r" (?:and|of) ", whose)
+        return whose if is_other and not any(row.name.lower() in whose for row in self.table.rows) else ""
+
+    def _of(self, owner: str, thing: str) -> str:
+        return f"the {owner} of {thing}" if owner and thing else thing
+
+    def _small(self, word: str) -> str:
+        """A word of a row's name in small letters, unless the text knows it as a name."""
+        return word if self.reading.names.lower_first(word) == word else word.lower()
+
     def _thing(self, name: str) -> str:
         """A row's name within a sentence; empty if it cannot stand there."""
         label = self.table.label.lower()
@@ -115,7 +139,8 @@ class TableWords:
             return f"the {label} {quoted(name)}"
         is_word = re.match(r"[A-Z][a-z’-]+(?: [A-Za-z][a-z’-]+)*(?: \(|$)", name) is not None
         if self._is_common and is_word:
-            name = name[0].lower() + name[1:] if " (" in name else name.lower()
+            head, bracket, rest = name.partition(" (")
+            name = re.sub(r"\b[A-Z][a-z’-]{2,}", lambda word: self._small(word.group(0)), head) + bracket + rest
         if name[0].isupper() and self._takes_article(name):
             name = f"the {name}"
         elif label and len(label.split()) <= 3 and not set(re.findall(r"[a-z]+", name.lower())) & set(label.split()):

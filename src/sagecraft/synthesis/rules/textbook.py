@@ -5,10 +5,8 @@ A paragraph brings its own antecedents along: two to five of its sentences stand
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Container, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.sentences import Sentence, mask_math
@@ -17,18 +15,30 @@ from sagecraft.literature.alone import why_not_alone
 from sagecraft.literature.reading import Reading
 from sagecraft.literature.summary import is_summary
 from sagecraft.synthesis.candidate import Candidate, Clause, Rule, fill, quoted
+from sagecraft.synthesis.rules.glossary import entry, named, usable
+from sagecraft.synthesis.rules.prose import (
+    Told,
+    impersonal,
+    is_alone,
+    is_clear,
+    is_verb,
+    paragraphs_of,
+    tellings,
+    topic_words,
+    untied,
+)
 from sagecraft.synthesis.rules.reported import article_of
 from sagecraft.synthesis.rules.sentences import sections
 from sagecraft.synthesis.shapes import subject_of
 
 #: Words of an account; less is one fact, more no model of a few hundred million parameters keeps together.
-_MIN_WORDS, _MAX_WORDS = 28, 115
+_MIN_WORDS, _MAX_WORDS = 30, 115
 _MAX_SUMMARY_WORDS = 190
-#: Words of a single sentence that is asked about.
-_MIN_CLAIM_WORDS, _MAX_CLAIM_WORDS = 8, 45
 #: Sentences before that of a term with which an explanation may begin.
 _MAX_BACK = 2
 _MAX_SUBJECT_WORDS = 9
+#: Words of a sentence that is a fact worth knowing.
+_MIN_FACT_WORDS = 13
 
 _ACCOUNT = (
     "In the context of {topic}, what is there to say about {subject}?",
@@ -38,11 +48,18 @@ _ACCOUNT = (
     "Describe {subject} in a few sentences, in the context of {topic}.",
     "I am reading about {topic}. What can be said about {subject}?",
 )
+_FACT = (
+    "In the context of {topic}, tell me one fact about {subject}.",
+    "On the subject of {topic}: what is one thing to know about {subject}?",
+    "Concerning {topic}, say in one sentence what you know about {subject}.",
+    "I am learning about {topic}. What is one thing that I should remember about {subject}?",
+    "State something that is true of {subject}, in the context of {topic}.",
+)
 _EXPLAIN = (
-    "In the context of {topic}, explain the term {term}.",
-    "On the subject of {topic}: what does {term} refer to, and how does it come up?",
-    "Concerning {topic}, explain in a few sentences what {term} is about.",
-    "What would you say about {term} to someone who is new to {topic}?",
+    "In the context of {topic}, explain in a few sentences what {term} means.",
+    "On the subject of {topic}: what does {term} mean, and how does it come up?",
+    "Concerning {topic}, tell me what {term} means and what belongs to it.",
+    "What does {term} mean? Explain it to someone who is new to {topic}.",
 )
 _SUMMARY = (
     "Sum up what is important about {topic}.",
@@ -53,7 +70,7 @@ _SUMMARY = (
 #: Subjects about which a paragraph says one thing of many, or that name nobody.
 _LOOSE = re.compile(
     r"^(?:an?|all|both|each|every|few|many|more|most|much|several|some|no|nothing|such|scientists|researchers|people|it|there|that|what|"
-    r"everyone|anyone|one|two|three|four|five|another|other|today|now|nearly|almost|any|\w+omers|\w+ists|observers|others|calculations|"
+    r"(?:everyone|anyone)(?: and .*)?|one|two|three|four|five|another|other|today|now|nearly|almost|any|\w+omers|\w+ists|observers|others|calculations|"
     r"observations|measurements|results|studies|evidence|data|experts|students|(?:the|an?) (?:[\w-]+ )?(?:answer|result|reason|idea|key|problem|question|"
     r"difference|effect|way|fact|process|situation|difficulty|trick|point|amount|number|rest|first|second|next|last|following|same|"
     r"other|whole|story|team|group|case|value|example|picture|image|figure))$|"
@@ -65,115 +82,142 @@ _LOOSE = re.compile(
 _OUTWARD = re.compile(r"\b(?:preceding|previous paragraph|feature box|could be|might be|by the way)\b", re.IGNORECASE)
 #: How a paragraph begins that goes on from the one before.
 _GOES_ON = re.compile(
-    r"^(?:Previously|Initially|Eventually|Afterwards?|Meanwhile|Clearly|Once|Apparently|Later|Any|Some|Each)\b"
+    r"^(?:(?:Previously|Initially|Eventually|Afterwards?|Meanwhile|Clearly|Once|Apparently|Later|Any|Some|Each)\b|Those |That (?!is\b|the\b)[a-z]+|"
+    r"(?:[A-Z]\w+, )?(?:[Ww]e|[Pp]eople|[Ss]cientists) \w+ (?:of |about )?(?:it|them|this|these|those)\b)"
 )
 #: A word between subject and verb that belongs to neither.
 _ADVERB = re.compile(r"\b(?:never|always|often|once|still|already|usually|sometimes|just|ever|even|all|both|\w+ly)$")
 _LEAD = re.compile(r"^[A-Z][^,]{3,60}, (?=[a-zA-Z])")
 
 
-def topic_words(reading: Reading, section: str = "", more: str = "") -> frozenset[str]:
-    """The words that a reader knows a text is about, in small letters, plurals in the singular too."""
-    words = english.words(f"{reading.document.title} {section} {more}")
-    return frozenset([*words, *(word.rstrip("s") for word in words)])
-
-
-def is_clear(text: str, topic: frozenset[str]) -> bool:
-    """Whether every definite phrase says by itself which one is meant, or has a word of the topic."""
-    need, phrase = english.context_need(mask_math(text)[0], topic)
-    return need == "none" or (
-        need == "topic" and any({word, word.rstrip("s")} & topic for word in english.words(phrase)[1:])
-    )
-
-
-#: Quotations, people who were named before, comparisons with everyday things.
-_LEANING = re.compile(
-    r"[“”\"]|, then,|\b(?:he|his|him|she|her|analog\w+|scale model|then|[Tt]he few|[Tt]he most \w+ (?:is|are)|(?:[Aa]fter|[Bb]efore|[Bb]y|[Ii]n|[Oo]f|[Aa]t) that)\b|"
-    r"^(?:Equally|Because of|At first|Initially|Eventually|Previously|Later|Meanwhile|Once|While some|Some|It|A good|"
-    r"The (?:two|three|four|five|six|seven|eight|nine|ten))\b|\b(?:at|from|to|point|or) [A-Z]\b(?!\.)|^[A-Z][^,]{0,60}, (?:it|they|their|its|some|most|many)\b"
+#: How a sentence goes on from the one before: a word that joins it, or a pronoun before it has a subject of its own.
+_LINK = re.compile(
+    r"^(?:(?:But|And|So|Yet|Also|Then|Thus|Hence|However|Therefore|Moreover|Furthermore|Indeed|Instead|Still|Again|Similarly|Consequently|"
+    r"Otherwise|In (?:fact|addition|contrast|turn|other words|particular|short)|As a (?:result|consequence)|For (?:example|instance)|By contrast|"
+    r"On the other hand|At the same time)\b|.{0,40}\b(?:[Ii]ts?|[Tt]hey|[Tt]heir|[Tt]hem|[Tt]his|[Tt]hese|[Tt]hose|[Ss]uch|[Hh]e|[Hh]is|[Ss]he|[Hh]er)\b)"
+)
+#: Names of two words or more, or with digits, inside a sentence.
+_NAMED = re.compile(r"(?<=[a-z,] )(?:the )?[A-Z][\w’-]*(?:(?: of| the)* [A-Z0-9][\w’-]*)+")
+#: Names that answer for no paragraph: months, authors of a feature.
+_NO_THEME = re.compile(
+    r"\b(?:University|Society|Institute|Department|College|Museum|Observatory|States|Prize|Union|America|World War|Age|Journal|Academy|Figure|Table)\b|[’']s?$|[’']s "
 )
 
 
-@lru_cache(maxsize=4096)  # several rules ask it of the same sentences, one document after another
-def can_be_claimed(text: str, topic: frozenset[str]) -> bool:
-    """Whether one sentence, without what stands around it, states something of things that it names."""
-    is_long = not _MIN_CLAIM_WORDS <= len(text.split()) <= _MAX_CLAIM_WORDS
-    if is_long or _LEANING.search(text) or why_not_alone([text], topic) or not is_clear(text, topic):
-        return False
-    # "The ship sank": a chapter on ships tells of several.
-    article, noun, verb = text.split()[:3]
-    is_bare = article == "The" and noun.islower() and _is_verb(verb, f"The {noun}")
-    return not is_bare or english.context_need(mask_math(text)[0], topic)[0] == "none"
-
-
 def paragraphs(reading: Reading) -> Iterator[Candidate]:
-    """What a paragraph says of the subject that it begins with, in two to five of its sentences; each subject once."""
+    """What a paragraph says of something: two to five sentences that begin with it and keep to it, none of them twice.
+
+    Where two do not hold together, one that names what it is about answers for one fact about it.
+    """
     topic = quoted(reading.document.title)
-    if article_of(reading) is not None or not topic:
-        return
     seen: set[str] = set()
     taken = {position for candidate in sections(reading) for position in candidate.positions}
-    for words, paragraph in _paragraphs(reading, taken):
-        for start in range(len(paragraph) - 1):
-            run = _run(paragraph[start:], words)
-            subject = _subject(run[0], reading, words) if run else None
-            if subject is None or subject.lower() in seen or not _goes_on(subject, run):
+    for section, paragraph in paragraphs_of(reading):
+        words = topic_words(reading, section)
+        start = 0
+        while start < len(paragraph) - 1:
+            run = _run(paragraph[start:], words, taken)
+            subject = _subject(run, reading) if run else None
+            run = _kept_to(subject, run) if run and subject else None
+            if run is None or subject is None or subject.lower() in seen:
+                start += 1
                 continue
+            start += len(run.positions)
             seen.add(subject.lower())
             form = _ACCOUNT[keyed_hash(reading.seed, "paragraph", reading.document.id, subject) % len(_ACCOUNT)]
             yield Candidate(
                 kind="account",
                 question=fill(form, topic=topic, subject=subject),
                 focus=f"{subject} in the context of {topic}",
-                answer=" ".join(sentence.text for sentence in run),
+                answer=run.text,
                 rule="paragraph",
-                positions=tuple(sentence.position for sentence in run),
+                positions=run.positions,
                 scope=reading.document.id,
             )
-            break
+            taken.update(run.positions)
+    yield from _facts(reading, seen, taken)
 
 
-def _paragraphs(reading: Reading, taken: Container[int]) -> Iterator[tuple[frozenset[str], list[Sentence]]]:
-    """Paragraphs with the words of their topic; none of a summary, nor one that a section was asked about with."""
-    everything = (sentence for passage in reading.passages for sentence in passage.sentences)
-    for (section, _), group in itertools.groupby(
-        everything, key=lambda sentence: (sentence.heading, sentence.paragraph)
-    ):
-        members = list(group)
-        if not is_summary(section) and not any(sentence.position in taken for sentence in members):
-            yield topic_words(reading, section), members
+def _facts(reading: Reading, seen: set[str], taken: Container[int]) -> Iterator[Candidate]:
+    """Single sentences about things that no account is of.
+
+    Args:
+        reading: the document.
+        seen: subjects that were asked about, in small letters; added to.
+        taken: positions of sentences that other accounts hold.
+    """
+    topic = quoted(reading.document.title)
+    for told in tellings(reading):
+        is_long = len(told.text.split()) >= _MIN_FACT_WORDS
+        if len(told.texts) > 1 or not is_long or told.positions[0] in taken or is_summary(told.section):
+            continue
+        subject = of_sentence(told.text, reading, told.topic)
+        if subject is None or subject.lower() in seen:
+            continue
+        seen.add(subject.lower())
+        form = _FACT[keyed_hash(reading.seed, "fact", reading.document.id, subject) % len(_FACT)]
+        yield Candidate(
+            kind="account",
+            question=fill(form, topic=topic, subject=subject),
+            focus=f"{subject} in the context of {topic}",
+            answer=told.text,
+            rule="fact",
+            positions=told.positions,
+            scope=reading.document.id,
+        )
 
 
-def _run(sentences: Sequence[Sentence], words: frozenset[str]) -> list[Sentence]:
-    """The longest run from the first sentence on that can be read alone; empty if that is less than two."""
-    run: list[Sentence] = []
-    count = 0
+def _run(sentences: Sequence[Sentence], words: frozenset[str], taken: Container[int]) -> Told | None:
+    """The longest run from the first sentence on that can be read alone; None if that is less than two."""
+    texts: list[str] = []
     for sentence in sentences:
-        count += len(sentence.text.split())
-        if (
-            _OUTWARD.search(sentence.text)
-            or count > _MAX_WORDS
-            or why_not_alone([*(one.text for one in run), sentence.text], words) is not None
-        ):
+        text = sentence.text if texts else untied(sentence.text)
+        is_long = sum(len(one.split()) for one in (*texts, text)) > _MAX_WORDS
+        if is_long or _OUTWARD.search(text) or sentence.position in taken or not is_alone([*texts, text], words):
             break
-        run.append(sentence)
-    return run if len(run) > 1 and sum(len(one.text.split()) for one in run) >= _MIN_WORDS else []
+        texts.append(text)
+    if len(texts) < 2:
+        return None
+    return Told(tuple(texts), tuple(one.position for one in sentences[: len(texts)]), sentences[0].heading, words)
 
 
-def _goes_on(subject: str, run: Sequence[Sentence]) -> bool:
-    """Whether later sentences speak of the subject too: otherwise the paragraph goes on to something else."""
+def _kept_to(subject: str, run: Told) -> Told | None:
+    """The sentences of a run that keep to its subject: they name it, or go on from the one before; None if that is one."""
     heads = [
-        word
+        word.rstrip("s")
         for word in re.findall(r"[^\W\d_][\w-]{2,}", re.sub(r"’s\b", "", subject))
         if word.lower() not in english.PREPOSITIONS
-    ]
-    rest = " ".join(sentence.text for sentence in run[1:])
-    return any(re.search(rf"\b{re.escape(head.rstrip('s'))}", rest, re.IGNORECASE) for head in heads[-2:])
+    ][-2:]
+    count = 1
+    for text in run.texts[1:]:
+        if not _LINK.search(text) and not any(
+            re.search(rf"\b{re.escape(head)}", text, re.IGNORECASE) for head in heads
+        ):
+            break
+        count += 1
+    kept = Told(run.texts[:count], run.positions[:count], run.section, run.topic)
+    return kept if count > 1 and len(kept.text.split()) >= _MIN_WORDS else None
 
 
-def _subject(sentence: Sentence, reading: Reading, words: frozenset[str]) -> str | None:
-    """The subject of a sentence as a question can name it; None where no rule finds one that says what is meant."""
-    text, formulas = mask_math(sentence.text)
+def _subject(run: Told, reading: Reading) -> str | None:
+    """What a run is about, as a question can name it: the subject of its first sentence, or the name that it comes back to."""
+    subject = of_sentence(run.texts[0], reading, run.topic)
+    if subject is not None:
+        return subject
+    first, rest = run.texts[0], " ".join(run.texts[1:])
+    names = [name for name in dict.fromkeys(_NAMED.findall(first)) if not _NO_THEME.search(name)]
+    terms = {gloss.term for gloss in reading.glossary} | {term.text for term in reading.terms}
+    for phrase in (*names, *sorted(terms, key=lambda term: (-len(term), term))):
+        is_named = rf"(?<![\w-]){re.escape(phrase)}(?:s|es)?(?![\w-])"
+        found = re.search(rf"(?:\b(?:[Tt]he|[Aa]n?) )?{is_named}(?! [A-Z][a-z])", first, re.IGNORECASE)
+        if found and re.search(is_named, rest, re.IGNORECASE):
+            return reading.names.lower_first(found.group(0))
+    return None
+
+
+def of_sentence(sentence: str, reading: Reading, words: frozenset[str]) -> str | None:
+    """The subject of a sentence; None where no rule finds one that says what is meant."""
+    text, formulas = mask_math(sentence)
     if _GOES_ON.match(text):
         return None
     lead = _LEAD.match(text)
@@ -183,11 +227,13 @@ def _subject(sentence: Sentence, reading: Reading, words: frozenset[str]) -> str
     for length in range(1, min(_MAX_SUBJECT_WORDS + 1, len(parts))):
         verb = parts[length]
         phrase = " ".join(parts[:length])
-        if not _is_verb(verb, phrase):
+        if not is_verb(verb, phrase):
             continue
         subject = subject_of(clause, phrase, _MAX_SUBJECT_WORDS)
         if subject is None or "\ue000" in subject or len(subject) < 4 or _LOOSE.search(subject):
             return None
+        if re.match(r"an? ", subject) and (verb in english.PAST or verb in ("was", "were", "had")):
+            return None  # "A bridge was built": which one?
         # "the temperatures", a bare noun: of what, the topic does not tell.
         is_bare = (
             re.fullmatch(r"the [a-z]+", subject)
@@ -198,65 +244,64 @@ def _subject(sentence: Sentence, reading: Reading, words: frozenset[str]) -> str
     return None
 
 
-def _is_verb(word: str, phrase: str) -> bool:
-    """Whether a word behind a phrase is its finite verb."""
-    if word in english.AUXILIARIES.split("|") or (word in english.PAST and word not in english.PARTICIPLES):
-        return True
-    if word in english.THIRD and word not in english.NOUN_LIKE:
-        return not english.is_plural(phrase)
-    return word in english.BASES and word not in english.NOUN_LIKE and english.is_plural(phrase)
-
-
 def terms(reading: Reading) -> Iterator[Candidate]:
-    """What the prose says of a term where it introduces it: its sentence, what it needs before it, and the next one."""
+    """What the prose says of a term where it introduces it, after its gloss where there is one: each term once."""
     topic = quoted(reading.document.title)
     if article_of(reading) is not None or not topic:
         return
     by_position = {sentence.position: sentence for passage in reading.passages for sentence in passage.sentences}
-    for term in reading.terms:
-        sentence = by_position.get(term.position)
+    glosses = {gloss.term.lower(): gloss for gloss in usable(reading) if gloss.is_phrase}
+    introduced = {term.text.lower(): by_position.get(term.position) for term in reading.terms}
+    for name in dict.fromkeys([*introduced, *glosses]):
+        gloss = glosses.get(name)
+        term = gloss.term if gloss else next(term.text for term in reading.terms if term.text.lower() == name)
+        sentence = introduced.get(name) or _first_of(term, by_position.values())
         # "Old" of "Old Weir": the bold type ends too early.
-        if sentence is None or re.search(rf"{re.escape(term.text)}(?: [A-Z]|[’'])", sentence.text):
+        if sentence is None or re.search(rf"{re.escape(term)}(?: [A-Z]|[’'])", sentence.text):
             continue
-        words = topic_words(reading, sentence.heading, term.text)
-        run = _around(sentence, by_position, words)
-        if not run:
+        run = _around(sentence, by_position, topic_words(reading, sentence.heading, term))
+        if run is None:
             continue
-        form = _EXPLAIN[keyed_hash(reading.seed, "term", reading.document.id, term.text) % len(_EXPLAIN)]
+        form = _EXPLAIN[keyed_hash(reading.seed, "term", reading.document.id, term) % len(_EXPLAIN)]
         yield Candidate(
             kind="definition",
-            question=fill(form, topic=topic, term=quoted(term.text)),
-            focus=f"what {quoted(term.text)} means in the context of {topic}",
-            answer=" ".join(one.text for one in run),
+            question=fill(form, topic=topic, term=named(gloss) if gloss else quoted(term)),
+            focus=f"what {quoted(term)} means in the context of {topic}",
+            answer=f"{named(gloss)} means {gloss.text}. {run.text}" if gloss else run.text,
             rule="term-in-prose",
-            positions=tuple(one.position for one in run),
+            positions=run.positions,
             scope=reading.document.id,
+            ground=(entry(gloss),) if gloss else (),
         )
 
 
-def _around(sentence: Sentence, by_position: dict[int, Sentence], words: frozenset[str]) -> list[Sentence]:
+def _first_of(term: str, sentences: Iterable[Sentence]) -> Sentence | None:
+    """The first sentence of the prose that names a term of the glossary, or its plural."""
+    pattern = re.compile(rf"(?<![\w-]){re.escape(term)}(?:s|es)?(?![\w-])", re.IGNORECASE)
+    found = (one for one in sentences if not is_summary(one.heading) and pattern.search(one.text))
+    return next(found, None)
+
+
+def _around(sentence: Sentence, by_position: dict[int, Sentence], words: frozenset[str]) -> Told | None:
     """The shortest run that ends with a sentence and can be read alone, with the sentence after it where that can be too."""
     for back in range(_MAX_BACK + 1):
         run = [by_position.get(sentence.position - step) for step in range(back, -1, -1)]
         whole = [one for one in run if one is not None and one.paragraph == sentence.paragraph]
         if len(whole) != back + 1:
-            return []
-        if why_not_alone([one.text for one in whole], words) is None:
-            if (
-                _GOES_ON.match(whole[0].text)
-                or not is_clear(whole[0].text, words)
-                or any(_OUTWARD.search(one.text) for one in whole)
-            ):
-                return []
-            following = by_position.get(sentence.position + 1)
-            if (
-                following
-                and following.paragraph == sentence.paragraph
-                and why_not_alone([*(one.text for one in whole), following.text], words) is None
-            ):
-                whole.append(following)
-            return whole if sum(len(one.text.split()) for one in whole) <= _MAX_WORDS else []
-    return []
+            return None
+        texts = [untied(whole[0].text), *(one.text for one in whole[1:])]
+        if not is_alone(texts, words):
+            continue
+        is_clear_start = not _GOES_ON.match(texts[0]) and is_clear(impersonal(texts[0]), words)
+        if not is_clear_start or any(_OUTWARD.search(text) for text in texts):
+            return None
+        following = by_position.get(sentence.position + 1)
+        if following and following.paragraph == sentence.paragraph and is_alone([*texts, following.text], words):
+            whole, texts = [*whole, following], [*texts, following.text]
+        if sum(len(text.split()) for text in texts) > _MAX_WORDS:
+            return None
+        return Told(tuple(texts), tuple(one.position for one in whole), sentence.heading, words)
+    return None
 
 
 def summaries(reading: Reading) -> Iterator[Candidate]:
