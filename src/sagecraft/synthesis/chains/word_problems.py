@@ -44,7 +44,18 @@ _ANSWERS = (
     "The result is {n}.",
     "That makes {n}.",
     "It comes to {n}.",
+    "{n}",
+    "**{n}**",
+    "Answer: {n}",
+    "The final answer is {n}.",
+    "This gives {n}.",
+    "Result: **{n}**",
+    "Hence {n}.",
 )
+#: One in so many has its result in a box, as sets of competition problems do.
+_BOXED_ONE_IN = 13
+#: "3 * 4" and "3 x 4", which the sets mix.
+_TIMES = re.compile(r"(?<=[\d)])(?:\s*\*\s*|\s+x\s+)(?=\$?[\d(])")
 KIND = RULE = WORD_PROBLEM
 
 
@@ -128,8 +139,9 @@ def _none_in(path: Path) -> str:
 def conversations_of(problem: WordProblem, seed: int, key: int) -> Iterator[Conversation]:
     """The two rows of a problem."""
     steps = plain_steps(problem.steps)
-    form = _ANSWERS[keyed_hash(seed, "word-problem-answer", key) % len(_ANSWERS)]
-    result = form.replace("{n}", problem.result)
+    if keyed_hash(seed, "word-problem-sign", key) % 2:
+        steps = _TIMES.sub(" × ", steps)
+    result = _told(problem, seed, key)
     lineage = (Lineage(document=problem.source, sentence=steps),)
     for state in ("on", "off"):
         answer = (
@@ -141,6 +153,29 @@ def conversations_of(problem: WordProblem, seed: int, key: int) -> Iterator[Conv
             id=f"{KIND}-{key:016x}-{state}", messages=(Message(role="user", content=problem.question), answer),
             thinking=state, kind=KIND, rule=RULE, source=problem.source, license=problem.license, lineage=lineage,
         )  # fmt: skip
+
+
+def _told(problem: WordProblem, seed: int, key: int) -> str:
+    """The result in a sentence, by itself, or in a box."""
+    draw = keyed_hash(seed, "word-problem-answer", key)
+    if draw % _BOXED_ONE_IN == 0:
+        return f"The final answer is $\\boxed{{{problem.result.replace('%', chr(92) + '%')}}}$."
+    return _ANSWERS[(draw >> 32) % len(_ANSWERS)].replace("{n}", with_unit(problem))
+
+
+def with_unit(problem: WordProblem) -> str:
+    """The result with the unit that the last step gives it: a currency, a percentage, or what the question counts."""
+    number = re.escape(problem.result)
+    last = plain_steps(problem.steps).splitlines()[-1]
+    if not re.fullmatch(r"[\d,.]+", problem.result):
+        return problem.result
+    if re.search(rf"\${number}(?![\d.,]*\d)|(?<![\d.,]){number}\$", last):
+        return f"${problem.result}"
+    if re.search(rf"(?<![\d.,]){number} ?%", last):
+        return f"{problem.result}%"
+    counted = re.findall(rf"(?<![\d.,$]){number} ([a-z]{{2,}}s)\b", last)
+    is_asked = counted and re.search(rf"\b[Hh]ow many\b[^.?]{{0,40}}\b{counted[-1]}\b", problem.question)
+    return f"{problem.result} {counted[-1]}" if is_asked else problem.result
 
 
 def _read(path: Path, seed: int) -> Iterator[tuple[int, WordProblem]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sagecraft import artifact
 from sagecraft.chat.messages import Conversation, read_conversations
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
-from sagecraft.synthesis.chains.word_problems import WordProblem, problem_rows, value_of, why_not
+from sagecraft.synthesis.chains.word_problems import WordProblem, problem_rows, value_of, why_not, with_unit
 from sagecraft.synthesis.synth import SynthConfig, run
 
 APPLES = {
@@ -45,7 +46,7 @@ def test_each_problem_in_both_states(tmp_path: Path):
     assert not dropped
     assert (on.thinking, off.thinking) == ("on", "off")
     assert on.messages[0] == off.messages[0]
-    assert on.messages[1].thinking == "There are 3*4=12 apples.\nThen 12-2 = 10 are left."
+    assert on.messages[1].thinking == "There are 3 × 4=12 apples.\nThen 12-2 = 10 are left."
     assert "10" in on.messages[1].content
     assert "apples" not in on.messages[1].content
     # Without a thought the steps stand in the answer: a result out of nowhere teaches guessing.
@@ -53,6 +54,39 @@ def test_each_problem_in_both_states(tmp_path: Path):
     assert off.messages[1].content == f"{on.messages[1].thinking}\n{on.messages[1].content}"
     assert on.source == "train.jsonl"
     assert on.id.removesuffix("-on") == off.id.removesuffix("-off")
+
+
+def test_answers_and_signs_vary(tmp_path: Path):
+    rows = [row for row in made([problems(tmp_path, many(200))], wanted=400)[0] if row.thinking == "on"]
+    forms = {re.sub(r"\d+", "N", row.messages[1].content) for row in rows}
+    assert len(forms) >= 10
+    assert {"N", "Answer: N", r"The final answer is $\boxed{N}$."} <= forms
+    multiplied = many(40, first=300)
+    for row in multiplied:
+        n = row["question"].split()[2]
+        row["answer"] = f"{n} * 1 = {n}, and {n}+1=<<{n}+1={int(n) + 1}>>{int(n) + 1}\n#### {int(n) + 1}"
+    signs = {
+        (row.messages[1].thinking or "").split()[1]
+        for row in made([problems(tmp_path, multiplied)])[0]
+        if row.thinking == "on"
+    }
+    assert signs == {"*", "×"}
+
+
+@pytest.mark.parametrize(
+    ("question", "last", "result", "told"),
+    [
+        ("How much does he pay?", "He pays $5 + $7 = $12.", "12", "$12"),
+        ("How much does he pay?", "He pays $12.50 and 12 more.", "12", "12"),
+        ("How much is left?", "That is 5*4=20%", "20", "20%"),
+        ("How many red apples are left?", "After 7 hours 3+4=7 apples are left.", "7", "7 apples"),
+        ("After 7 hours, how many are left?", "After 7 hours 3+4=7 are left.", "7", "7"),
+        ("How many apples has he?", "That is 1,200 apples", "1,200", "1,200 apples"),
+        ("How many apples has he?", "That is 12 apples and 2 pears", "2", "2"),
+    ],
+)
+def test_a_result_has_the_unit_of_the_last_step(question: str, last: str, result: str, told: str):
+    assert with_unit(WordProblem(question, f"First.\n{last}", result, "a.jsonl")) == told
 
 
 def test_drawn_by_text_not_by_order_or_file(tmp_path: Path):
