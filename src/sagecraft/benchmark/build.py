@@ -325,27 +325,15 @@ def _tells(one: Draft, other: Draft) -> bool:
 
 
 def _without_leaks(drafts: list[Draft], training: Path, dropped: list[dict[str, Any]]) -> list[Draft]:
-    """Leaves out what stands in training documents: question with its answer, or the passage. The documents are streamed."""
+    """Leaves out what stands in training documents, which are streamed."""
+    from sagecraft.benchmark.leaks import leaks_of
     from sagecraft.corpus.documents import read_documents
-    from sagecraft.corpus.overlap import Leaks
 
-    if not drafts:
-        return drafts
-    rows = [
-        {"id": draft.id, "question": draft.question, "A": draft.key.text, "answer": "A", "support": draft.passage_text}
-        for draft in drafts
-    ]
-    leaks = Leaks(rows)
-    leaked: dict[str, str] = {}
-    for document in read_documents(training):
-        for hit in leaks.find(document.text, document.id):
-            reason = "in-training" if hit.part == "question" else "passage-in-training"
-            leaked.setdefault(hit.item, f"{reason}\n{hit.document}: {hit.document_text}")
+    found = leaks_of(drafts, read_documents(training)) if drafts else {}
     for draft in drafts:
-        if draft.id in leaked:
-            reason, detail = leaked[draft.id].split("\n", 1)
-            dropped.append({**_drop(draft.document.id, draft.question, reason), "detail": detail})
-    return [draft for draft in drafts if draft.id not in leaked]
+        if leak := found.get(draft.id):
+            dropped.append({**_drop(draft.document.id, draft.question, leak.reason), "detail": leak.detail})
+    return [draft for draft in drafts if draft.id not in found]
 
 
 def _selected(config: BenchConfig, drafts: list[Draft], dropped: list[dict[str, Any]]) -> list[Draft]:

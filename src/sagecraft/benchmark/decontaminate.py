@@ -25,7 +25,7 @@ from sagecraft.errors import UserError
 if TYPE_CHECKING:
     from sagecraft.corpus.overlap import Hit, Leaks
 
-VERSION = 2
+VERSION = 3
 HITS = "hits.jsonl"
 _SHARD_DOCUMENTS = 2000
 _SHOWN = 50

@@ -27,6 +27,11 @@ _PHRASE_QUESTIONS = 3
 _WORD = re.compile(r"[^\W_]+")
 #: Questions and answers shorter than this say nothing: their words meet anywhere.
 _LEAST_WORDS = 5
+#: A gap in a statement, with its number where there are several; what stands in several: "(1) 12, (2) warmer".
+_GAP = re.compile(r"_{3,}(?: ?\((\d)\))?")
+_NUMBERED_PART = re.compile(r"\((\d)\) (.*?)(?=,? \(\d\) |$)")
+_QUOTED = re.compile("“([^”]*)”")
+_NOWHERE = "gapofaquestion"
 _CONTEXT_WORDS = 12
 
 Part = Literal["question", "support"]
@@ -115,8 +120,25 @@ def _probes(item: Mapping[str, Any]) -> Iterator[_Probe]:
     support = str(item.get("support") or "")
     expected = support if kind == "taught" else ""
     yield _Probe(identifier, kind, "question", f"{item['question']} {right}".strip(), expected, str(item["question"]))
+    if statement := _filled(str(item["question"]), right):
+        yield _Probe(identifier, kind, "question", statement, expected, statement)
     if kind != "taught" and support:
         yield _Probe(identifier, kind, "support", support)
+
+
+def _filled(question: str, right: str) -> str:
+    """The statement of a question that leaves gaps in one, as it stands in its document; nothing if there is no gap.
+
+    With a gap no words in a row run over it, and with the question around it the statement is the lesser part: of 1,938 questions
+    made of the same documents 18 rested on a sentence that one of 139 items asks, where the file had no support; with the
+    statement none did. Without a right option the gaps stay, and what stands on both sides of them is looked for (9 did).
+    """
+    if not _GAP.search(question):
+        return ""
+    quoted = next((text for text in _QUOTED.findall(question) if _GAP.search(text)), question)
+    parts = dict(_NUMBERED_PART.findall(right)) or {"": right}
+    # a word that no text has, where it is not known what stands in the gap
+    return _GAP.sub(lambda gap: parts.get(gap[1] or "") or _NOWHERE, quoted)
 
 
 @dataclass(frozen=True)

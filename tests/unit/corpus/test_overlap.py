@@ -132,3 +132,26 @@ def test_questions_of_all_lengths_are_looked_for_in_one_text():
     text = f"{WORDS} who found the crab pulsar {WORDS}"
     assert [hit.item for hit in Leaks([*ITEMS, short]).find(text)] == ["s"]
     assert [hit.item for hit in Leaks([*ITEMS, short]).find(f"{text} {ITEMS[0]['question']}")] == ["w", "s"]
+
+
+GAPS = {
+    "id": "gap", "kind": "withheld", "answer": "A", "A": "(1) 117, (2) longer",
+    "question": "What stands in the gaps (1) and (2) of the statement from the text “Rivers of the north” (section “Of their lengths and falls”): "
+    "“The Brill is ____ (1) miles long and therefore ____ (2) than the Esk.”?",
+}  # fmt: skip
+
+
+def test_a_statement_with_gaps_is_looked_for_as_it_stands_in_its_document():
+    told = "People say: the Brill is 117 miles long and therefore longer than the Esk. So it is."
+    hits = Leaks([GAPS]).find(told)
+    assert [hit.item_text for hit in hits] == ["The Brill is 117 miles long and therefore longer than the Esk."]
+    assert not Leaks([GAPS]).find("People say that the Brill is long and therefore feared by all who cross it.")
+
+
+def test_without_a_key_what_stands_beside_the_gap_is_looked_for():
+    asked = (
+        "“Since ____, hundreds of boats have gone down the whole river in the spring of the year.” Which year is it?"
+    )
+    leaks = Leaks([{"id": "1", "question": asked, "A": "1812", "B": "1912"}])
+    assert leaks.find("Since 1812, hundreds of boats have gone down the whole river in the spring of the year.")
+    assert not leaks.find("Since 1812, hundreds of boats have come, and many have gone.")
