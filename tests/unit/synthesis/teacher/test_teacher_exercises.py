@@ -15,6 +15,7 @@ from sagecraft import artifact
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.synthesis.synth import SynthConfig, run
 from sagecraft.synthesis.teacher.exercises import problems_of
+from sagecraft.synthesis.teacher.sample import show_sample
 
 TEXT = """# Candles
 
@@ -104,3 +105,27 @@ def test_a_share_is_drawn_by_their_words(tmp_path: Path) -> None:
     assert not drawn[0]
     assert len(drawn[3]) == 20
     assert 2 <= len(drawn[1]) <= 14
+
+
+def test_a_sample_tries_some_of_them_and_projects_all(tmp_path: Path, serve: Callable[..., ChatServer]) -> None:
+    server = serve(reply)
+    teacher = {"model": "local:wise", "base_url": server.url, "exercises_share": 1.0, "thought_tokens": 0}
+    config = SynthConfig.model_validate({"workers": 1, "teacher": teacher})
+    inputs = {"documents": document(tmp_path / "d", list(FOUND))}
+    shown = show_sample(config, inputs, tmp_path / "out", 2)
+    assert sum("no source at hand" in json.dumps(body) for body in server.requests) == 2
+    tried = [one for one in shown["questions"] if "wax of a" in one["question"]]
+    assert len(tried) == 2
+    for one in tried:
+        thing = re.findall(r"The wax of a (\w+)", one["question"])[0]
+        assert one["fate"] == ("taught" if thing in ("torch", "lantern") else "dropped: no-chain")
+    projected = shown["projected"]
+    num_asked = sum("no source at hand" not in json.dumps(body) for body in server.requests)
+    assert projected["exercises"] == 4
+    assert projected["tokens_in"] == 70 * (
+        num_asked + 4
+    )  # 70 a request: those of passages, and twice the two of exercises
+    before = len(server.counts)
+    run(config, inputs, tmp_path / "out")
+    assert set(server.counts.values()) == {1}
+    assert len(server.counts) == before + 2
