@@ -135,10 +135,12 @@ def ask_answers(
         answers = Answers(role, subject.name, mode, price=price)
         with closing(Store(desk.folder, subject.identity, desk.purpose(role))) as kept:
             asking = _Asking(desk, role, config, mode, subject, kept)
-            for view in VIEWS:
-                answers.views[view] = asking.answers(view, drafts)
-                if view == "with_passage" and not goes_on(answers.views[view]):
-                    break
+            first, *rest = VIEWS
+            answers.views.update(asking.answers([first], drafts))
+            if goes_on(answers.views[first]):
+                # Likelihoods of one view share their beginnings; replies are under way at once, whatever they are to.
+                for views in [rest] if mode == "generate" else [[view] for view in rest]:
+                    answers.views.update(asking.answers(views, drafts))
             if endpoint:
                 desk.keep_spending(role, subject.name, kept.account(), price)
     return answers
@@ -168,24 +170,22 @@ class _Asking:
     subject: Any
     kept: Any
 
-    def answers(self, view: View, drafts: Sequence[Draft]) -> dict[str, Said]:
-        """The answer to each draft, by its id."""
+    def answers(self, views: Sequence[View], drafts: Sequence[Draft]) -> dict[View, dict[str, Said]]:
+        """View → id of a draft → the answer."""
         from sagecraft.evaluation.measuring import Measuring
 
+        asked = [(view, draft, f"{self.role}-{view}-{draft.id}") for view in views for draft in drafts]
         seed, attempts = self.desk.config.seed, self.desk.attempts
-        names = [f"{self.role}-{view}-{draft.id}" for draft in drafts]
-        items = [
-            item_of(draft, view, ordered(draft, seed, attempts.get(name, 0)))
-            for draft, name in zip(drafts, names, strict=True)
-        ]
+        items = [item_of(draft, view, ordered(draft, seed, attempts.get(name, 0))) for view, draft, name in asked]
         mode = self.subject.modes[self.mode]
-        with console.progress(f"{self.subject.name}, {view.replace('_', ' ')}", len(items)) as tick:
+        label = " and ".join(view.replace("_", " ") for view in views)
+        with console.progress(f"{self.subject.name}, {label}", len(items)) as tick:
             requests = [mode.request(self.subject.engine, item, self.config) for item in items]
             measuring = Measuring(self.subject, None, self.desk.providers)
             values = list(measuring.values(self.mode, requests, self.config, self.kept, tick))
-        found: dict[str, Said] = {}
-        for name, item, request, value in zip(names, items, requests, values, strict=True):
-            found[item.id] = self._read(name, item, mode.grade, request.error, value)
+        found: dict[View, dict[str, Said]] = {view: {} for view in views}
+        for (view, draft, name), item, request, value in zip(asked, items, requests, values, strict=True):
+            found[view][draft.id] = self._read(name, item, mode.grade, request.error, value)
         return found
 
     def _read(self, name: str, item: Item, grade: Any, error: str | None, value: Any) -> Said:

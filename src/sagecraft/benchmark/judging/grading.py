@@ -138,7 +138,7 @@ def _ask(desk: Desk[BenchConfig], role: str, draft: Draft) -> tuple[Ask[Word], t
 
     name = f"{role}-graded-{draft.id}"
     options = ordered(draft, desk.config.seed, desk.attempts.get(name, 0))
-    return Ask(name, messages(draft.passage_text, draft.question, options), "right", read_word), options
+    return Ask(name, messages(draft.passage_text, draft.question, options), "stands_alone", read_word), options
 
 
 def _graded(draft: Draft, options: Sequence[str], answer: Answer[Word]) -> Graded:
