@@ -6,6 +6,7 @@ log file is noise.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
@@ -38,6 +39,12 @@ def plain_text(text: str) -> str:
 def say(text: str, style: str | None = None) -> None:
     """Prints one line for the person who waits. `text` is taken literally: it may come from a stranger's file."""
     err.print(Text(plain_text(text), style=style or ""))
+
+
+@functools.cache
+def say_once(text: str) -> None:
+    """Prints a line the first time that this process has it: what every step of a run would say of the file they share."""
+    say(text)
 
 
 def warn(text: str) -> None:

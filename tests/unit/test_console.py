@@ -64,3 +64,11 @@ def test_a_table_in_a_pipe_is_not_folded(monkeypatch: pytest.MonkeyPatch) -> Non
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
     assert console.duration(seconds) == text
+
+
+def test_what_every_step_would_say_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(console, "say", said.append)
+    for text in ("of the questions of a test", "of the others", "of the questions of a test"):
+        console.say_once(text)
+    assert said == ["of the questions of a test", "of the others"]

@@ -60,7 +60,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Path], out: Path, *, store:
         raise UserError(f"{inputs['task']}: its answers are numbers, which have to be written; use mode generate alone")
     facts = task_facts.describe_task(task.items)
     for line in task_facts.notable(facts):
-        console.say(f"  {task.name}: {line}")
+        console.say_once(f"  {task.name}: {line}")  # not again at each model of a run
     with artifact.build(
         out, kind="evaluation", stage="evaluate", version=VERSION, config=config, inputs=inputs, resumable=True
     ) as build:

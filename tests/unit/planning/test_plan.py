@@ -272,18 +272,28 @@ def test_evaluation_counts_questions_modes_and_thought(tmp_path: Path, corpus: P
     }
     steps = [*training(10**6, corpus), step]
     read = row(plan_recipe("x", LLAMA_8B, steps, machine()), "evaluate-base")
-    assert read["tokens"] == 50 * 90 + 1000
+    assert read["tokens"] == 50 * (90 + 30) + 1000, "options are scored once more without their question"
+    step["config"] |= {"processes": 3}
+    three = row(plan_recipe("x", LLAMA_8B, steps, machine(devices=1)), "evaluate-base")
+    assert three["memory_gib"] == pytest.approx(3 * read["memory_gib"]), "on one device"
+    assert "3 copies of the model" in three["note"]
+    cards = row(plan_recipe("x", LLAMA_8B, steps, machine(devices=4)), "evaluate-base")
+    assert (cards["num_devices"], cards["memory_gib"]) == (3, pytest.approx(read["memory_gib"]))
+    assert cards["hours"] == pytest.approx(read["hours"] / 3)
+    few = row(plan_recipe("x", LLAMA_8B, steps, machine(devices=2)), "evaluate-base")
+    assert few["fault"] == "processes: 3 need a device each, and there are 2"
+    del step["config"]["processes"]
     step["config"] |= {
         "modes": ["continuation", "generate"],
         "thinking": "on",
         "reply": {"answer_tokens": 10, "thought_tokens": 90},
     }
     both = row(plan_recipe("x", LLAMA_8B, steps, machine()), "evaluate-base")
-    assert both["tokens"] == 2 * 50 * 90 + 1000 + 50 * 100
+    assert both["tokens"] == 2 * 50 * 90 + 50 * 30 + 1000 + 50 * 100
     assert both["device_hours"] > 10 * read["device_hours"]
     step["config"] |= {"thinking": "both"}  # without thought, and with it
     states = row(plan_recipe("x", LLAMA_8B, steps, machine()), "evaluate-base")
-    assert states["tokens"] == 3 * 50 * 90 + 1000 + 50 * (10 + 100)
+    assert states["tokens"] == 3 * 50 * 90 + 50 * 30 + 1000 + 50 * (10 + 100)
 
 
 def test_every_cluster_file_is_valid() -> None:
