@@ -138,7 +138,9 @@ def _guesses(config: Mapping[str, Any], stats: Mapping[str, Any], groups: Mappin
         if learned is not None
         else "There are too few items to choose among: nothing was left out for these guesses."
     )
-    return f"""Guessing from the options alone (chance is 25 %). {chosen}
+    return f"""## Guessing from the options alone
+
+Chance is 25 %. {chosen}
 
 | by | all |{head}
 |---|---|{"---|" * len(groups)}

@@ -92,12 +92,19 @@ def ordered(draft: Draft, seed: int, attempt: int = 0) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def source_of(draft: Draft) -> str:
+    """The passage behind the title of its document, which some questions ask for or name."""
+    document = draft.document
+    year = f" ({document.year})" if document.year else ""
+    return f"From “{document.title}”{year}: {draft.passage_text}" if document.title else draft.passage_text
+
+
 def item_of(draft: Draft, view: View, options: tuple[str, ...]) -> Item:
     """A draft as evaluation asks it."""
     from sagecraft.evaluation.tasks import Item
 
     question = NEUTRAL if view == "options_only" else draft.question
-    passage = draft.passage_text if view == "with_passage" else ""
+    passage = source_of(draft) if view == "with_passage" else ""
     return Item(draft.id, question, options, options.index(draft.key.text), passage=passage)
 
 

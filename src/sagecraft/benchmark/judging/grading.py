@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sagecraft.benchmark.config import BenchConfig, JudgeConfig
-from sagecraft.benchmark.judging.answers import ordered
+from sagecraft.benchmark.judging.answers import ordered, source_of
 from sagecraft.teaching.fields import Line, said
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _ask(desk: Desk[BenchConfig], role: str, draft: Draft) -> tuple[Ask[Word], t
 
     name = f"{role}-graded-{draft.id}"
     options = ordered(draft, desk.config.seed, desk.attempts.get(name, 0))
-    return Ask(name, messages(draft.passage_text, draft.question, options), "stands_alone", read_word), options
+    return Ask(name, messages(source_of(draft), draft.question, options), "stands_alone", read_word), options
 
 
 def _graded(draft: Draft, options: Sequence[str], answer: Answer[Word]) -> Graded:
