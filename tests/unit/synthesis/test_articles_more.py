@@ -7,7 +7,7 @@ import pytest
 from sagecraft.corpus.documents import Document
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate
-from sagecraft.synthesis.rules import abstracts, articles, compared, explained, measured, outlook
+from sagecraft.synthesis.rules import abstracts, articles, compared, explained, grounds, measured, outlook
 from sagecraft.synthesis.rules.reported import article_of
 
 TITLE = "The ringing of cracked bells in winter air"
@@ -21,8 +21,8 @@ def made(sentences: str, title: str = TITLE, opening: str = OPENING) -> list[Can
     """All that is asked of an abstract that opens with what its authors study."""
     text = f"# {title}\n\n{opening} {sentences}"
     reading = Reading(Document(id="bells", text=text, title=title, year=1931), seed=0)
-    rules = (*explained.RULES.values(), *compared.RULES.values(), *measured.RULES.values(), *outlook.RULES.values())
-    return [candidate for rule in rules for candidate in rule(reading)]
+    modules = (explained, grounds, compared, measured, outlook)
+    return [candidate for module in modules for rule in module.RULES.values() for candidate in rule(reading)]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,15 @@ def made(sentences: str, title: str = TITLE, opening: str = OPENING) -> list[Can
         ("article-use", "consequence", "Our results highlight the role of frost in the care of old bells.", ""),
         ("article-use", "consequence", "This work provides a basis for the repair of bronze bells.", ""),
         ("article-use", "consequence", "These findings open a way to tune bells in winter.", ""),
+        ("article-goal", "purpose", "The aim of this work is to tell bronze bells from copper bells.", ""),
+        ("article-goal", "purpose", "Our goal was to record the hum of bronze bells in frost.", ""),
+        ("article-goal", "purpose", "The purpose of this study is therefore to find cracks in old rims.", ""),
+        ("article-setting", "finding", "In dry towers, bronze bells ring for more than a minute.", "in dry towers"),
+        ("article-setting", "what-if", "At low pressure, bronze bells ring for less than a minute.", "at low pressure"),
+        ("article-setting", "finding", "During heavy storms, the copper bells of Zell stay silent.", "during heavy storms"),
+        ("article-evidence", "derivation", "The width of old cracks suggests that frost reduces bronze rims.", "that frost reduces bronze rims"),
+        ("article-evidence", "derivation", "The colour of copper rims indicates that rain reduces copper bells.", "that rain reduces copper bells"),
+        ("article-evidence", "derivation", "Tests on 40 bronze rims show that frost reduces bronze bells.", "that frost reduces bronze bells"),
         ("article-own", "method", "The method takes an hour for each of the bronze bells.", "method"),
         ("article-own", "method", "The sample holds bells of four towns and two centuries.", "sample"),
         ("article-own", "method", "The code solves the motion of a rim in small steps.", "code"),
@@ -179,6 +188,15 @@ def test_what_is_asked(rule: str, kind: str, sentence: str, in_question: str) ->
         ("article-use", "The bells highlight the role of frost in old towers."),
         ("article-use", "This highlights the role of frost. Our results highlight the role of rain."),
         ("article-use", "Our results agree with the tables of old founders."),
+        ("article-goal", "The aim of the great bell is to be heard in all towers."),
+        ("article-goal", "Ringers have the aim to be heard in all of the towers."),
+        ("article-goal", "The aim is to ring. For these, the aim is to be heard by all."),
+        ("article-setting", "In addition, bronze bells ring for more than a minute."),
+        ("article-setting", "In towers that are dry, bronze bells ring for more than a minute."),
+        ("article-setting", "At small sizes the ringing stops, and copper bells hum instead of it."),
+        ("article-evidence", "The results show that frost reduces bronze rims in winter."),
+        ("article-evidence", "Observations indicate that frost reduces bronze rims in winter."),
+        ("article-evidence", "The width of old cracks suggests that it reduces bronze rims."),
         ("article-own", "The method of old founders takes an hour for bells."),
         ("article-own", "The method takes an hour. This method takes both hands."),
         ("article-own", "The rope takes an hour to be hung in the tower."),
@@ -243,7 +261,7 @@ def test_a_single_author_is_not_told_of_in_the_first_person() -> None:
     assert not any(one.startswith("I present") for one in told)
 
 
-@pytest.mark.parametrize("module", [explained, compared, measured, outlook])
+@pytest.mark.parametrize("module", [explained, grounds, compared, measured, outlook])
 def test_every_rule_has_six_wordings(module: object) -> None:
     """Tuples of wordings are the module's own; each names the article and has its own first words."""
     forms = [

@@ -170,6 +170,8 @@ def asked(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
                 "superlative",
             ):
                 continue
+            if re.search(r"\b(?:is|are|was|were|do|does|did|has|have) (?:no|few|little|neither|not all)\b", question):
+                continue
             if candidate.kind == "definition" and candidate.answer != sentence:
                 continue
             key = candidate.key

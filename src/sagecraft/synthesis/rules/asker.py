@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from sagecraft.artifact import keyed_hash
 from sagecraft.literature import english
@@ -19,7 +20,7 @@ from sagecraft.synthesis.rules.reported import LISTS, Article, Told
 LEAD_WORDS = (
     "In|For|With|Using|By|From|Based on|Combining|To|In order to|Through|Applying|Motivated by|Given|Under|At|On|Within|Unlike|"
     "Despite|Assuming|When|While|Although|Leveraging|Employing|Adopting|Utilizing|Utilising|Exploiting|Analyzing|Analysing|"
-    "Comparing|Considering|Building on|Focusing on|Over|After|Across|Among|Inspired by|Following|Starting from|Via|As|Beyond|Contrary to|Compared to|Compared with|Relative to|Toward|Towards|During|Throughout|Like|Unless|If|Once|Because of|Due to"
+    "Comparing|Considering|Building on|Focusing on|Over|After|Across|Among|Inspired by|Following|Starting from|Via|As|Beyond|Contrary to|Compared to|Compared with|Relative to|Toward|Towards|During|Throughout|Like|Unless|If|Once|Because of|Due to|To date|Following|Prior to|Owing to|Besides|Since|Until|Before|Per"
 )
 
 #: Of these nobody would ask: they tell how much or how sure, and not what of.
@@ -148,10 +149,20 @@ class Asker:
         is_gerund = plain.endswith("ing") and (
             stem in english.BASES or f"{stem}e" in english.BASES or stem[:-1] in english.BASES
         )
-        is_common = plain in english.OPENERS or is_gerund or plain in _LEADING or _ADJECTIVE.search(plain) is not None
+        is_common = plain in english.OPENERS or is_gerund or plain in _LEADING or _COMMON_END.search(plain) is not None
+        follows = text[len(first) + 1 :].split(" ")[0]
+        is_common = is_common or (plain.endswith("s") and follows in {"of", "are", "were", "have"}) or plain in _KNOWN
+        if _COMPOUND.fullmatch(first) and first.split("-")[0].lower() not in self.names_in_text:
+            return plain + text[len(first) :]
         if first.istitle() and is_common and not text[len(first) :].lstrip(" ,")[:1].isupper():
             return plain + text[len(first) :]
         return self.names.lower_first(text)
+
+    @cached_property
+    def names_in_text(self) -> frozenset[str]:
+        """Words, in small letters, that stand with a capital within a sentence of the abstract or the title."""
+        text = " ".join((*self.article.texts, f". {self.article.document.title}"))
+        return frozenset(word.lower() for word in re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", text))
 
     def phrase(self, text: str, place: int) -> bool:
         """Whether a part of a sentence means the same in a question about the article."""
@@ -226,10 +237,14 @@ def _is_clause(text: str) -> bool:
 
 
 _LEADING = frozenset(LEAD_WORDS.lower().split("|"))
-#: How adjectives end that are no names.
-_ADJECTIVE = re.compile(
-    r"^(?!.*(?:actic|ian)$).{3,}(?:al|ic|ous|ive|able|ible|ent|less|ful|ary|ern|ued|ized|ised|ical)$"
+#: How words end that are no names.
+_COMMON_END = re.compile(
+    r"^(?!.*(?:actic|ian)$).{3,}(?:al|ic|ous|ive|able|ible|ent|less|ful|ary|ern|ued|ized|ised|[^aeiou]ed|tions?|ments?|ity|ities|ness|"
+    r"isms?|ysis|yses|ics|ances?|ences?|ologies)$"
 )
+#: "Free-floating", "Low-frequency": no name begins so, unless the text has it with a capital elsewhere.
+_COMPOUND = re.compile(r"[A-Z][a-z]+(?<!ian)(?:-[a-z]+)+")
+_KNOWN = english.BASES | english.NOUN_LIKE | english.PARTICIPLES
 
 
 def _singular(word: str) -> str:
@@ -282,6 +297,28 @@ def _is_gerund(phrase: str) -> bool:
 _SAYS_WHICH = re.compile(
     r"(?<= )(?:[a-z]{3,}ed|seen|shown|known|found|driven|given|taken|built|made) (?:via|using|through|during|under|to|as|over|between|within|along|across|around|into|towards?|near|after|by|in|from|at|of|for|with|on)(?= )"
 )
+#: "The shapes of bells, such as their rims, are …": the aside is left out.
+_ASIDE = re.compile(
+    r"^([^,;:]{5,80}), (?:such as|including|which|where|whose|e\.g\.|i\.e\.|an?|the|one of|along with|together with|as well as|driven|known|seen|given|"
+    r"shown|found|built|made|\w+ed|\w+ing)\b[^,;:]{3,140}, (?=\w+)|^([^,;:]{5,80}) --? [^;:]{3,140}? --? (?=\w+)"
+)
+_ADVERBS = frozenset(
+    [
+        "often",
+        "also",
+        "even",
+        "still",
+        "thus",
+        "now",
+        "then",
+        "further",
+        "therefore",
+        "always",
+        "never",
+        "sometimes",
+        "hence",
+    ]
+)
 _MORE = frozenset(LISTS["verbs"].split())
 _THIRD = english.THIRD | {
     (f"{base[:-1]}ies" if base.endswith("y") and base[-2] not in "aeiou" else f"{base}s"): base for base in _MORE
@@ -291,17 +328,12 @@ _PAST = english.PAST | {f"{base.removesuffix('e')}ed": base for base in _MORE}
 
 def subject_of(clause: str) -> str | None:
     """The noun phrase before the first verb of a clause, or None if unsure."""
-    # "The shapes of bells, such as their rims, are …": the aside is left out.
-    clause = re.sub(
-        r"^([^,;:]{5,80}), (?:such as|including|which|where|whose|e\.g\.|i\.e\.|an?|the|one of|\w+ed|\w+ing)\b[^,;:]{3,140}, (?=\w+)",
-        r"\1 ",
-        clause,
-    )
-    parts = clause.split()
+    parts = _ASIDE.sub(lambda found: f"{found.group(1) or found.group(2)} ", clause).split()
     for place in range(1, min(len(parts) - 1, 16)):
         word = parts[place]
         # "winds strongly influence": the adverb is the verb's.
-        end = place - 1 if place > 1 and parts[place - 1].endswith("ly") else place
+        is_adverb = parts[place - 1].endswith("ly") or parts[place - 1] in _ADVERBS
+        end = place - 1 if place > 1 and is_adverb else place
         phrase = " ".join(parts[:end])
         is_noun_too = word in english.NOUN_LIKE or english.THIRD.get(word) in english.NOUN_LIKE
         is_verb = word in _VERB_AFTER or (word in _THIRD and (not is_noun_too or parts[place + 1] in _OBJECT_STARTS))
@@ -339,4 +371,8 @@ def is_plural(phrase: str) -> bool:
     """Whether a verb agrees with a phrase in the plural; what stands behind a preposition does not count."""
     words = phrase.split()
     ends = [place for place, word in enumerate(words) if place and word in english.PREPOSITIONS]
-    return english.is_plural(" ".join(words[: ends[0]] if ends else words))
+    words = words[: ends[0]] if ends else words
+    # "the shapes inferred from …": the head stands before.
+    while len(words) > 1 and words[-1] in english.PARTICIPLES | _PAST.keys() and words[-2].endswith("s"):
+        words = words[:-1]
+    return english.is_plural(" ".join(words))

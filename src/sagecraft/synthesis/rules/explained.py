@@ -227,79 +227,6 @@ def effects(asker: Asker, stated: Sequence[Stated], _sayings: Sequence[Saying]) 
         )
 
 
-_IF = (
-    "According to {T}, what happens {m} {C}?",
-    "What does {T} report for the case that {C}?",
-    "As {T} has it, what is to be expected {m} {C}?",
-    "{M} {C}: what follows, according to {T}?",
-    "What is the outcome in {T} {m} {C}?",
-    "What would one find {m} {C}, going by {T}?",
-)
-_WHEN_THEY = (
-    "What do the authors of {T} find {m} {C}?",
-    "What is the result in {T} {m} its authors {D}?",
-    "In {T}, what comes out {m} its authors {D}?",
-    "What happens, according to {T}, {m} its authors {D}?",
-    "What do the authors of {T} report for the case that {C}?",
-    "Which outcome do the authors of {T} tell of {m} {C}?",
-)
-_WHEN_DONE = (
-    "According to {T}, what happens {m} {C}?",
-    "What is the outcome in {T} {m} {C}?",
-    "What does {T} report {m} {C}?",
-    "Going by {T}, what does one get {m} {C}?",
-    "Which result does {T} give {m} {C}?",
-    "What comes out in {T} {m} {C}?",
-)
-#: "when adding X", "when combined with X".
-_DOING = re.compile(
-    r"^(?:\w+ing (?!of\b)|(?:combined|compared|applied|averaged|normali[sz]ed|coupled|paired|restricted|extended) )[^,]+$"
-)
-_CONDITION_FIRST = re.compile(
-    r"^(?P<mark>If|When|Once|Unless|Whenever) (?P<condition>[^,;:]{8,130}), (?P<main>.{15,})$"
-)
-_CONDITION_LAST = re.compile(
-    r"^(?P<main>[^;:]{20,}?),? (?:(?P<only>only|even|especially|particularly|except|but|and|or|just|also|not|whether|than|as|at|to|of) )?(?P<mark>if|when|once|unless|whenever) (?P<condition>[^,;:]{8,130})$"
-)
-
-
-def conditions(asker: Asker, stated: Sequence[Stated], sayings: Sequence[Saying]) -> Iterator[Candidate]:
-    """“If X, Y” → “According to “T”, what happens if X?”; with the authors in it: “What do the authors of “T” find when they …?”."""
-    for one in (*stated, *(Stated(saying.told, saying.told.text.rstrip(".")) for saying in sayings)):
-        text = (
-            one.told.text.rstrip(".")
-            if one.told.text.startswith(("If ", "When ", "Once ", "Unless ", "Whenever "))
-            else one.clause
-        )
-        found = _CONDITION_FIRST.match(text) or _CONDITION_LAST.match(text)
-        if found is None or found.groupdict().get("only"):
-            continue
-        mark, condition = found.group("mark").lower(), found.group("condition")
-        is_theirs = re.match(r"(?:the authors|they) ", condition)
-        doing = re.sub(r"^(?:the authors|they) ", "", condition)
-        forms: tuple[str, ...] = _WHEN_THEY
-        if is_theirs:
-            usable = asker.phrase(doing, one.told.place) and "," not in doing
-            condition = f"they {doing}"
-        else:
-            forms = tuple(form for form in _IF if "case" not in form or mark in ("if", "when"))
-            usable = asker.clause(condition, one.told.place) is not None
-            if not usable and _DOING.match(condition) and asker.phrase(condition, one.told.place):
-                usable, forms = True, _WHEN_DONE
-        if mark in ("once", "unless", "whenever"):
-            forms = tuple(form for form in forms if "case" not in form)
-        if (
-            not usable
-            or re.search(r"\b(?:when|if)\b", condition)
-            or (not is_theirs and "authors" in found.group("main"))
-        ):
-            continue
-        plain = one.told.plain(condition)
-        question = asker.wording(forms, plain, m=mark, M=mark.capitalize(), C=plain, D=one.told.plain(doing))
-        kind = "what-if" if mark in ("if", "unless") else "consequence"
-        yield from asker.candidate(f"article-{kind}", kind, question, f"what happens {mark} {plain}", [one.told])
-
-
 _CHANGE = (
     "According to {T}, how {do} {S} change if {Y} {c}?",
     "What happens to {S} if {Y} {c}, according to {T}?",
@@ -374,36 +301,8 @@ def dependences(asker: Asker, stated: Sequence[Stated], sayings: Sequence[Saying
         )
 
 
-_BASIS = (
-    "On what basis do the authors of {T} {verb} that {C}?",
-    "How do the authors of {T} come to {verb} that {C}?",
-    "What leads the authors of {T} to {verb} that {C}?",
-    "By what work do the authors of {T} {verb} that {C}?",
-    "In {T}, what does it rest on that its authors {verb} that {C}?",
-    "From what do the authors of {T} {verb} that {C}?",
-)
-_GROUND = re.compile(
-    r"^(?:Using|By|Based on|Combining|From|Through|Applying|Leveraging|Employing|Analyzing|Analysing|Comparing|Via|With) .{12,}$"
-)
-
-
-def bases(asker: Asker, _stated: Sequence[Stated], sayings: Sequence[Saying]) -> Iterator[Candidate]:
-    """“Using X, the authors find that Y” → “On what basis do the authors of “T” find that Y?”."""
-    for saying in sayings:
-        if not saying.is_claim or not _GROUND.match(saying.lead):
-            continue
-        clause = asker.clause(saying.rest.removeprefix("that "), saying.told.place)
-        if clause is None:
-            continue
-        plain = saying.told.plain(clause)
-        yield from asker.candidate(
-            "article-basis", "derivation", asker.wording(_BASIS, plain, C=plain, verb=saying.verb), f"what it rests on that {plain}",
-            [saying.told], key=saying.told.plain(saying.lead[0].lower() + saying.lead[1:]),
-        )  # fmt: skip
-
-
 PARTS: tuple[Callable[[Asker, Sequence[Stated], Sequence[Saying]], Iterator[Candidate]], ...] = (
-    causes, origins, consequences, effects, conditions, changes, dependences, bases,
+    causes, origins, consequences, effects, changes, dependences,
 )  # fmt: skip
 
 

@@ -130,6 +130,32 @@ def uses(asker: Asker) -> Iterator[Candidate]:
         )
 
 
+_GOAL = (
+    "What is the aim of the work described in {T}?",
+    "What do the authors of {T} set out to do?",
+    "What goal does {T} pursue?",
+    "To what end was the work in {T} done?",
+    "What is the purpose of {T}?",
+    "What is {T} meant to achieve?",
+)
+_AIMED = re.compile(
+    r"\b(?:aims?|goals?|objectives?|purpose)\b(?: (?:of|in) (?:this|the present|our) [^,;:]{3,40})?,? (?:is|was|are|were) (?:therefore |thus |then )?to\b"
+)
+
+
+def goals(asker: Asker) -> Iterator[Candidate]:
+    """“The aim is to …” → what the aim of the work is, all that is said of it."""
+    told = [
+        one
+        for one in _all_told(asker, _AIMED, 0)
+        if re.match(r"(?:The )?(?:[\w’]+ ){0,3}(?:aims?|goals?|objectives?|purpose)\b", one.text)
+    ]
+    if told and len(told) == len(_all_told(asker, _AIMED, 0)):
+        yield from asker.candidate(
+            "article-goal", "purpose", asker.wording(_GOAL, "goal"), f"the aim of {asker.title}", told
+        )
+
+
 _OWN = (
     "What does {T} say about the {W} it speaks of?",
     "In {T}, what is told of the {W}?",
@@ -139,7 +165,7 @@ _OWN = (
     "According to {T}, what is to be said of its {W}?",
 )
 _OWN_THING = re.compile(
-    rf"^(?:The|Our) (?:(?:proposed|new|resulting|presented|developed|full|final|novel|present) )?(?P<what>{'|'.join(LISTS['own'].split())}) (?!(?:of|for|in|with|from|on|and|at|to|by|between|that|which)\b)(?=[a-z])"
+    rf"^(?:The authors’|The|Our) (?:(?:proposed|new|resulting|presented|developed|full|final|novel|present) )?(?P<what>{'|'.join(LISTS['own'].split())}),? (?!(?:of|for|in|with|from|on|and|at|to|by|between|that|which)\b)(?=[a-z])"
 )
 
 
@@ -151,14 +177,14 @@ def own_things(asker: Asker) -> Iterator[Candidate]:
         if found and told.place >= asker.article.first_own and not is_evidence(told):
             groups[found.group("what")].append(told)
     for what, group in groups.items():
-        opening = re.compile(rf"^(?:[A-Z]\w+, )?(?:[Tt]he|[Oo]ur|[Tt]his) (?:[a-z]+ )?{what} (?!of\b|for\b)")
+        opening = re.compile(rf"^(?:[A-Z]\w+, )?(?:[Tt]he|[Oo]ur|[Tt]his) (?:[a-z]+ )?{what},? (?!of\b|for\b)")
         num_all = sum(bool(opening.match(text)) for text in asker.article.texts[asker.article.first_own :])
         if num_all == len(group) <= _MAX_TOGETHER:
             question = asker.wording(_OWN, what, W=what)
             yield from asker.candidate("article-own", "method", question, f"the {what} of {asker.title}", group)
 
 
-PARTS: tuple[Callable[[Asker], Iterator[Candidate]], ...] = (outlooks, firsts, materials, uses, own_things)
+PARTS: tuple[Callable[[Asker], Iterator[Candidate]], ...] = (outlooks, firsts, materials, uses, goals, own_things)
 
 
 def outlook(reading: Reading) -> Iterator[Candidate]:

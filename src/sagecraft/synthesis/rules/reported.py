@@ -80,7 +80,7 @@ _POINTING = re.compile(
     r"(?:of|in|at|by|from|with|on|to|for) that (?!is\b|are\b|of\b|in\b|was\b|were\b|which\b|can\b|has\b|the\b)\w+|"
     r"(?:both|each|either|neither|all)(?: of)? (?:the |these |those )?(?:cases?|methods?|models?|scenarios?|approaches|samples?|of them)|"
     r"in (?:both|either|each|that|which) cases?|et al|previously|previous (?:work|paper|study|studies)|(?:first|second|companion|next|earlier) (?:paper|article|letter)|"
-    r"(?:Table|Figure|Fig\.|Section|Sect\.|Sec\.|Eq\.|Equation|Appendix|Paper) ?\(?(?-i:\d|[IVX]+\b|[A-Z]\b))",
+    r"above(?=[.,;])|\(a\) and \(b\)|(?:Table|Figure|Fig\.|Section|Sect\.|Sec\.|Eq\.|Equation|Appendix|Paper) ?\(?(?-i:\d|[IVX]+\b|[A-Z]\b))",
     re.IGNORECASE,
 )
 _LEANING = re.compile(
@@ -121,7 +121,7 @@ class Told:
     def plain(self, text: str | None = None) -> str:
         """A part of it (or the whole) with its formulas."""
         found = unmask(self.text if text is None else text, list(self.formulas))
-        return re.sub(r"[.,;]\s*(\${1,2})\s*\.$", r"\1.", found)
+        return re.sub(r"\s+([.,;])(?=\s|$)", r"\1", re.sub(r"[.,;]\s*(\${1,2})\s*\.$", r"\1.", found))
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,7 @@ def tell(text: str) -> str | None:
     text = _MY_EVIDENCE.sub("The ", text)
     # Of an article that the question names, "these results" are its results.
     text = _THESE_RESULTS.sub("The ", text)
+    text = re.sub(r"^The (?:paper|work|study) (?=(?:also )?[a-z]+s (?!of\b|on\b|in\b))", "The article ", text)
     text = _THIS.sub(lambda found: "The article" if found.group("the")[0].isupper() else "the article", text)
     if re.search(r"\b[Tt]hey\b", text) and _MINE.search(text):
         return None  # beside authors that are told of as "they", it would mean them
