@@ -12,6 +12,7 @@ from sagecraft.errors import UserError
 from sagecraft.models.config import DecoderConfig
 from sagecraft.models.flops import flop_per_training_token
 from sagecraft.models.memory import GIB, inference_gib, linear_shapes, training_gib
+from sagecraft.planning.asked import told
 from sagecraft.planning.cluster import Cluster
 from sagecraft.planning.corpus_size import BYTES_PER_TOKEN, num_rows, num_tokens, withheld_shares
 from sagecraft.synthesis.mixing import files_of
@@ -260,6 +261,8 @@ def synth(step: Situation) -> Result:
     general += chains
     tokens = (own + general) * _TOKENS_PER_CONVERSATION
     note = f"about {own + general:,.0f} conversations, a guess"
+    if source is not None and (asked := told(step.config, step.path("providers"), source * BYTES_PER_TOKEN)):
+        note += f"; {asked}"
     hours = None if source is None else source * BYTES_PER_TOKEN / _READ_BYTES_PER_SECOND / 3600
     return Estimate(tokens, None, 0.5, hours, disk_gib=5 * tokens / GIB, note=note), Made(tokens=tokens)
 
