@@ -12,6 +12,7 @@ from sagecraft.benchmark.words import ClassWord, DocumentWords, WordClasses, cla
 from sagecraft.corpus.documents import Document
 from sagecraft.corpus.sentences import Sentence, mask_math
 from sagecraft.literature import english
+from sagecraft.literature.alone import is_clear, why_not_alone
 from sagecraft.literature.figures import Figure, count_numbers, figures_of, number_of, ranges_of
 from sagecraft.literature.lexicon import word_list
 from sagecraft.literature.passages import Passage
@@ -33,10 +34,6 @@ _LOST = re.compile(r"\b(?:of|for|at|by|with|to|from|the|an?|and|than)\s?[.,;:)]|
 _SMALL_CAPITALS = re.compile(r"\{\\sc [ivx]+\}")
 #: "The γ-ray bright source": the formula is part of an adjective.
 _MATH_COMPOUND = re.compile("\ue000\\d+\ue001(?=-[a-z])")
-#: What an article speaks of as its own thing may be any: neither its title nor the sentence says which.
-_OWN_NOUNS = frozenset(
-    ["system", "systems", "target", "targets", "field", "fields", "region", "regions", "core", "object", "objects"]
-)
 _OWN = re.compile(
     r"\b(?:we|our|us|ours|this (?:paper|work|study|article|letter|analysis|survey|sample|dataset))\b", re.IGNORECASE
 )
@@ -45,15 +42,13 @@ _NEAR = re.compile(
     r"^(?:In contrast|For example|For instance|Similarly|Likewise|In turn),|\b(?:[Tt]his|[Tt]hese|[Tt]hose|[Ss]uch|[Tt]he (?:same|resulting|other|remaining))(?= )|\b(?:[Tt]hus|[Tt]herefore|[Hh]ence|[Aa]lso|[Mm]oreover|[Hh]owever)\b,?|^(?:It|Its|They|Their)\b"
 )
 _FAR = re.compile(r"\b(?:former|latter|respectively|above|below|previously|third|second|following)\b", re.IGNORECASE)
-_IMPERATIVE = re.compile(
-    r"^(?:Assume|Explain|Describe|Suppose|Consider|Imagine|Use|Take|Let|Find|Calculate|Compute|Estimate|Compare|Recall|Note|Think|See|"
-    r"And|But|Yet|So|Or|Now)\b"
+#: "The planet transits": of a chapter on planets it may be any of them.
+_THE_ONE = re.compile(
+    rf"\b[Tt]he ([a-z]+)\b(?=[,.;:]|$| (?:{english.AUXILIARIES}|and|or|as|at|by|for|from|in|than|to|with|[a-z]+ed|[a-z]+s)\b)"
 )
+_NEEDS_CONTEXT = frozenset(["tied", "pronoun", "definite"])
 #: Exchanging both words of such a statement says the same again: "the hotter, the shorter", "increases with decreasing".
 _COORDINATED = re.compile(r"(?:\band\b|\bbut\b|\bwhile\b|\bwhereas\b|\byet\b|;)")
-_ORDINALS = frozenset(
-    ["first", "second", "third", "fourth", "fifth", "last", "next", "previous", "former", "latter", "same", "other"]
-)
 _CORRELATIVE = re.compile(
     r"\bthe (?:more|less|\w+er)\b[^,]*, the (?:more|less|\w+er)\b|(?:increas|decreas)\w+ (?:with|as|when)\b|^As \w|"
     r"\bfrom\b.*\bto\b|\bbetween\b.*\band\b|\b(?:in|de)creasing(?:ly)? \w+ (?:and|with)|\bboth\b|\b(?:either|neither|or|than|respectively|correlat\w+)\b|"
@@ -132,7 +127,7 @@ def statements_of(
             text = _shown(sentence.text)
             reason = why_not(text, topic, own, min_words, max_words)
             context: tuple[Sentence, ...] = ()
-            if reason in ("tied", "definite"):
+            if reason in _NEEDS_CONTEXT:
                 text = _REFERENCE.sub("", sentence.text)
                 context = _context(passage.sentences[:place], sentence, topic, own, max_words)
                 reason = None if context else reason
@@ -175,7 +170,7 @@ def _follows(text: str, known: str, own: bool, max_words: int) -> bool:
     masked, _ = mask_math(text)
     if _FAR.search(masked) or not (_NEAR.search(masked) or own):
         return False
-    return why_not(_NEAR.sub("Some", text), known, own, 4, max_words, in_context=True) is None
+    return why_not(_NEAR.sub("Some", text), known, own, 4, max_words, told=_known(known)) is None
 
 
 def _shown(sentence: str) -> str:
@@ -184,8 +179,10 @@ def _shown(sentence: str) -> str:
     return bare[:1].upper() + bare[1:] if bare != sentence else sentence
 
 
-def why_not(text: str, topic: str, own: bool, min_words: int, max_words: int, in_context: bool = False) -> str | None:
-    """Why a sentence cannot be asked about, or None.
+def why_not(
+    text: str, topic: str, own: bool, min_words: int, max_words: int, told: frozenset[str] = frozenset()
+) -> str | None:
+    """Why a sentence cannot be asked about, or None: it is no whole sentence, supposes something, or does not stand alone.
 
     Args:
         text: the sentence.
@@ -193,7 +190,10 @@ def why_not(text: str, topic: str, own: bool, min_words: int, max_words: int, in
         own: whether "we" and "our" are the authors of an article that the question names.
         min_words: of the sentence.
         max_words: of the sentence.
-        in_context: whether the topic holds the sentences before it, which explain what it speaks of.
+        told: words of the sentences that are shown before it.
+
+    Returns:
+        `length`, `form`, `hypothetical`, or a reason of `why_not_alone`.
     """
     masked, _ = mask_math(text)
     words = masked.split()
@@ -208,31 +208,19 @@ def why_not(text: str, topic: str, own: bool, min_words: int, max_words: int, in
     )
     if is_open or _LOST.search(masked) or not (masked[:1].isupper() or masked[:1].isdigit() or masked[:1] == "\ue000"):
         return "form"
-    if _IMPERATIVE.match(text) or _HYPOTHETICAL & set(english.words(masked)) or "?" in text or "http" in text:
+    if _HYPOTHETICAL & set(english.words(masked)) or "?" in text or "http" in text:
         return "hypothetical"
     masked = _MATH_COMPOUND.sub("X", _SMALL_CAPITALS.sub("", _OWN.sub("Authors", masked)))
-    if english.tie(masked) is not None or _unnamed_person(masked):
-        return "tied"
-    known = frozenset(form for word in english.words(topic) for form in (word, word.rstrip("s")))
-    need, phrase = english.context_need(masked, known)
-    noun = phrase.split()[-1].lower() if phrase else ""
-    if phrase.startswith("the "):
-        is_own = own and noun not in english.POINTING_NOUNS | _OWN_NOUNS and phrase.split()[1] not in _ORDINALS
-        if is_own or (in_context and {noun, noun.rstrip("s")} & known):
-            return None
-    if need == "drop" or (need == "topic" and not own and not {noun, noun.rstrip("s")} & known):
-        return "definite"
-    return None
+    known = _known(topic)
+    reason = why_not_alone([masked], known, own=own, told=told)
+    if reason is not None or own:
+        return reason
+    is_one_of_many = any(f"{found[1]}s" in known and found[1] not in told for found in _THE_ONE.finditer(masked))
+    return "definite" if is_one_of_many or not is_clear(masked, known | told) else None
 
 
-def _unnamed_person(text: str) -> bool:
-    """Whether "he" or "she" stands before any name."""
-    found = re.search(r"\b(?:[Hh]e|[Ss]he|[Hh]is|[Hh]er|him)\b", text)
-    return (
-        found is not None
-        and re.search(r"(?<=[a-z,] )[A-Z][a-z]|^(?!In |The |As |At |By |When |Although )[A-Z]", text[: found.start()])
-        is None
-    )
+def _known(text: str) -> frozenset[str]:
+    return frozenset(form for word in english.words(text) for form in (word, word.rstrip("s")))
 
 
 def _choices(text: str, classed: Sequence[ClassWord]) -> Iterator[tuple[Blank, ...]]:

@@ -1,4 +1,9 @@
-"""Whether sentences can be read without what stands around them: the test for answers that are quoted from a document."""
+"""Whether sentences can be read without what stands around them: the one test for whatever is quoted from a document.
+
+`english.tie` and `english.context_need` find words that point elsewhere in a phrase of any sort, a question's too; here they
+are asked, with the rest, about sentences as they stand in a document. Who shows sentences with something that the reader knows
+besides says so: the words of the topic, whether it is the authors' own article, the words of what was said before.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +59,26 @@ _NOT_NOUNS = (
 )
 
 
-def why_not_alone(sentences: Sequence[str], topic: frozenset[str] = frozenset()) -> str | None:
+#: What authors speak of as their own thing may be any: neither title nor sentence says which.
+_ANY_OWN = frozenset(
+    {"system", "systems", "target", "targets", "field", "fields", "region", "regions", "core", "object", "objects"}
+)
+_ORDINALS = frozenset(
+    {"first", "second", "third", "fourth", "fifth", "last", "next", "previous", "former", "latter", "same", "other"}
+)
+#: "For most of his life, Ada Lovelace …"
+_NAMED_AT_ONCE = re.compile(r"[^,]{0,40}, [A-Z][\w.’-]+ [A-Z]")
+_PERSON = re.compile(r"\b(?:[Hh]e|[Ss]he|[Hh]is|[Hh]er|him)\b")
+_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]|^[A-Z][\w.’-]+(?:[’']s|,| [A-Z])")
+
+
+def why_not_alone(
+    sentences: Sequence[str],
+    topic: frozenset[str] = frozenset(),
+    *,
+    own: bool = False,
+    told: frozenset[str] = frozenset(),
+) -> str | None:
     """Why consecutive sentences mean nothing, or another thing, when they are read by themselves; None if they can be.
 
     The test is strict: what it refuses may stand alone, what it lets through should.
@@ -63,6 +87,8 @@ def why_not_alone(sentences: Sequence[str], topic: frozenset[str] = frozenset())
         sentences: as they stand in the document, in order.
         topic: words (small letters) that the reader knows the text is about: of the title and the heading that the question
             names.
+        own: whether they are shown as the word of an article's authors, so that “the” may mean what is theirs.
+        told: words (small letters, plurals in the singular too) of sentences that are shown before them.
 
     Returns:
         `question`, `hypothetical`, `imperative`, `shown` (it speaks of a figure or a table), `address` (we, you), `tied` (to the
@@ -78,12 +104,52 @@ def why_not_alone(sentences: Sequence[str], topic: frozenset[str] = frozenset())
         return "tied"
     if any(_continues_late(text) for text in masked[1:]):
         return "tied"
-    if _has_open_pronoun(first):
+    if _has_open_pronoun(first) or _is_unnamed(first):
         return "pronoun"
-    need, _ = english.context_need(first, topic)
-    if need == "drop" or (need == "topic" and not topic):
-        return "definite"
-    return None
+    return "definite" if _is_unknown(first, topic, own, told) else None
+
+
+def is_clear(text: str, topic: frozenset[str]) -> bool:
+    """Whether every definite phrase says by itself which one is meant, or has a word of the topic: more than `why_not_alone` asks."""
+    masked = mask_math(text)[0]
+    while True:
+        need, phrase = english.context_need(masked, topic)
+        if need != "topic":
+            return need == "none"
+        is_of_topic = any(
+            {word, word.rstrip("s"), word.removesuffix("’s")} & topic for word in english.words(phrase)[1:]
+        )
+        found = re.search(
+            rf"\b[Tt]he(?= {re.escape(phrase.removeprefix('the '))}\b(?P<more> (?:of|between|that|which|in|from|on|for|with|to) )?)",
+            masked,
+        )
+        if found is None or not (is_of_topic or found.group("more")):
+            return False
+        masked = f"{masked[: found.start()]}a{masked[found.end() :]}"
+
+
+def _is_unknown(text: str, topic: frozenset[str], own: bool, told: frozenset[str]) -> bool:
+    """Whether a sentence says “the …” of which the reader was not told."""
+    need, phrase = english.context_need(text, topic | told)
+    if need == "none":
+        return False
+    noun = phrase.split()[-1].lower()
+    if phrase.startswith("the "):
+        is_theirs = own and noun not in english.POINTING_NOUNS | _ANY_OWN and phrase.split()[1] not in _ORDINALS
+        if is_theirs or {noun, noun.rstrip("s")} & told:
+            return False
+    return need == "drop" or not topic
+
+
+def _is_unnamed(text: str) -> bool:
+    """Whether "he" or "she" stands before any name."""
+    found = _PERSON.search(text)
+    if found is None or _NAME.search(text[: found.start()]) or _NAMED_AT_ONCE.match(text, found.end()):
+        return False
+    # "Galileo saw that he …" begins with a name, "True to form, she …" does not.
+    second = text.split(" ", 2)[1]
+    is_verb = second in english.PAST or second in english.THIRD or second in english.AUXILIARIES.split("|")
+    return not (is_verb and found.start() > text.index(second))
 
 
 def _of_itself(text: str) -> str | None:
@@ -122,7 +188,7 @@ def _has_open_pronoun(text: str) -> bool:
     """Whether a pronoun stands in a sentence before any noun that it could mean."""
     bare = _EXPLETIVE.sub(lambda found: "·" * len(found.group(0)), text)
     found = _PRONOUN.search(bare)
-    if found is None:
+    if found is None or _NAMED_AT_ONCE.match(bare, found.end()):
         return False
     if found.group(0).lower() in _POINTS_BACK and found.start() == 0:
         return True

@@ -17,10 +17,10 @@ from sagecraft.literature.reading import Reading
         ("Lake Arn is 240 metres deep in its western half.", None),
         ("We find that Lake Arn is 240 metres deep in the west.", None),
         ("It is 240 metres deep in the western half of Arn.", "tied"),
-        ("The depth of Lake Arn is given in Table 2 of the book.", "tied"),
+        ("The depth of Lake Arn is given in Table 2 of the book.", "shown"),
         ("the lake is deep in the western half of all Arn.", "form"),
-        ("And yet the ferry of Arn takes 12 days for the trip.", "hypothetical"),
-        ("Explain why the ferry to Arn takes 12 days in winter.", "hypothetical"),
+        ("And yet the ferry of Arn takes 12 days for the trip.", "tied"),
+        ("Explain why the ferry to Arn takes 12 days in winter.", "imperative"),
         ("Suppose that a ferry to Arn takes 12 days in winter.", "hypothetical"),
         ("In addition, assume that the ferry to Arn takes 12 days.", "hypothetical"),
         ("The share of , and of tugs is 54 % for the port of Arn.", "form"),
@@ -30,6 +30,13 @@ from sagecraft.literature.reading import Reading
 )
 def test_sentences_that_need_their_context(sentence: str, reason: str | None) -> None:
     assert why_not(sentence, "Arn", True, 8, 45) == reason
+
+
+def test_one_of_the_things_that_a_chapter_is_about_is_not_named() -> None:
+    sentence = "The ferry crosses the lake of Arn in 12 days of winter."
+    assert why_not(sentence, "Ferries of Lake Arn", False, 8, 45) == "definite"
+    assert why_not(sentence, "The ferry of Lake Arn", False, 8, 45) is None
+    assert why_not(sentence, "Ferries of Lake Arn", True, 8, 45) is None
 
 
 def read(text: str, title: str = "Ferries of Arn", year: int | None = 2021) -> list[Statement]:
