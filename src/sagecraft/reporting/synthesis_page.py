@@ -70,11 +70,16 @@ def render(facts: SynthesisFacts) -> str:
             ("questions", stats["num_questions"], "each in one or two conversations"),
             ("kinds", len(stats["questions_by_kind"]), _largest(stats["questions_by_kind"])),
             ("dropped", stats["num_dropped"], "each with its reason"),
-            ("tokens", sum(part["tokens"] for part in stats["mixture"].values()), "estimated from the characters"),
+            (
+                "tokens",
+                sum(part["tokens"] for part in stats["mixture"].values()),
+                "estimated by words, digits and marks",
+            ),
         ]
     )
     _losses(page, facts)
     _kinds(page, stats)
+    _lengths(page, facts)
     _mixture(page, facts)
     _asked(page, facts)
     page.heading("Conversations, a sample")
@@ -136,12 +141,39 @@ def _kinds(page: Page, stats: Mapping[str, Any]) -> None:
     page.heading("Kinds of question")
     page.figure(source_shares(stats["questions_by_kind"], "questions"), "Questions that are asked, by kind.")
     total = sum(stats["questions_by_rule"].values())
-    rows: list[list[Cell]] = [
-        [rule, count, _percent(count, total)] for rule, count in stats["questions_by_rule"].items()
-    ]
-    page.table(["rule", "questions", "share"], rows)
+    lost: Mapping[str, int] = stats.get("questions_dropped_by_rule", {})
+    rules = [*stats["questions_by_rule"], *(rule for rule in lost if rule not in stats["questions_by_rule"])]
+    rows: list[list[Cell]] = []
+    for rule in rules:
+        count = stats["questions_by_rule"].get(rule, 0)
+        made = count + lost.get(rule, 0)
+        rows.append([rule, made, count, _percent(count, made), _percent(count, total)])
+    page.table(["rule", "made", "asked", "of those made", "of all asked"], rows)
     switches = ", ".join(f"{state} {count:,}" for state, count in stats["rows_by_switch"].items())
     page.paragraph(f"State of the switch for thinking, in rows: {switches}.")
+
+
+def _lengths(page: Page, facts: SynthesisFacts) -> None:
+    """Words of questions, thoughts and answers of the rows made from documents, by the switch."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for sampled in facts.rows:
+        row = sampled.row
+        for turn in row["messages"] if row["lineage"] else ():
+            parts = {
+                "question" if turn["role"] == "user" else "answer": turn["content"],
+                "thought": turn.get("thinking"),
+            }
+            for part, text in parts.items():
+                if text:
+                    found.setdefault((part, row["thinking"] or "none"), []).append(len(text.split()))
+    if not found:
+        return
+    rows: list[list[Cell]] = []
+    for (part, state), lengths in sorted(found.items()):
+        lengths.sort()
+        rows.append([part, state, lengths[len(lengths) // 2], lengths[len(lengths) * 9 // 10], lengths[-1]])
+    caption = f"Words, of the {len(facts.rows):,} rows below, those made from documents"
+    page.table(["", "switch", "median", "nine of ten at most", "longest"], rows, caption=caption)
 
 
 def _mixture(page: Page, facts: SynthesisFacts) -> None:
@@ -166,7 +198,7 @@ def _mixture(page: Page, facts: SynthesisFacts) -> None:
         "repeated",
         "asked by a benchmark",
     ]
-    page.table(columns, rows, caption="Tokens are estimated from the characters")
+    page.table(columns, rows, caption="Tokens are estimated by words, digits and marks")
 
 
 def _asked(page: Page, facts: SynthesisFacts) -> None:
@@ -185,7 +217,11 @@ def _asked(page: Page, facts: SynthesisFacts) -> None:
 
 def _conversations(rows: Sequence[Sampled]) -> Browser:
     columns = [Column("question"), Column("kind", "choice"), Column("rule", "choice", minor=True)]
-    columns += [Column("switch", "choice"), Column("source", "choice", minor=True)]
+    columns += [
+        Column("switch", "choice"),
+        Column("from", "choice", minor=True),
+        Column("licence", "choice", minor=True),
+    ]
     entries = []
     for sampled in rows:
         row = sampled.row
@@ -195,7 +231,9 @@ def _conversations(rows: Sequence[Sampled]) -> Browser:
             row["kind"],
             row.get("rule") or "none",
             row["thinking"] or "none",
-            row["source"] or "not stated",
+            # each chapter of a book is a source of its own: no choice, and wider than the question
+            "these documents" if row["lineage"] and row["kind"] != "word-problem" else row["source"] or "not stated",
+            row["license"] or "not stated",
         ]
         entries.append(Entry(cells, list(_turns(row)), ("conversations.jsonl", sampled.line)))
     return browser("conversations", columns, entries, "conversations.jsonl beside this page holds them.", _LIST_BYTES)
@@ -213,7 +251,7 @@ def _turns(row: Mapping[str, Any]) -> list[Text]:
         place = f", sentence {entry['position']}" if entry["position"] >= 0 else ""
         said = [entry["sentence"]] if entry["sentence"] else ["the record: title, authors, year"]
         found.append(Text(f"Rests on {entry['document']}{place}", said, searched=False))
-    told = [row["id"], *([f"licence: {row['license']}"] if row["license"] else [])]
+    told = [row["id"], *(f"{key}: {row[key]}" for key in ("source", "license") if row[key])]
     return [*found, Text("", [" · ".join(told)], running=True)]
 
 

@@ -35,6 +35,7 @@ _MAX_LINE = 32_000_000
 #: Rows of which one must be readable before a run starts.
 _TRIED = 20
 _BATCH = 256
+_PIECE = re.compile(r"\d|[^\W\d_]{1,7}|[^\w\s]+|\n")
 _ENDINGS = (".jsonl", ".parquet")
 #: A character of two halves, or one of them, which no file of UTF-8 can hold.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -50,7 +51,7 @@ class GeneralSource(BaseModel):
         default=1.0, gt=0, allow_inf_nan=False, description="its part of the general rows, against the other sets'"
     )
     license: str = Field(default="", description="licence of rows that state none themselves")
-    max_tokens: int | None = Field(default=None, ge=1, description="tokens at most (estimated from the characters)")
+    max_tokens: int | None = Field(default=None, ge=1, description="tokens at most (estimated)")
 
 
 class GeneralConfig(BaseModel):
@@ -130,9 +131,14 @@ def check_source(path: Path) -> None:
     raise UserError(f"{first or f'{path}: holds no rows'}; mend the rows, or give another file")
 
 
-def size_of(conversation: Conversation) -> int:
-    """Characters of what is said and thought in a conversation."""
-    return sum(len(message.content) + len(message.thinking or "") for message in conversation.messages)
+def num_tokens(conversation: Conversation) -> int:
+    """Tokens of what is said and thought in a conversation, estimated without a tokenizer.
+
+    A digit, up to seven letters, or marks in a row are a token. Held against SmolLM2's: 1.01 of them for rows made of literature,
+    0.93 for word problems, 0.90 to 0.97 for three general sets; characters by 4.3 gave 0.96, 0.73, and 0.91 to 1.19.
+    """
+    said = (text for message in conversation.messages for text in (message.content, message.thinking) if text)
+    return sum(len(_PIECE.findall(text)) for text in said)
 
 
 @dataclass
@@ -141,29 +147,27 @@ class Ledger:
 
     Attributes:
         figures: name of a set, or `DOCUMENTS` → counts of its rows: read, taken, left out and why.
-        chars: the same → characters of the rows taken.
+        tokens: the same → tokens of the rows taken, estimated.
         licenses: the same → licence → rows taken.
     """
 
     figures: dict[str, Counter[str]] = field(default_factory=dict)
-    chars: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
     licenses: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, name: str, row: Conversation) -> None:
         """Counts a row that is taken."""
         self.figures.setdefault(name, Counter())["rows"] += 1
-        self.chars[name] += size_of(row)
+        self.tokens[name] += num_tokens(row)
         self.licenses.setdefault(name, Counter())[row.license or "not stated"] += 1
 
     def as_stats(self) -> dict[str, Any]:
-        """For the manifest; tokens are estimated from the characters."""
-        from sagecraft.corpus.audit import CHARS_PER_TOKEN
-
+        """For the manifest."""
         return {
             name: {
                 "rows": 0,
                 **dict(sorted(counts.items())),
-                "tokens": round(self.chars[name] / CHARS_PER_TOKEN),
+                "tokens": self.tokens[name],
                 "licenses": dict(sorted(self.licenses.get(name, Counter()).items())),
             }
             for name, counts in self.figures.items()
@@ -190,7 +194,7 @@ class _Drawn:
     """What is drawn of a set.
 
     Attributes:
-        rows: (key, running number, characters) of rows, by key.
+        rows: (key, running number, tokens) of rows, by key.
         leaked: running number → the item that a row holds, of rows that would else be among them.
     """
 
@@ -289,14 +293,12 @@ def allot(wanted: int, weights: Sequence[float], available: Sequence[int]) -> li
 
 def _within(rows: list[tuple[int, int, int]], max_tokens: int | None) -> list[tuple[int, int, int]]:
     """The first rows that stay within a number of tokens."""
-    from sagecraft.corpus.audit import CHARS_PER_TOKEN
-
     if max_tokens is None:
         return rows
-    num_chars = 0
-    for place, (_, _, chars) in enumerate(rows):
-        num_chars += chars
-        if num_chars > max_tokens * CHARS_PER_TOKEN:
+    total = 0
+    for place, (_, _, tokens) in enumerate(rows):
+        total += tokens
+        if total > max_tokens:
             return rows[:place]
     return rows
 
@@ -336,14 +338,14 @@ def _draw(
                 leaked.append((key, number, {"item": hits[0].item, "item_text": hits[0].item_text}))
                 continue
             held.add(key)
-            heapq.heappush(heap, (-key, number, size_of(row)))
+            heapq.heappush(heap, (-key, number, num_tokens(row)))
             if len(heap) > wanted:
                 held.discard(-heapq.heappop(heap)[0])
     if counts["read"] == counts[UNREADABLE]:
         raise UserError(
             f"{fault or f'{each.path}: holds no rows'}; no row of {each.path} can be read as a conversation"
         )
-    rows = sorted((-key, number, chars) for key, number, chars in heap)
+    rows = sorted((-key, number, tokens) for key, number, tokens in heap)
     bound = rows[-1][0] if len(rows) == wanted else 1 << 64
     return _Drawn(rows, {number: found for key, number, found in leaked if key < bound})
 

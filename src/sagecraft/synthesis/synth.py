@@ -205,7 +205,7 @@ class Tally:
         default_factory=lambda: {
             name: Counter() for name in (
                 "questions_by_kind", "questions_by_rule", "rows_by_switch", "dropped_by_step", "dropped_by_reason",
-                "questions_dropped_by_step",
+                "questions_dropped_by_step", "questions_dropped_by_rule",
             )
         }
     )  # fmt: skip
@@ -222,14 +222,12 @@ def _tell(
     number = 0
     for row in found:
         if "drop" in row:
-            _drop(row["drop"], dropped, tally)
-            tally.counters["questions_dropped_by_step"][row["drop"]["step"]] += 1
+            _drop_question(row["drop"], dropped, tally)
             continue
         pair, fate = Pair.from_row(row["pair"]), selection.fate(number)
         number += 1
         if fate is not None:
-            _drop(pair.as_drop(*fate), dropped, tally)
-            tally.counters["questions_dropped_by_step"][fate[0]] += 1
+            _drop_question(pair.as_drop(*fate), dropped, tally)
             continue
         tally.counters["questions_by_kind"][pair.candidate.kind] += 1
         tally.counters["questions_by_rule"][pair.candidate.rule] += 1
@@ -244,6 +242,12 @@ def _add(config: SynthConfig, conversation: Conversation, rows: Sorted, tally: T
     tally.num_rows += 1
     tally.num_chains += conversation.rule == WORD_PROBLEM
     tally.counters["rows_by_switch"][conversation.thinking or "none"] += 1
+
+
+def _drop_question(row: dict[str, Any], dropped: Sorted, tally: Tally) -> None:
+    _drop(row, dropped, tally)
+    tally.counters["questions_dropped_by_step"][row["step"]] += 1
+    tally.counters["questions_dropped_by_rule"][row["rule"]] += 1
 
 
 def _drop(row: dict[str, Any], dropped: Sorted, tally: Tally) -> None:

@@ -18,6 +18,7 @@ STATS: dict[str, Any] = {
     "num_documents": 2, "num_sentences": 90, "num_sentences_tied": 40, "num_conversations": 13, "num_general": 3,
     "num_questions": 7, "num_dropped": 9, "num_withheld_skipped": 1,
     "questions_by_kind": {"definition": 4, "number": 3}, "questions_by_rule": {"sentences": 7},
+    "questions_dropped_by_rule": {"sentences": 3, "tables": 3},
     "rows_by_switch": {"on": 5, "off": 8}, "dropped_by_step": {"grade": 4, "leak": 3, "share": 1, "general": 1},
     "questions_dropped_by_step": {"grade": 4, "leak": 1, "share": 1},
     "dropped_by_reason": {"not-alone": 4, "in-benchmark": 3, "enough-of-number": 1, "unreadable": 1},
@@ -72,6 +73,11 @@ def test_the_page_tells_what_there_is_and_escapes_it() -> None:
     assert any("What rings?" in str(text) for text in conversations["texts"])
     assert "A bell rings." in conversations["texts"]
     assert conversations["rows"][0][2][1] == 1
+    assert "these documents" in str(conversations), "each chapter is a source of its own, and no choice"
+    shown = re.sub(r"<[^>]+>", " ", html)
+    # of a rule that lost all of its questions, too; and words of question, thought and answer
+    assert re.search(r"sentences\s+10\s+7\s+70.0 %\s+100.0 %\s+tables\s+3\s+0\s+0.0 %\s+0.0 %", shown)
+    assert re.search(r"answer\s+on\s+2\s+2\s+2\s+question\s+on\s+3\s+3\s+3\s+thought\s+on\s+2\s+2\s+2", shown)
     assert kept_aside["rows"][0][2][1] == 5
     asked = STATS | {"num_teacher_asked": 3, "num_teacher_repaired": 1, "num_teacher_failed": 0}
     html = render(SynthesisFacts(asked, "documents", rows, [], {"teacher": "at most 0.0100 USD"}, "seed: 0\n"))

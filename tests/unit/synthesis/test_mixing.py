@@ -12,7 +12,16 @@ import pytest
 from sagecraft.chat.messages import Conversation
 from sagecraft.corpus.overlap import Leaks
 from sagecraft.errors import UserError
-from sagecraft.synthesis.mixing import GeneralConfig, GeneralSource, Ledger, allot, check_source, general_inputs, mix
+from sagecraft.synthesis.mixing import (
+    GeneralConfig,
+    GeneralSource,
+    Ledger,
+    allot,
+    check_source,
+    general_inputs,
+    mix,
+    num_tokens,
+)
 
 
 def talk(number: int, of: str = "a") -> dict[str, Any]:
@@ -96,8 +105,7 @@ def test_sets_are_drawn_by_weight_with_licences_and_tokens(tmp_path: Path) -> No
     assert (first["read"], second["read"]) == (50, 80)
     assert first["licenses"] == {"CC0-1.0": 10}
     assert second["licenses"] == {"Apache-2.0": 30}
-    chars = sum(len(m.content) for row in mixed.rows if row.source == "one.jsonl" for m in row.messages)
-    assert first["tokens"] == round(chars / 4.3)
+    assert first["tokens"] == sum(num_tokens(row) for row in mixed.rows if row.source == "one.jsonl")
     assert {row.thinking for row in mixed.rows} == {"off"}
     assert {row.kind for row in mixed.rows} == {"general", "chitchat"}
     assert len({row.id for row in mixed.rows}) == 40
@@ -112,6 +120,20 @@ def test_the_draw_does_not_depend_on_order_or_names(tmp_path: Path) -> None:
     # A larger draw holds the smaller one.
     more = Mixed(config(GeneralSource(path=str(tmp_path / "a.jsonl"))), num_own=30)
     assert {row.messages for row in one.rows} < {row.messages for row in more.rows}
+
+
+def test_tokens_are_estimated_by_words_digits_and_marks() -> None:
+    row = Conversation.model_validate(
+        talk(0)
+        | {
+            "messages": [
+                {"role": "user", "content": "Is 1497 before 1503, extraordinarily?"},
+                {"role": "assistant", "content": "Yes."},
+            ]
+        }
+    )
+    # Is, four digits, before, four digits, comma, three pieces of a long word, question mark; Yes and its full stop
+    assert num_tokens(row) == 1 + 4 + 1 + 4 + 1 + 3 + 1 + 2
 
 
 def test_tokens_are_limited(tmp_path: Path) -> None:
@@ -131,7 +153,7 @@ def test_what_says_the_same_is_taken_once(tmp_path: Path) -> None:
         "rows": 1,
         "read": 11,
         "repeated": 10,
-        "tokens": 13,
+        "tokens": 18,
         "licenses": {"not stated": 1},
     }
 
