@@ -98,7 +98,7 @@ def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
             dropped_by_reason=dict(sorted(Counter(row["reason"] for row in asked.dropped).items())),
             sentences_by_reason=dict(sorted(found.reasons.items())),
             keys=dict(sorted(Counter(item["answer"] for item in items).items())),
-            **asked.models.figures(asked.judged, drafts),
+            **asked.models.figures(asked.judged, drafts, asked.desk.tokens if asked.desk else {}),
         )
         _measure(config, build, drafts, checked)
         console.say(f"  {len(items):,} questions from {found.num_documents:,} documents")
@@ -267,7 +267,8 @@ def _take_written(
     seen: set[str] = set()
     for draft in sorted(taught.drafts, key=lambda draft: keyed_hash(config.seed, "item", draft.document.id, draft.id)):
         held = of_document[draft.document.id]
-        if draft.question in seen or any(_tells(draft, other) or _tells(other, draft) for other in held):
+        repeats = any(_tells(draft, other) or _tells(other, draft) or draft.key == other.key for other in held)
+        if draft.question in seen or repeats:
             dropped.append(_drop(draft.document.id, draft.question, "repeats another"))
         elif len(held) >= config.items_per_document:
             dropped.append(_drop(draft.document.id, draft.question, "more than items_per_document"))

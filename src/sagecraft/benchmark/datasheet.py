@@ -85,7 +85,7 @@ def _models(config: Mapping[str, Any], stats: Mapping[str, Any]) -> str:
     cost = stats["cost"]
     usd = "at a price that is not known, or of one's own machine" if cost["usd"] is None else f"{cost['usd']:.4f} USD"
     parts.append(
-        f"Tokens of the replies that stand behind the drafts: {cost['tokens_in']:,} read, {cost['tokens_out']:,} written; {usd}."
+        f"Tokens of all replies, also of those that gave no item: {cost['tokens_in']:,} read, {cost['tokens_out']:,} written; {usd}."
     )
     return "## Models\n\n" + "\n\n".join(parts) + "\n\n"
 

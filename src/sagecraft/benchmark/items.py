@@ -66,7 +66,7 @@ def item_of(
         "support_sentences": [{"position": position, "text": text} for position, text in draft.support],
         "explanation": f"{draft.explanation} {stated}".strip(),
         "checks": checks,
-        **({"cost": models.cost([draft])} if models.bench or models.taught else {}),
+        **({"cost": models.cost_of(draft)} if models.bench or models.taught else {}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sagecraft.benchmark.drafts import Draft
     from sagecraft.benchmark.judging.verdicts import Bench
     from sagecraft.benchmark.teacher.teach import Taught
+    from sagecraft.inference.prices import Price
 
 
 def _roles(config: BenchConfig) -> dict[str, Resolved]:
@@ -50,6 +51,18 @@ def judges_that_teach(config: BenchConfig) -> frozenset[str]:
     return frozenset(role for role, model in roles.items() if model.identity == teacher)
 
 
+def _bill(spent: Sequence[tuple[Price | None, tuple[float, float]]]) -> dict[str, Any]:
+    """Tokens read and written, and USD where prices are known; what was read from a cache is not told apart."""
+    from sagecraft.teaching.writers import usd_of
+
+    paid = [usd for price, (read, written) in spent if (usd := usd_of(price, read, written)) is not None]
+    return {
+        "tokens_in": round(sum(read for _, (read, _) in spent)),
+        "tokens_out": round(sum(written for _, (_, written) in spent)),
+        "usd": round(sum(paid), 8) if paid else None,
+    }
+
+
 @dataclass(frozen=True)
 class Models:
     """What models made and said.
@@ -62,30 +75,29 @@ class Models:
     taught: Taught | None = None
     bench: Bench | None = None
 
-    def cost(self, drafts: Sequence[Draft]) -> dict[str, Any]:
-        """Tokens read and written for drafts by all models, as the replies that were kept say, and USD where prices are known."""
+    def cost_of(self, draft: Draft) -> dict[str, Any]:
+        """What the replies about a draft cost: its share of what was written about its passage, and what judges said of it."""
         from sagecraft.benchmark.judging.judge import tokens_of
-        from sagecraft.teaching.writers import usd_of
 
-        total_in = total_out = 0.0
-        usd: float | None = None
-        for draft in drafts:
-            spent = []
-            if self.taught and draft.id in self.taught.tokens:
-                spent.append((self.taught.price, self.taught.tokens[draft.id]))
-            for judge in self.bench.judges if self.bench else ():
-                spent.append((judge.answers.price, tokens_of(judge, draft)))
-            for price, (read, written) in spent:
-                total_in, total_out = total_in + read, total_out + written
-                if (paid := usd_of(price, read, written)) is not None:
-                    usd = (usd or 0.0) + paid
-        return {
-            "tokens_in": round(total_in),
-            "tokens_out": round(total_out),
-            "usd": None if usd is None else round(usd, 8),
-        }
+        spent: list[tuple[Price | None, tuple[float, float]]] = []
+        if self.taught and draft.id in self.taught.tokens:
+            spent.append((self.taught.price, self.taught.tokens[draft.id]))
+        spent += [(judge.answers.price, tokens_of(judge, draft)) for judge in (self.bench.judges if self.bench else ())]
+        return _bill(spent)
 
-    def figures(self, drafts: Sequence[Draft], items: Sequence[Draft]) -> dict[str, Any]:
+    def cost(self, tokens: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+        """What all replies cost that were kept, also those that gave no item.
+
+        Args:
+            tokens: of each role.
+        """
+        prices = {"teacher": self.taught.price} if self.taught else {}
+        prices |= {judge.answers.role: judge.answers.price for judge in (self.bench.judges if self.bench else ())}
+        return _bill([(prices.get(role), spent) for role, spent in tokens.items()])
+
+    def figures(
+        self, drafts: Sequence[Draft], items: Sequence[Draft], tokens: Mapping[str, tuple[int, int]]
+    ) -> dict[str, Any]:
         """For manifest and datasheet: what judges reached on what was drafted and on what is left, and what all cost."""
         from sagecraft.benchmark.judging.verdicts import figures
 
@@ -97,5 +109,5 @@ class Models:
         if self.taught:
             found["teacher"] = self.taught.name
         if self.bench or self.taught:
-            found["cost"] = self.cost(drafts)
+            found["cost"] = self.cost(tokens)
         return found

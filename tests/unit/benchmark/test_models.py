@@ -216,6 +216,32 @@ def test_judges_that_miss_much_or_object_to_most_leave_the_benchmark_whole(
     assert "what none answers was left in" in (tmp_path / "out/datasheet.md").read_text(encoding="utf-8")
 
 
+def test_an_answer_that_names_no_letter_says_nothing_of_the_question_and_is_asked_anew_alone(
+    tmp_path: Path, serve: Callable[..., ChatServer]
+) -> None:
+    docs, out = documents(tmp_path / "docs"), tmp_path / "out"
+    models = Models(docs)
+    rambles = True
+
+    def otherwise(body: dict[str, Any], before: int) -> Act:
+        passage, _, options = shown(body)
+        if rambles and passage and models.known(options)[0] == 4:
+            return Act(openai("That is a hard one."))
+        return models(body)
+
+    server = serve(otherwise)
+    settings = BenchConfig.model_validate({"judges": [judge(server, "right", grades=False)]})
+    run(settings, {"documents": docs}, out)
+    assert numbers(out) == set(range(12))
+    (failed,) = artifact.read_jsonl(out / "failures.jsonl")
+    assert (failed["cause"], failed["role"], failed["reply"]) == ("unusable", "judge1", "That is a hard one.")
+    before, rambles = len(server.requests), False
+    assert retry_failed(out) == 1
+    manifest = run(settings, {"documents": docs}, out)
+    assert len(server.requests) == before + 1
+    assert manifest.stats["judges"][0]["with_passage"]["right"] == 12
+
+
 def test_the_cost_limit_stops_and_the_run_goes_on(tmp_path: Path, serve: Callable[..., ChatServer]) -> None:
     docs = documents(tmp_path / "docs")
     server = serve(Models(docs))

@@ -105,9 +105,11 @@ def verdict(config: JudgingConfig, bench: Bench, draft: Draft) -> tuple[JudgeRul
     enough = len(voting) >= _MIN_JUDGES
     for rule in config.rules:
         if rule == "unanswerable":
-            missed = voting and not any(_is_right(judge, "with_passage", draft) for judge in voting)
+            # a reply that did not come, or names no letter, says nothing of the question
+            read = [judge for judge in voting if judge.answers.views["with_passage"][draft.id].pick is not None]
+            missed = read and not any(_is_right(judge, "with_passage", draft) for judge in read)
             if missed and bench.answered >= config.min_answered:
-                return rule, f"not answered with the passage by {names}"
+                return rule, f"not answered with the passage by {', '.join(judge.name for judge in read)}"
         elif rule == "too-easy":
             if enough and all(_is_right(judge, "closed_book", draft) for judge in voting):
                 return rule, f"answered without the passage by {names}"
