@@ -124,7 +124,9 @@ def _reckoned(exercise: Exercise, equations: Mapping[str, str]) -> Candidate | N
         return None
     # A problem with numbers comes to numbers.
     answers = (parts_of(problem.answer) or {"a": problem.answer}).values()
-    if re.search(r"\d", mask_math(problem.question)[0]) and not all(_ends_in_quantity(answer) for answer in answers):
+    if re.search(r"\d|\b[Hh]ow (?:many|much|far|long|fast)\b", mask_math(problem.question)[0]) and not all(
+        _ends_in_quantity(answer) for answer in answers
+    ):
         return None
     return Candidate(
         kind="derivation", question=problem.question, focus="the result", answer=problem.answer, rule="solved-exercise",
@@ -138,8 +140,13 @@ def _ends_in_quantity(answer: str) -> bool:
 
 
 def _shows_sum(text: str) -> bool:
-    """Whether a formula holds an expression between its name and its value."""
-    return any(formula.count("=") >= 2 for formula in re.findall(r"\$([^$]+)\$", text)) or text.count("=") >= 3
+    """Whether the result stands right behind the numbers that it comes from: a law and a result are no way, and books err there."""
+    formulas = re.findall(r"\$([^$]+)\$", text)
+    if not formulas or r"\begin{array}" in formulas[-1]:
+        return False
+    *_, before, _ = ["", *re.split(r"=|\\approx", formulas[-1])]
+    numbers = re.findall(r"\d+(?:\.\d+)?", re.sub(r"[\^_](?:\{[^{}]*\}|\w)", "", before))
+    return len(set(numbers)) > 1 and not re.search(r"\\[,;]\s*[a-zA-Z]|\\\\", before)
 
 
 def _explained(exercise: Exercise, equations: Mapping[str, str]) -> tuple[str, str] | None:

@@ -75,15 +75,16 @@ _NUMBER = re.compile(
 _POWER_ALONE = re.compile(r"(?P<sign>[-+] ?)?10\^ ?\{?(?P<power>[-+]? ?\d{1,3})\}?")
 _PLAIN = r"\d{1,25}(?:\.\d{1,25})?"
 #: What a number may be divided by, multiplied with, or spread by before its unit: "(1)/(3)", "2π/3", "5.1 ± 0.3".
+_ABOVE = rf"(?:{_PLAIN}|(?:{_PLAIN})? ?π)"
 _FRACTION = re.compile(
-    rf"(?P<sign>[-+] ?)?\(?(?P<above>{_PLAIN}|(?:{_PLAIN})? ?π)\)? ?[/:] ?\(?(?P<below>{_PLAIN})\)?(?![\d.])"
+    rf"(?P<sign>[-+] ?)?(?:\((?P<inner>{_ABOVE})\)|(?P<above>{_ABOVE})) ?[/:] ?(?:\((?P<bracketed>{_PLAIN})\)|(?P<below>{_PLAIN}))(?![\d.])"
 )
 _MIXED = re.compile(r"(?P<whole>\d{1,6}) (?P<above>\d{1,4})/(?P<below>\d{1,4})(?![\d.])")
 _PI = re.compile(r" ?π")
 _SPREAD = re.compile(rf" ?± ?(?P<spread>{_PLAIN})")
 _UNIT = re.compile(r"(?:[/·]|per\b)? ?\(?(?P<name>°[CF]?|%|[A-Za-zµΩÅ]{1,20})(?:\^?\{?(?P<power>-?\d)\}?)?\)?")
 #: What stands behind a quantity and says nothing of it: "(rounded)".
-_REMARK = re.compile(r"(?<=\S)\s*\([^()\d]{1,60}\)$")
+_REMARK = re.compile(r"(?<=\S)\s+\((?=[^()]{0,60}[a-z]{3})[^()\d/]{1,60}\)$")
 #: Two quantities that make one: "2 h 30 min", "5 ft, 10 in".
 _SUM = re.compile(rf"{_PLAIN} ?[a-zA-Z°]{{1,10}}\.?(?:,? (?:and )?{_PLAIN} ?[a-zA-Z°]{{1,10}}\.?){{1,2}}")
 
@@ -215,10 +216,11 @@ def _read_number(text: str) -> tuple[float, float, int] | None:
             return None
         return float(found["whole"]) + float(found["above"]) / float(found["below"]), 0.0, found.end()
     if found := _FRACTION.match(text):
-        above = found["above"].replace("π", "").strip()
-        value = (float(above) if above else 1.0) * (math.pi if "π" in found["above"] else 1.0)
+        above, below = found["inner"] or found["above"], float(found["bracketed"] or found["below"])
+        bare = above.replace("π", "").strip()
+        value = (float(bare) if bare else 1.0) * (math.pi if "π" in above else 1.0)
         sign = -1.0 if "-" in (found["sign"] or "") else 1.0
-        return (sign * value / float(found["below"]), 0.0, found.end()) if float(found["below"]) else None
+        return (sign * value / below, 0.0, found.end()) if below else None
     if found := _POWER_ALONE.match(text):
         return float(f"{'-' if '-' in (found['sign'] or '') else ''}1e{_digits(found['power'])}"), 0.0, found.end()
     if found := re.match(r"([-+]? ?)π", text):
@@ -326,7 +328,7 @@ def stated(text: str) -> Iterator[tuple[str, bool]]:
             is_result = number > 0 and len(numbers) == 1 and (number > 1 or re.search(r"\d", before) is not None)
             for found in numbers:
                 mantissa = _mantissa(found.group(0))
-                has_unit = re.match(r"(?:\\,|\s)*\\(?:text|mathrm)", bare[found.end() :]) is not None
+                has_unit = re.match(r"(?:\\,|\s)*\\(?:text|mathrm)|°", bare[found.end() :]) is not None
                 if mantissa and (is_result or len(mantissa) > 1 or has_unit):
                     yield mantissa, is_result
             before = bare
@@ -339,7 +341,8 @@ _PLAIN_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?|\.\d+")
 
 
 def _bare(text: str) -> str:
-    return _SCRIPTS.sub("", _POWER_OF_TEN.sub("ᵉ", ungrouped(text)))  # a mark, so that no unit stands behind "3.00"
+    text = re.sub(r"\^\{?\s?\\circ\s?\}?", "°", ungrouped(text))
+    return _SCRIPTS.sub("", _POWER_OF_TEN.sub("ᵉ", text))  # a mark, so that no unit stands behind "3.00"
 
 
 def _mantissa(number: str) -> str:

@@ -12,23 +12,23 @@ from sagecraft.synthesis.chains.standing import points
 
 #: Two things asked at once come to two results.
 _TWO = re.compile(
-    r"\b(?:find|calculate|compute|determine|estimate|what (?:is|are|was|were|would)|how|where|when|which|why)\b"
-    r"(?:(?!\b(?:when|if|between|given|where|after|until|so that|while|from|with|assuming)\b)[^.?;]){0,200},? and (?:what|how|the|an?|its|their|his|her|at what)\b|"
-    r"\b(?:what|how|where|when|which|why|find|calculate|compute|determine|estimate)\b[^.?;]{0,200},? and "
+    r"\b(?:find|calculate|compute|determine|estimate|what (?:is|are|was|were|would)|how|why)\b"
+    r"(?:(?!\b(?:when|if|between|given|where|after|until|so that|while|from|with|at|assuming)\b)[^.?;]){0,200},? and (?:what|how|the|an?|its|their|his|her|at what)\b|"
+    r"(?:\b(?:what|how|why|find|calculate|compute|determine|estimate)|(?:^|(?<=[.?!,] ))(?:where|when|which))\b[^.?;]{0,200},? and "
     r"(?:(?:in |at |to |by )?what|how|find|calculate|determine|compute|estimate|describe|explain|show|compare|which|why)\b|"
     r"\bboth\b|\brespectively\b|\b(?:of|does|do|did|will|would|is|on|in|by|through|across) each\b(?! (?:second|minute|hour|day|year|rocket|cycle))|\beach (?:of|case|time|one)\b|"
     r"\bwhat (?:\w+[^s\W]s )?(?:are|were)\b|\bcompare\b|\bshow that\b|"
     r"\b(?:explain|describe|sketch|plot|draw|prove|verify|discuss|design)\b|\bcomponents\b|\bcomponent form\b|\bwhat if\b|\bwhat [\w-]+ and [\w-]+\b",
     re.IGNORECASE,
 )
-_COMMANDS = r"(?:^|(?<=[.;:,)] )|(?<=\bto )|(?<=\band ))(?:find|calculate|determine|compute|estimate|evaluate|derive|express)\b(?! that)"
+_COMMANDS = r"(?:^|(?<=[.;:,)] )|(?<=\bto )|(?<=\band )|(?<=\b[Ll]et’s ))(?:find|calculate|determine|compute|estimate|evaluate|derive|express|convert|obtain|restate)\b(?! that)"
 #: A sentence that asks.
 _ASKS = re.compile(rf"\?\W*$|{_COMMANDS}", re.IGNORECASE)
 #: Several results by one command: "the lowest three levels", "the amplitude, period, and speed".
 _SEVERAL = re.compile(
-    rf"(?:{_COMMANDS}|\bwhat (?:is|was)\b):? (?:the |its |their )?(?:[\w-]+ ){{0,4}}?(?:two|three|four|five|several|values|energies|speeds|forces|masses|angles|"
+    rf"(?:{_COMMANDS}|\bwhat (?:is|was)\b):? (?:the |its |their )?(?:(?!between|of|for|from|in|at|on|by|to)[\w-]+ ){{0,4}}?(?:two|three|four|five|several|values|energies|speeds|forces|masses|angles|"
     rf"levels|lengths|currents|voltages|wavelengths|velocities|times|distances|fields)\b|"
-    rf"(?:{_COMMANDS}|\bwhat (?:is|was)\b)[^.?]*?, [\w ]{{1,40}},? and\b|"
+    rf"(?:{_COMMANDS}|\bwhat (?:is|was)\b)[^.?]*?, (?!assuming|given|if|when|where)[\w ]{{1,40}},? and\b|"
     rf"(?:{_COMMANDS}|\bwhat (?:is|was)):? (?:\(a\) )?(?:the|its|their) (?:(?!\b(?:of|for|between|in|on|by|from|with|to|at|that)\b)[\w -]){{1,50}} and "
     rf"[\w -]{{1,40}}|before and after",
     re.IGNORECASE,
@@ -62,7 +62,10 @@ _RELATION = re.compile(r"=|\\approx|\\simeq|\\cong|≈")
 _SO = re.compile(r"\\(?:Longr|R|long)ightarrow\b|\\longrightarrow\b|\\to\b|\\rightarrow\b|⇒|→")
 #: A continuation of the sentence of a formula that adds nothing to it.
 _TAIL = re.compile(r"(?:or|which|where|with|as|so|in which|since|because|in agreement|just|for)\b")
-_ANOTHER = re.compile(r"=[^=]*(?:(?<!\\)[,;]|\\q?quad)(?:\\[,;!]|\}|\s|\\q?quad)*\|?\\?[A-Za-z][^=]{0,90}=")
+_ANOTHER = re.compile(
+    r"=[^=]*(?:(?<!\\)[,;]|\\q?quad)(?:\\[,;!]|\}|\s|\\q?quad)*\|?\\?[A-Za-z][^=]{0,90}=|"
+    r"=[^=]*\\,\s?[A-Za-z](?:_\{?\w{1,9}\}?)?(?:\^\{?\\prime\}?)?\s?="
+)
 #: What checks a result and does not go on from it.
 _CHECKS = re.compile(
     r"(?:The|This|Our|Your) (?:result|answer|value|expression)s? (?:makes? sense|agrees?|is (?:consistent|reasonable|in agreement))|As a check|To check|This (?:makes sense|agrees)"
@@ -172,18 +175,23 @@ def asks_more(text: str) -> bool:
     return len(asking) > 1 or masked.count("?") > 1 or bool(is_many)
 
 
+def asks(text: str) -> bool:
+    """Whether a text asks for anything."""
+    return any(_ASKS.search(sentence) for sentence in re.split(r"(?<=[.?!]) ", mask_math(text)[0]))
+
+
 def told_beside(text: str) -> str | None:
-    """What a part says beside its question, which others may need; None where that cannot be told without it."""
+    """What a part says behind its question, which others may need; None where that cannot be told without it.
+
+    What stands before the question is its own condition: "(b) Now the brake is released. How far does it go? Neglect friction."
+    """
     sentences = split_sentences(text)
-    masked = [mask_math(sentence)[0] for sentence in sentences]
-    told = [
-        said for said, bare in zip(sentences, masked, strict=True) if not _ASKS.search(bare) and not _MORE.search(bare)
-    ]
-    if len(sentences) == 1 and told:
-        return ""  # "(b) the universe." goes on with what the stem asks
-    is_tied = any(
-        re.match(r"(?:It|They|This|These|That|If|Then|He|She)\b", sentence) or "(" in sentence for sentence in told
-    )
+    bare = [mask_math(sentence)[0] for sentence in sentences]
+    is_asking = [bool(_ASKS.search(one) or _MORE.search(one)) for one in bare]
+    if not any(is_asking):
+        return "" if len(sentences) == 1 else None  # "(b) the universe." goes on with what the stem asks
+    told = sentences[len(sentences) - is_asking[::-1].index(True) :]
+    is_tied = any(re.match(r"(?:It|They|This|These|That|If|Then|He|She)\b", one) or "(" in one for one in told)
     return None if is_tied else " ".join(told)
 
 
@@ -222,6 +230,7 @@ def conclusion(way: str, question: str) -> str | None:
     last = blocks[-1]
     display = re.fullmatch(r"\$\$(.+?)\$\$", last, re.DOTALL)
     if display is None:
+        last = _without_remarks(last)
         said = _last_sentence(last)
         return said if said and not points(said) else _last_formula(last, question)
     result = result_in(display.group(1), question)
@@ -233,13 +242,23 @@ def conclusion(way: str, question: str) -> str | None:
     return f"{said} ${result}$."
 
 
+def _without_remarks(block: str) -> str:
+    """A paragraph without sentences at its end that hold neither number nor equality."""
+    sentences = split_sentences(block)
+    while len(sentences) > 1 and not re.search(r"[\d=]", sentences[-1]):
+        sentences.pop()
+    return " ".join(sentences)
+
+
 def _is_last_of_several(blocks: list[str], question: str) -> bool:
     """Whether a formula and the one before it, joined by a word, give two values of one quantity."""
     if len(blocks) < 3 or not re.fullmatch(r"(?:and|or)\W*", blocks[-2]) or not blocks[-3].startswith("$$"):
         return False
     values = [result_in(block.strip("$"), question) or "" for block in (blocks[-1], blocks[-3])]
     names = [value.partition("=")[0].strip() for value in values]
-    return names[0] == names[1]
+    one, other = (quantity_of(f"${value}$") for value in values)
+    is_said_again = one is not None and other is not None and same_quantity(one, other)  # "75 000 V, or 75 kV"
+    return names[0] == names[1] and not is_said_again
 
 
 def _is_tail(block: str, has_more: bool) -> bool:
@@ -294,13 +313,13 @@ def result_in(formula: str, question: str) -> str | None:
         return None  # "5.00 times greater than the weight"
     if value is not None:
         before = quantity_of(f"${between[-1]}$") if len(between) > 1 else None
-        if before is not None and same_quantity(value, before) is False:
+        if before is not None and same_quantity(before, value) is False:
             return None  # "= 1.09 m^3 = 1.98e8 N/m^2": a slip of the book
         if not set(_symbols(left)) and re.search(r"\d", left):
             return right  # what comes to it has no name: "(2.0 kg)(3.0 m/s) = 6.0 kg m/s"
         if re.search(r"\\(?:vec|hat)\b", left) and "|" not in left:
             return None
-        bare = re.sub(r"[_^](?:\{[^{}]*\}|\w)", "", left)
+        bare = re.sub(r"[_^](?:\{[^{}]*\}|\w)|\([^()]*\)", "", left)
         return f"{left} = {right}" if _LEFT.fullmatch(plain(bare)) else None
     return f"{left} = {right}" if _is_expression(left, right, question) else None
 
@@ -308,7 +327,12 @@ def result_in(formula: str, question: str) -> str | None:
 def _is_expression(left: str, right: str, question: str) -> bool:
     """Whether a formula is a result in symbols: in those of the question, and in constants that everyone knows."""
     is_name = re.fullmatch(r"\\?[A-Za-z]+(?:_\{[^{}]*\}|_\w)?", right) is not None
-    if is_name or len(right) > _MAX_EXPRESSION_CHARS or len(left) > 40 or "," in re.sub(r"\\,|\([^()]*\)", "", right):
+    if (
+        (is_name and right not in known_symbols())
+        or len(right) > _MAX_EXPRESSION_CHARS
+        or len(left) > 40
+        or "," in re.sub(r"\\,|\([^()]*\)", "", right)
+    ):
         return False
     used = set(_symbols(right))
     named = set(_symbols(" ".join(re.findall(r"\$([^$]+)\$", question))))
@@ -348,7 +372,9 @@ def _last_formula(block: str, question: str) -> str | None:
     formulas = list(re.finditer(r"\$([^$]+)\$", block))
     if not formulas or re.search(r"[\d=]", block[formulas[-1].end() :]) or block.count("$") % 2:
         return None
-    before = block[: formulas[-1].start()]
+    before = re.sub(
+        r"(?:^|(?<=[.?!] ))(?:Therefore|Thus|Hence|So|Then|Finally|Consequently),? $", "", block[: formulas[-1].start()]
+    )
     if re.search(r"(?:\b(?:and|or|where|with|for|if|when|since|because|using|given|at|than|of)|[,;]) ?$", before):
         return None
     result = result_in(formulas[-1].group(1), question)
@@ -363,6 +389,8 @@ def _last_sentence(block: str) -> str | None:
         sentence[:1].upper() + sentence[1:],
     )
     sentence = re.sub(r"^We (?:solve to |then |can )?(?:find|see|obtain|conclude) that (?=[a-z])", "", sentence)
+    if sentence.startswith("$") and sentence.count("=") > 1:
+        return None  # a chain of equalities is no sentence; its end is looked for elsewhere
     if alone := re.fullmatch(r"\$([^$]+)\$\.?", sentence):
         return f"The result is ${result}$." if (result := result_in(alone.group(1), "")) else None
     masked = mask_math(sentence)[0]

@@ -19,7 +19,7 @@ _POINTS = re.compile(
     r"the (?:next|previous|last) section|modules?|textbook|(?:in|of) (?:the|this) text|exercises?|(?<!for )examples?|"
     r"(?:preceding|previous|last|earlier|above|next|other) problems?|problems? \d|preceding|previous(?:ly)?|earlier|foregoing|"
     r"aforementioned|(?:Equation|Eq\.|Equations|Part|Step|Law) \(?\d|(?<!is )shown(?! (?:to be|that))|is shown in|depicted|indicated|"
-    r"(?:as|from|given|described|discussed|derived|listed|found|seen|defined|mentioned|stated|noted|equations?|expression) (?:above|below|before)|"
+    r"(?:as|from|given|described|discussed|derived|listed|found|seen|defined|mentioned|stated|noted|equations?|expression|number|values?|calculation|formula) (?:above|below|before)|"
     r"we (?:have )?just (?:saw|seen|solved|derived|found|learned|discussed)|(?:as|what) we (?:will|shall|saw|have seen|learned|discussed)|"
     r"(?:the|our|results?) (?:above|below)|the above|the following(?![^.?]*(?::|\([a-c]\)|\ue000))|similar to (?:that|those)(?! (?:of|for|in|which))|check your understanding|simulation)\b"
     r"|\]\(|\bas in part\b",
@@ -92,7 +92,7 @@ _NEEDS_PICTURE = re.compile(
 #: Things that were named before, and nothing else in the problem names them.
 _BEFORE = re.compile(
     r"\b(?:the same (?!time|temperature|as|side|number|radius|direction|\w+ (?:as|for))|again|now|another|instead|this (?:time|case|situation)(?! interval)|that (?:time|case)|as before|"
-    r"such an?|(?:of|in|on|to|for|counteract|solve|from) (?:this|these|those))\b",
+    r"such an?|much (?:shorter|longer|smaller|larger|higher|lower|hotter|cooler|faster|slower)(?! than)|the next|(?:of|in|on|to|for|counteract|solve|from) (?:this|these|those))\b",
     re.IGNORECASE,
 )
 _OPENS_TIED = re.compile(

@@ -14,7 +14,15 @@ from sagecraft.corpus.exercises import Exercise, exercises_of
 from sagecraft.corpus.sentences import mask_math
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate, Rule
-from sagecraft.synthesis.chains.results import asks_more, before_parts, conclusion, is_of_kind, parts_of, told_beside
+from sagecraft.synthesis.chains.results import (
+    asks,
+    asks_more,
+    before_parts,
+    conclusion,
+    is_of_kind,
+    parts_of,
+    told_beside,
+)
 from sagecraft.synthesis.chains.standing import equations_of, question_of, says_all, steps_of, without_pictures
 
 #: Longest chain: a longer one is a section of its own.
@@ -41,9 +49,7 @@ class Problem:
 def worked_examples(reading: Reading) -> Iterator[Candidate]:
     """Each worked example that stands alone, as a chain; others with the reason to leave them out."""
     equations = equations_of(reading.document.text)
-    for exercise in exercises_of(reading.document.text):
-        if not exercise.label.startswith("Example"):
-            continue
+    for exercise in _examples(reading.document.text):
         problem = problem_of(exercise, equations)
         yield (
             refused(exercise, problem)
@@ -53,6 +59,16 @@ def worked_examples(reading: Reading) -> Iterator[Candidate]:
                 ground=(problem.ground,), thought=problem.steps, shows_steps=True,
             )
         )  # fmt: skip
+
+
+def _examples(text: str) -> Iterator[Exercise]:
+    """The examples of a document, and what is asked of the reader behind them, where it is answered."""
+    for exercise in exercises_of(text):
+        if exercise.label.startswith("Example"):
+            yield exercise
+            asked, answer = (exercise.parts.get(name, "") for name in ("check your learning", "answer"))
+            if asked and answer:
+                yield Exercise(exercise.label, exercise.title, asked, {"solution": answer})
 
 
 def refused(exercise: Exercise, reason: str, kind: str = "derivation") -> Candidate:
@@ -78,6 +94,8 @@ def problem_of(exercise: Exercise, equations: Mapping[str, str]) -> Problem | st
     if isinstance(found, str):
         return found
     question, had_picture = found
+    if not asks(question):
+        return "no-question"
     way = steps_of(solution, equations)
     if not solution or way == []:
         return "no-solution"
