@@ -83,6 +83,9 @@ _MIXED = re.compile(r"(?P<whole>\d{1,6}) (?P<above>\d{1,4})/(?P<below>\d{1,4})(?
 _PI = re.compile(r" ?π")
 _SPREAD = re.compile(rf" ?± ?(?P<spread>{_PLAIN})")
 _UNIT = re.compile(r"(?:[/·]|per\b)? ?\(?(?P<name>°[CF]?|%|[A-Za-zµΩÅ]{1,20})(?:\^?\{?(?P<power>-?\d)\}?)?\)?")
+#: "6y" in a formula is six times y, and no six years.
+_SYMBOL_BEHIND = re.compile(r"(?<![A-Za-z_{])\d[a-zA-Z](?![a-zA-Z\d+{-])")
+_TEXT = re.compile(r"\\(?:text|mathrm|textrm|operatorname)\s?\{[^{}]*\}")
 #: What stands behind a quantity and says nothing of it: "(rounded)".
 _REMARK = re.compile(r"(?<=\S)\s+\((?=[^()]{0,60}[a-z]{3})[^()\d/]{1,60}\)$")
 #: Two quantities that make one: "2 h 30 min", "5 ft, 10 in".
@@ -168,6 +171,8 @@ def quantity_of(text: str) -> Quantity | None:
 
     Behind the last sign of equality there may be nothing but a number and its unit.
     """
+    if _SYMBOL_BEHIND.search(_TEXT.sub(" ", text.rpartition("=")[2])) and re.search(r"[$\\]", text):
+        return None
     words = _words_of(text)
     text = plain(text).rstrip(" .,;").rpartition("=")[2].strip()
     text = _REMARK.sub("", text)

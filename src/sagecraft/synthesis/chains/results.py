@@ -398,7 +398,7 @@ def _last_sentence(block: str) -> str | None:
         sentence.endswith(".") and 5 <= len(sentence.split()) <= 40 and sentence.count("(") == sentence.count(")")
     )
     is_tied = re.match(
-        r"(?:To help|This|These|That|It|They|He|She|Which|Note|Notice|Since|If|We|Using|Solving|Substitut\w*|Entering|Inserting|Here|Where|Therefore|Because|However|But|From|Recall|Or)\b",
+        r"(?:To help|This|These|That|It|They|He|She|Which|Note|Notice|Since|If|We|Using|Solving|Rearrang\w*|Substitut\w*|Entering|Inserting|Here|Where|Therefore|Because|However|But|From|Recall|Or)\b",
         sentence[:1].upper() + sentence[1:],
     )
     states = any(quantity_of(formula) for formula in re.findall(r"\$[^$]+\$", sentence)) or re.search(

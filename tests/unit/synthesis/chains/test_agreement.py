@@ -37,7 +37,9 @@ def test_quantities_in_base_units(text: str, value: float, dimensions: dict[str,
     assert dict(found.dimensions) == dimensions
 
 
-@pytest.mark.parametrize("text", ["", "no", "x", "3 m and 4 s", r"$\frac{1}{2}mv^{2}$", "v = u", "9" * 400 + " m"])
+@pytest.mark.parametrize(
+    "text", ["", "no", "x", "3 m and 4 s", r"$\frac{1}{2}mv^{2}$", "v = u", "$y = -6y$", "$2mv$", "9" * 400 + " m"]
+)
 def test_no_quantity(text: str):
     assert quantity_of(text) is None
 
