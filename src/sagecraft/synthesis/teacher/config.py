@@ -23,6 +23,12 @@ class TeacherConfig(ModelConfig):
     kinds: tuple[Asked, ...] = Field(default=ASKED, min_length=1, description="kinds of question it is asked for")
     questions_per_passage: int = Field(default=3, ge=1, le=10, description="questions wanted of a passage")
     max_passages: int | None = Field(default=None, ge=1, description="passages asked about, drawn by seed; null: all")
+    summarise_from: int | None = Field(
+        default=None,
+        ge=2,
+        description="passages from which a document is long: the teacher then writes a summary of it, stretch by stretch, which is told "
+        "with each passage instead of the document's own sentences; null: never",
+    )
     thoughts: bool = Field(
         default=False,
         description="ask it, without the source, for the way to each of its questions whose answer is a quantity or a letter; kept "

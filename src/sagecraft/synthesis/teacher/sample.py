@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sagecraft.teaching.writers import Writer
 
 #: What each model is asked for, by the roles that are counted.
-_ASKED_OF = {"teacher": ("teacher", "thought"), "grader": ("agreement", "grader")}
+_ASKED_OF = {"teacher": ("summary", "teacher", "thought"), "grader": ("agreement", "grader")}
 
 
 @dataclass

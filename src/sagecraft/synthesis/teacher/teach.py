@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from sagecraft.errors import UserError
 from sagecraft.synthesis.grading.same import settled
 from sagecraft.synthesis.teacher.exercises import as_dropped, problems_of, without_chain
 from sagecraft.synthesis.teacher.questions import SCHEMA, ask_about
+from sagecraft.synthesis.teacher.summaries import summaries_of
 from sagecraft.synthesis.teacher.thoughts import with_thoughts
-from sagecraft.teaching.asking import Ask, ask_all
+from sagecraft.teaching.asking import Answer, ask_all
 from sagecraft.teaching.desk import Desk, open_desk
 from sagecraft.teaching.models import inputs_of, resolved
 from sagecraft.teaching.sample import cut
@@ -29,6 +30,7 @@ from sagecraft.teaching.sample import cut
 if TYPE_CHECKING:
     from sagecraft.corpus.documents import Document
     from sagecraft.corpus.overlap import Leaks
+    from sagecraft.literature.passages import Passage
     from sagecraft.literature.reading import Reading
     from sagecraft.synthesis.candidate import Candidate
     from sagecraft.synthesis.rows import Sorted
@@ -194,19 +196,16 @@ def _place(config: SynthConfig, passage: str) -> int:
     return keyed_hash(config.seed, "teach", passage)
 
 
-def asks_up_to(desk: Desk[SynthConfig], documents: Path, limit: int) -> Iterator[tuple[Document, Ask[Candidate]]]:
-    """Requests for the passages whose hash is at most `limit`, in the order of the documents."""
-    config, teacher = desk.config, desk.config.teacher
-    assert teacher is not None
-    teacher = teacher.model_copy(update={"kinds": kinds_of(config)})
-    for reading, number in passages_of(config, documents):
-        passage = reading.passages[number]
-        if _place(config, passage.id) <= limit:
-            attempt = desk.attempts.get(passage.id, 0)
-            yield (
-                reading.document,
-                ask_about(teacher, config.seed, passage, reading.summary, attempt, config.grader is not None),
-            )
+def _readings_up_to(desk: Desk[SynthConfig], documents: Path, limit: int) -> Iterator[tuple[Reading, list[Passage]]]:
+    """Documents, in their order, with those of their passages whose hash is at most `limit`."""
+    config = desk.config
+    for _, group in itertools.groupby(passages_of(config, documents), key=lambda entry: entry[0].document.id):
+        entries = list(group)
+        reading = entries[0][0]
+        passages = (reading.passages[number] for _, number in entries)
+        taken = [passage for passage in passages if _place(config, passage.id) <= limit]
+        if taken:
+            yield reading, taken
 
 
 def taught(
@@ -224,36 +223,43 @@ def _judged(
 ) -> Iterator[dict[str, Any]]:
     from sagecraft.synthesis.pairs import judged
 
-    found: dict[str, list[Candidate]] = {}
-    held: list[tuple[Document, Ask[Candidate]]] = []
+    teacher = teacher.model_copy(update={"kinds": kinds_of(desk.config)})
+    held: list[tuple[Reading, list[Passage]]] = []
 
     def answered() -> Iterator[dict[str, Any]]:
-        answers = ask_all(writer, [ask for _, ask in held], SCHEMA, teacher.repair_attempts, "questions")
-        for (document, _), answer in zip(held, answers, strict=True):
-            desk.add("teacher", answer)
-            desk.counts["num_taught"] += len(answer.objects)
-            found.setdefault(document.id, []).extend(answer.objects)
-        for document in {document.id: document for document, _ in held}.values():
-            candidates = found.pop(document.id)
-            texts = _texts(document, candidates)
-            yield from judged(desk.config, document, candidates, texts, leaks, Counter())
+        answers = iter(_answers(desk, teacher, writer, held))
+        for reading, passages in held:
+            candidates: list[Candidate] = []
+            for answer in itertools.islice(answers, len(passages)):
+                desk.add("teacher", answer)
+                candidates += answer.objects
+            desk.counts["num_taught"] += len(candidates)
+            texts = _texts(reading.document, candidates)
+            yield from judged(desk.config, reading.document, candidates, texts, leaks, Counter())
 
-    for document, asks in _by_document(asks_up_to(desk, documents, limit)):
-        held += [(document, ask) for ask in asks]
-        if len(held) >= _AT_ONCE:
+    # Whole documents, so that limits a document see all of its questions.
+    for entry in _readings_up_to(desk, documents, limit):
+        held.append(entry)
+        if sum(len(passages) for _, passages in held) >= _AT_ONCE:
             yield from answered()
             held = []
     if held:
         yield from answered()
 
 
-def _by_document(
-    asks: Iterable[tuple[Document, Ask[Candidate]]],
-) -> Iterator[tuple[Document, list[Ask[Candidate]]]]:
-    """Whole documents, so that limits a document see all of its questions."""
-    for _, group in itertools.groupby(asks, key=lambda entry: entry[0].id):
-        entries = list(group)
-        yield entries[0][0], [ask for _, ask in entries]
+def _answers(
+    desk: Desk[SynthConfig], teacher: TeacherConfig, writer: Writer, held: Sequence[tuple[Reading, list[Passage]]]
+) -> list[Answer[Candidate]]:
+    """What the teacher replies about passages of some documents, in their order."""
+    summaries = summaries_of(desk, writer, (reading for reading, _ in held))
+    asks = []
+    for reading, passages in held:
+        summary = summaries.get(reading.document.id, reading.summary)
+        for passage in passages:
+            attempt = desk.attempts.get(passage.id, 0)
+            is_graded = desk.config.grader is not None
+            asks.append(ask_about(teacher, desk.config.seed, passage, summary, attempt, is_graded))
+    return ask_all(writer, asks, SCHEMA, teacher.repair_attempts, "questions")
 
 
 def _texts(document: Document, candidates: Iterable[Candidate]) -> dict[int, str]:
