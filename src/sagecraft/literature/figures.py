@@ -46,6 +46,8 @@ _UNIT = re.compile(
 )
 #: "Gyr", "Hz": capitals and no vowel; "Her", "Cnc" are parts of names.
 _CAPITAL_UNIT = re.compile(r"[A-Z][a-z]|[MGTPE][bcdfghj-np-tv-z]{1,3}")
+#: "170 Galactic clusters" are counted; "14 Her b", "the 55 Cancri system" and "6400 College Avenue" are names.
+_COUNTS = re.compile(r"(?:[ -][\w.-]+){0,2} (?!as\b|is\b|was\b|has\b|its\b|this\b|does\b)[a-z-]{2,}s\b")
 _RELATION = re.compile(r"(?:(?P<equals>(?<![<>])=)|\\(?:sim|simeq|approx|equiv|thicksim)|[∼≈≃])\s*$")
 #: What a relation stands behind, and whether it is a symbol where the relation is "about": "z ∼ 2", no "is ∼ 2".
 _TOKEN = re.compile(r"[^\s({]*(?:\{[^{}]*\}|\([^()\s]*\))?\S*$")
@@ -385,8 +387,7 @@ def _unit(after: str) -> str:
         and not _CAPITAL_UNIT.fullmatch(name)
         and name not in _COUNTED | _CAPITAL_UNITS
     )
-    # "170 Galactic clusters" are counted, "14 Her b" and "6400 College Avenue" are not.
-    is_name = is_capital and re.match(r" [a-z]{3,}", after[found.end() :]) is None
+    is_name = is_capital and _COUNTS.match(after, found.end()) is None
     return "" if name in _NO_UNIT or (name.endswith("ly") and len(name) > 3) or is_name else name
 
 

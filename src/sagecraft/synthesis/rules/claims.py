@@ -5,7 +5,6 @@ Right and wrong ones are asked in the same words and come about equally often, s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from sagecraft.artifact import keyed_hash
@@ -43,10 +42,6 @@ _WRONG = (
 )
 
 
-#: "14 Her b": behind a number that is a part of a name.
-_NAMED = re.compile(r" [A-Z][a-z]+\b")
-
-
 def claims(reading: Reading) -> Iterator[Candidate]:
     """Right and wrong claims about an article, in turn, of sentences in which a word or a figure could be exchanged."""
     article = article_of(reading)
@@ -60,7 +55,7 @@ def claims(reading: Reading) -> Iterator[Candidate]:
             continue  # what the next sentence takes back is no statement to be called right
         if not _MIN_WORDS <= len(text.split()) <= _MAX_WORDS or any(mark in text for mark in '“”"') or " we " in text:
             continue
-        slots = [slot for slot in slots_of(text) if _is_sure(slot, text)]
+        slots = [slot for slot in slots_of(text) if _is_sure(slot)]
         if slots:
             usable.append((told, slots))
     drawn = sorted(usable, key=lambda one: keyed_hash(seed, "claim", name, str(one[0].place)))
@@ -70,10 +65,10 @@ def claims(reading: Reading) -> Iterator[Candidate]:
         yield _claim(reading, article.title, told, slots, is_right)
 
 
-def _is_sure(slot: Slot, text: str) -> bool:
-    """Whether the exchange makes a false statement of a true one that reads as well; numbers within names are none."""
+def _is_sure(slot: Slot) -> bool:
+    """Whether the exchange makes a false statement of a true one that reads as well."""
     if slot.kind == FIGURE:
-        return bool(slot.others) and not _NAMED.match(text[slot.end :]) and not text[: slot.start].endswith("#")
+        return bool(slot.others)
     return (
         slot.is_strict
         and bool(slot.others)
