@@ -354,7 +354,8 @@ def _key(text: str, lead: str, symbol: str, after: str) -> tuple[str | None, Sca
             return None, scale
         # Behind "$s = 2$" any word may follow.
         return f"{symbol}={'' if len(name) > 3 and name not in _COUNTED else name}", scale
-    return name if name or _BARE.search(lead) else None, scale
+    is_bare = not name and _BARE.search(lead) and re.match(r"\s*[A-Z][a-z]", behind) is None  # "of 14 Her b"
+    return name if name or is_bare else None, scale
 
 
 def _is_part(after: str) -> bool:

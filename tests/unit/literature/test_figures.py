@@ -51,6 +51,7 @@ from sagecraft.literature.figures import decimals_of, digits_of, figures_of, num
         ("In phase 2 the deck was raised.", []),
         ("The old bridge 2 carries a road.", []),
         ("Planet 14 Her b and 55 Cnc e are known.", []),
+        ("The rings of 14 Her b are old.", []),
         ("They study the 55 Cancri system and see 30 Doradus standing out.", []),
         ("Bridge 11 has been closed since May 3, 1999.", []),
         ("The symbol $H_0$ and the code 99Rh and DR2 are names.", []),
