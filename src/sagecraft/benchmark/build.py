@@ -61,11 +61,12 @@ def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
             question, support or passage stands in them is dropped; and `providers` (a YAML file of presets and prices for the
             models that are asked).
         out: `items.jsonl`, `dropped.jsonl`, `questions.csv` (the published benchmark's columns, without the key), `review.csv`
-            and `review.html` for people to judge, `datasheet.md`; replies of models stay beside it in `OUT.replies`.
+            and `review.html` for people to judge, `datasheet.md`, `report.html`; replies of models stay beside it in `OUT.replies`.
     """
     from sagecraft.benchmark import review
     from sagecraft.benchmark.items import ITEMS, item_of, write_questions
     from sagecraft.benchmark.models import model_inputs
+    from sagecraft.benchmark.page import write_page
 
     inputs = {**inputs, **model_inputs(config)}
     with artifact.build(out, kind="benchmark", stage="bench", version=VERSION, config=config, inputs=inputs) as build:
@@ -101,6 +102,7 @@ def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
             **asked.models.figures(asked.judged, drafts, asked.desk.tokens if asked.desk else {}),
         )
         _measure(config, build, drafts, checked)
+        write_page(build.path, config, build.stats)
         console.say(f"  {len(items):,} questions from {found.num_documents:,} documents")
     return build.manifest
 
