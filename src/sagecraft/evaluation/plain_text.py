@@ -7,9 +7,9 @@ import unicodedata
 
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": "'", "´": "'"})
 #: Signs without a width, which also turn the direction of writing.
-_UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 
 def tidy(text: str) -> str:
     """Wide forms, curly quotes and signs nobody sees, as what they mean."""
-    return _UNSEEN.sub("", unicodedata.normalize("NFKC", text)).translate(_QUOTES)
+    return UNSEEN.sub("", unicodedata.normalize("NFKC", text)).translate(_QUOTES)

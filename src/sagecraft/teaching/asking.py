@@ -147,4 +147,4 @@ def _fault_of(reply: Written) -> str | None:
         return "it was refused"
     if not reply.text.strip():
         return "it is empty"
-    return "it was cut off at the limit of tokens" if reply.cut else None
+    return "it was cut off at the limit of tokens; write less" if reply.cut else None

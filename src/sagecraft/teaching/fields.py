@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationError
 
+from sagecraft.evaluation.plain_text import UNSEEN
+
 #: Sentences that a range may span; more is no claim to rest on them.
 _MAX_RANGE = 20
 _RANGE = re.compile(r"(\d{1,6})\]?\s?(?:[-–—]|to)\s?\[?(\d{1,6})")
@@ -34,10 +36,10 @@ def _numbers(value: Any) -> Any:
 
 
 def _line(value: Any) -> Any:
-    r"""A text on one line, formulas between dollar signs (models write `\( … \)` too), nothing in bold."""
+    r"""A text on one line, formulas between dollar signs (models write `\( … \)` too), nothing in bold, no sign without a width."""
     if not isinstance(value, str):
         return value
-    text = _INLINE_MATH.sub(lambda found: f"${found[1].strip()}$", " ".join(value.split()))
+    text = _INLINE_MATH.sub(lambda found: f"${found[1].strip()}$", " ".join(UNSEEN.sub("", value).split()))
     text = _DISPLAY_MATH.sub(lambda found: f"$${found[1].strip()}$$", text)
     if "\\\\" in text and "\\begin" not in text:
         text = _MATH.sub(lambda found: _DOUBLED.sub(lambda _: "\\", found[0]), text)

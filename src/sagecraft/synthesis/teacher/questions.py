@@ -41,13 +41,14 @@ _TEXT = (
 _SAID = r"(?:according to|based on|as (?:stated|described|mentioned|noted|explained|given|discussed|reported) (?:in|by)|in|from|per)"
 _LEAD = re.compile(rf"^{_SAID} {_TEXT}, ", re.IGNORECASE)
 _TRAIL = re.compile(rf",? (?:{_SAID.replace('|in|from|per', '')}) {_TEXT}(?=[?.]\Z)", re.IGNORECASE)
-#: Words by which only who was given the sentences speaks of them.
+#: Words by which only who was given numbered sentences speaks of them, beside those of `pointing`.
 _POINTS_AT_TEXT = re.compile(
-    r"\b(?:the|this) (?:(?:given|provided|above|numbered|following|supplied) ){0,2}(?:passage(?! (?:of|through|from|between|across|into|to))"
-    r"|text\b|excerpt|source (?:text|material|passage))|\b(?:given|provided|numbered|supplied) (?:sentences?|text|passage|information|"
-    r"context)|\bsentences? \[?\d",
+    r"\b(?:the|this) (?:text\b|source (?:text|material|passage))|\b(?:numbered|supplied) (?:sentence|text|passage)|"
+    r"\b(?:given|provided|supplied) information\b|\bsentences? \[?\d",
     re.IGNORECASE,
 )
+#: A list that would run on in one line.
+_BULLETS = re.compile(r"^\s*[-*•] ", re.MULTILINE)
 _MARK = re.compile(r"\s?\[\d{1,3}(?:\s?[,–-]\s?\d{1,3}){0,9}\](?!\()")
 _FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 
@@ -192,7 +193,11 @@ def read_question(
         rule=TEACHER,
         positions=tuple(passage.sentences[number - 1].position for number in numbers),
         scope=passage.document if passage.title and passage.title in question else "",
-        drop="leak" if any(_POINTS_AT_TEXT.search(text) for text in (question, answer)) else None,
+        drop="leak"
+        if any(_POINTS_AT_TEXT.search(text) for text in (question, answer))
+        else "markup"
+        if _BULLETS.search(str(value["answer"]))
+        else None,
     )
 
 

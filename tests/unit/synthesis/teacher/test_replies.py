@@ -136,6 +136,8 @@ TABLE: dict[str, tuple[Any, list[str] | str]] = {
     "based on the given text": (put(WEIGHED, answer="Based on the given text, the largest bell of Minden has a mass of 9.2 tonnes."), [KEPT_W]),
     "as stated in sentence 3": (put(WEIGHED, answer="The largest bell of Minden has a mass of 9.2 tonnes, as stated in sentence 3."), [KEPT_W]),
     "what the passage says": (put(WEIGHED, question="What mass does the passage give for the largest bell of Minden?"), ["number [3] leak"]),
+    "what the text says": (put(WEIGHED, question="What mass does the text give for the largest bell of Minden?"), ["number [3] leak"]),
+    "what sentence 3 says": (put(WEIGHED, question="Which mass is named in sentence 3 for the bell of Minden?"), ["number [3] leak"]),
     "what this study says": (put(WEIGHED, question="What is the mass of the largest bell in this study?"), ["number [3] leak"]),
     "question without an object": (put(WEIGHED, question="What is its mass?"), ["number [3] pronoun"]),
     "refusal in words": ("I'm sorry, but I can't help with that.", "it holds no object"),
@@ -148,7 +150,7 @@ TABLE: dict[str, tuple[Any, list[str] | str]] = {
     "cut off in the first": (openai(ONE[:-40], finish="length"), "it was cut off"),
     "cut off in a formula": (openai(all_of(W, P)[:-70], finish="length"), [KEPT_W]),
     "answer of half a sentence": (put(WEIGHED, answer="9.2 tonnes"), ["number [3] answer-length"]),
-    "list in the answer": (put(WEIGHED, answer="- a mass of 9.2 tonnes\n- a diameter of 2.56 m"), ["number [3]"]),
+    "list in the answer": (put(WEIGHED, answer="- a mass of 9.2 tonnes\n- a diameter of 2.56 m"), ["number [3] markup"]),
     "schema repeated": ('{"type": "object", "properties": {"questions": {"type": "array"}}}', "it holds no object"),
 }  # fmt: skip
 
