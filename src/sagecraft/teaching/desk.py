@@ -40,7 +40,6 @@ class Desk(Generic[C]):
         counts: of what was asked, mended and failed.
         failures: rows of `failures.jsonl`.
         roles: those that were asked, in order.
-        tokens: of each role, read and written by the replies that were kept.
         max_usd: that all roles together may cost.
         prices: role of an endpoint → its price.
     """
@@ -53,7 +52,6 @@ class Desk(Generic[C]):
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[dict[str, Any]] = field(default_factory=list)
     roles: dict[str, None] = field(default_factory=dict)
-    tokens: dict[str, tuple[int, int]] = field(default_factory=dict)
     max_usd: float | None = None
     prices: Mapping[str, Price | None] = field(default_factory=dict)
 
@@ -85,8 +83,6 @@ class Desk(Generic[C]):
         self.counts[f"num_{role}_asked"] += 1
         self.counts[f"num_{role}_repaired"] += bool(answer.num_repairs and not answer.failed)
         self.counts[f"num_{role}_failed"] += answer.failed
-        read, written = self.tokens.get(role, (0, 0))
-        self.tokens[role] = (read + answer.tokens[0], written + answer.tokens[1])
         self.counts[f"num_{role}_tokens_in"] += answer.tokens[0]
         self.counts[f"num_{role}_tokens_out"] += answer.tokens[1]
         if answer.failed:
