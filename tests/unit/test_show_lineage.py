@@ -60,7 +60,22 @@ def test_an_item_with_its_support(made: Path, capsys: pytest.CaptureFixture[str]
     first, second = json.loads(capsys.readouterr().out)["ground"]
     assert first["before"] == "The great bell of Erfurt was cast in 1497."
     assert "after" not in first
-    assert second == {"document": "bells", "position": -1, "sentence": "a cell of a table"}
+    title = "The casting of church bells"
+    assert second == {"document": "bells", "position": -1, "sentence": "a cell of a table", "title": title}
+    show(made / "bench", 3, False, Choice(name="b-1", documents=made / "d"))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "answer: A" in said, "where colours do not show it, too"
+    assert f"rests on bells (“{title}”) a cell of a table" in said
+
+
+def test_what_rests_on_the_record_says_so(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = Document(id="d", text=TEXT, title="The casting of church bells", authors=["Ada Smith"], year=1990)
+    write_documents(made / "named", [document])
+    run(SynthConfig(max_kind_share=1.0, shares={}, workers=1), {"documents": made / "named"}, made / "record")
+    rows = artifact.read_jsonl(made / "record" / "conversations.jsonl")
+    name = next(row["id"] for row in rows if not row["lineage"][0]["sentence"])
+    show(made / "record", 3, False, Choice(name=name))
+    assert "the record: title, authors, year" in capsys.readouterr().out
 
 
 def test_what_is_not_there_is_named(made: Path) -> None:

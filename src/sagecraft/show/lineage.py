@@ -37,7 +37,10 @@ def show_one(path: Path, name: str, documents: Path | None, as_json: bool) -> No
         console.out.print(Text.assemble((f"{label}: ", "bold"), (text, style)))
     for entry in ground:
         place = f", sentence {entry['position']}" if entry["position"] >= 0 else ""
-        console.out.print(Text(f"\nrests on {entry['document']}{place}", style="cyan"))
+        title = f" (“{entry['title']}”)" if entry.get("title") else ""
+        console.out.print(Text(f"\nrests on {entry['document']}{place}{title}", style="cyan"))
+        if not entry["sentence"]:
+            console.out.print(Text("  the record: title, authors, year", style="bold"))
         for key, style in (("before", "dim"), ("sentence", "bold"), ("after", "dim")):
             if entry.get(key):
                 console.out.print(Text(f"  {entry[key]}", style=style))
@@ -63,15 +66,20 @@ def _find(path: Path, name: str) -> dict[str, Any]:
 
 
 def _placed(entry: dict[str, Any], documents: Path | None) -> dict[str, Any]:
-    """An entry with the sentences `before` and `after` it, as far as there are some."""
+    """An entry with the `title` of its document, and the sentences `before` and `after` it, as far as there are some."""
     from sagecraft.corpus.documents import read_documents
     from sagecraft.literature.passages import passages_of
 
-    if documents is None or entry["position"] < 0:
+    if documents is None:
         return entry
     document = next((each for each in read_documents(documents) if each.id == entry["document"]), None)
+    if document is None and entry["position"] < 0:
+        return entry  # a file of word problems is no document
     if document is None:
         raise UserError(f"{documents}: holds no document {entry['document']}; give those that the rows were made from")
+    entry = entry | {"title": document.title}
+    if entry["position"] < 0:
+        return entry
     texts = {each.position: each.text for passage in passages_of(document) for each in passage.sentences}
     position = entry["position"]
     if texts.get(position) != entry["sentence"]:
@@ -94,6 +102,6 @@ def _told(row: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         for letter in _LETTERS:
             if letter in row:
                 yield letter, row[letter], "green" if row.get("answer") == letter else ""
-    for key in ("explanation", "topic", "kind", "form", "rule", "thinking", "source", "license"):
+    for key in ("answer", "explanation", "topic", "kind", "form", "rule", "thinking", "source", "license"):
         if row.get(key):
             yield key, str(row[key]), "dim"
