@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from sagecraft.benchmark import models as bench_models
 from sagecraft.benchmark.items import ITEMS
-from sagecraft.benchmark.models import model_inputs as judges_and_teacher
 from sagecraft.corpus.harvest import local_files
 from sagecraft.corpus.ingest import IngestConfig, SourceConfig
 from sagecraft.corpus.reference import read_reference
@@ -204,10 +204,8 @@ def _sorting(
         withheld = Ref("withhold", "documents", "withheld")
         asking: dict[str, Ref | Path] = {"documents": withheld, "training": training}
         bench = recipe.bench
-        judges = {f"judge{number}": judge for number, judge in enumerate(bench.judges, start=1)}
-        roles: dict[str, ModelConfig | None] = {"teacher": bench.teacher, **judges}
-        _check(lambda: asking.update(judges_and_teacher(bench)), "bench", faults)
-        asking |= _prices("bench", roles, None, recipe, folder, faults)
+        _check(lambda: asking.update(bench_models.model_inputs(bench)), "bench", faults)
+        asking |= _prices("bench", bench_models.models_of(bench), bench.max_usd, recipe, folder, faults)
         yield Step("bench", "bench", recipe.bench, asking)
     replay = Ref("ingest-replay", "documents") if recipe.general.replay else None
     config = recipe.decontaminate

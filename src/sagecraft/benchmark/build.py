@@ -99,7 +99,7 @@ def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
             dropped_by_reason=dict(sorted(Counter(row["reason"] for row in asked.dropped).items())),
             sentences_by_reason=dict(sorted(found.reasons.items())),
             keys=dict(sorted(Counter(item["answer"] for item in items).items())),
-            **asked.models.figures(asked.judged, drafts, asked.desk.tokens if asked.desk else {}),
+            **asked.models.figures(asked.judged, drafts, asked.desk),
         )
         _measure(config, build, drafts, checked)
         write_page(build.path, config, build.stats)
@@ -109,12 +109,11 @@ def run(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Manifest:
 
 def show_sample(config: BenchConfig, inputs: Mapping[str, Path], out: Path, count: int) -> dict[str, Any]:
     """Asks the teacher about a few passages, which the whole run will not ask again; nothing is written but replies."""
-    from sagecraft.benchmark.models import model_inputs
+    from sagecraft.benchmark.models import desk_of, model_inputs
     from sagecraft.benchmark.teacher import teach
-    from sagecraft.teaching.desk import open_desk
 
     model_inputs(config)  # what cannot be asked is refused before money is spent
-    return teach.show_sample(open_desk("bench", config, inputs, out), inputs["documents"], count)
+    return teach.show_sample(desk_of(config, inputs, out), inputs["documents"], count)
 
 
 def _measure(config: BenchConfig, build: artifact.Build, drafts: Sequence[Draft], checked: bool) -> None:
@@ -156,11 +155,10 @@ class _Asked:
 
 def _asked(config: BenchConfig, inputs: Mapping[str, Path], out: Path, found: _Found) -> _Asked:
     """Drafts of rules and of the teacher, without what stands in training, and as the judges leave them."""
-    from sagecraft.benchmark.models import Models, judges_that_teach
+    from sagecraft.benchmark.models import Models, desk_of, judges_that_teach
     from sagecraft.benchmark.teacher.teach import write_items
-    from sagecraft.teaching.desk import open_desk
 
-    desk = open_desk("bench", config, inputs, out) if config.teacher or config.judges else None
+    desk = desk_of(config, inputs, out) if config.teacher or config.judges else None
     taught = write_items(desk, inputs["documents"]) if desk and config.teacher else None
     drafts, dropped = _drafts(config, inputs["documents"], found, taught)
     if "training" in inputs:

@@ -97,3 +97,11 @@ class BenchConfig(BaseModel):
     teacher: ItemTeacherConfig | None = Field(
         default=None, description="a model that writes items from passages, beside those of the rules"
     )
+    max_usd: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        exclude=True,  # what is made does not depend on it, so a run that goes on with another limit is the same run
+        description="USD that teacher and judges together may cost, interrupted starts included; stops before it is passed. null: no "
+        "limit but those of each model",
+    )

@@ -10,18 +10,33 @@ from typing import TYPE_CHECKING, Any
 from sagecraft.benchmark.config import BenchConfig
 from sagecraft.errors import UserError
 from sagecraft.teaching.config import ModelConfig
-from sagecraft.teaching.models import Resolved, inputs_of, resolved
+from sagecraft.teaching.models import inputs_of, resolved
 
 if TYPE_CHECKING:
     from sagecraft.benchmark.drafts import Draft
     from sagecraft.benchmark.judging.verdicts import Bench
     from sagecraft.benchmark.teacher.teach import Taught
     from sagecraft.inference.prices import Price
+    from sagecraft.teaching.desk import Desk
 
 
-def _roles(config: BenchConfig) -> dict[str, Resolved]:
-    judges: dict[str, ModelConfig] = {f"judge{number}": judge for number, judge in enumerate(config.judges, start=1)}
-    return resolved("bench", {"teacher": config.teacher, **judges})
+def models_of(config: BenchConfig) -> dict[str, ModelConfig | None]:
+    """The models that the stage asks, by their roles."""
+    judges = {f"judge{number}": judge for number, judge in enumerate(config.judges, start=1)}
+    return {"teacher": config.teacher, **judges}
+
+
+def desk_of(config: BenchConfig, inputs: Mapping[str, Path], out: Path) -> Desk[BenchConfig]:
+    """The desk of the stage, which says what may be spent.
+
+    Raises:
+        UserError: a limit of cost without a price.
+    """
+    from sagecraft.teaching.desk import open_desk
+
+    desk = open_desk("bench", config, inputs, out, models_of(config), config.max_usd)
+    desk.tell_limit()
+    return desk
 
 
 def model_inputs(config: BenchConfig) -> dict[str, Path]:
@@ -32,7 +47,7 @@ def model_inputs(config: BenchConfig) -> dict[str, Path]:
     """
     from sagecraft.benchmark.judging.answers import mode_of
 
-    roles = _roles(config)
+    roles = resolved("bench", models_of(config))
     seen: dict[tuple[str, ...], str] = {}
     for number, judge in enumerate(config.judges, start=1):
         role = f"judge{number}"
@@ -44,7 +59,7 @@ def model_inputs(config: BenchConfig) -> dict[str, Path]:
 
 def judges_that_teach(config: BenchConfig) -> frozenset[str]:
     """Roles of judges that are the teacher: on what they wrote themselves they have no vote."""
-    roles = _roles(config)
+    roles = resolved("bench", models_of(config))
     if "teacher" not in roles:
         return frozenset()
     teacher = roles.pop("teacher").identity
@@ -85,18 +100,20 @@ class Models:
         spent += [(judge.answers.price, tokens_of(judge, draft)) for judge in (self.bench.judges if self.bench else ())]
         return _bill(spent)
 
-    def cost(self, tokens: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
-        """What all replies cost that were kept, also those that gave no item.
-
-        Args:
-            tokens: of each role.
-        """
+    def cost(self, desk: Desk[BenchConfig]) -> dict[str, Any]:
+        """What all replies cost that were kept, also those that gave no item."""
         prices = {"teacher": self.taught.price} if self.taught else {}
         prices |= {judge.answers.role: judge.answers.price for judge in (self.bench.judges if self.bench else ())}
-        return _bill([(prices.get(role), spent) for role, spent in tokens.items()])
+        counts = desk.counts
+        return _bill(
+            [
+                (prices.get(role), (counts[f"num_{role}_tokens_in"], counts[f"num_{role}_tokens_out"]))
+                for role in desk.roles
+            ]
+        )
 
     def figures(
-        self, drafts: Sequence[Draft], items: Sequence[Draft], tokens: Mapping[str, tuple[int, int]]
+        self, drafts: Sequence[Draft], items: Sequence[Draft], desk: Desk[BenchConfig] | None
     ) -> dict[str, Any]:
         """For manifest and datasheet: what judges reached on what was drafted and on what is left, and what all cost."""
         from sagecraft.benchmark.judging.verdicts import figures
@@ -108,6 +125,6 @@ class Models:
             found["share_answered"] = self.bench.answered
         if self.taught:
             found["teacher"] = self.taught.name
-        if self.bench or self.taught:
-            found["cost"] = self.cost(tokens)
+        if desk and (self.bench or self.taught):
+            found["cost"] = self.cost(desk)
         return found

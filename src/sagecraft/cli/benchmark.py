@@ -48,7 +48,7 @@ def bench(
     base_url: Annotated[str | None, typer.Option(help="address of a server of your own, for the teacher")] = None,
     sample: Sample = None,
     max_passages: Annotated[int | None, typer.Option(help="passages that the teacher is asked about")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="USD that each model may cost; stops before that")] = None,
+    max_usd: Annotated[float | None, typer.Option(help="USD that all models may cost; stops before that")] = None,
     providers: Annotated[Path | None, typer.Option(help="YAML file of presets and prices for endpoints")] = None,
     retry_failed: Retry = False,
     verdicts: Verdicts = [],  # noqa: B006
@@ -68,8 +68,8 @@ def bench(
 
     for_teacher = {"base_url": base_url, "max_passages": max_passages, "sample": sample}
     settings = {
-        **_given({"seed": seed, "max_items": max_items, "items_per_document": items_per_document}),
-        **_models(judge, judge_url, teacher, for_teacher, max_usd, retry_failed),
+        **_given({"seed": seed, "max_items": max_items, "items_per_document": items_per_document, "max_usd": max_usd}),
+        **_models(judge, judge_url, teacher, for_teacher, retry_failed, max_usd is not None),
     }
     config = _config(settings)
     inputs = {"documents": docs} | _given({"training": training, "providers": providers})
@@ -102,8 +102,8 @@ def _models(
     urls: list[str],
     teacher: str | None,
     for_teacher: dict[str, Any],
-    max_usd: float | None,
     retry_failed: bool,
+    is_limited: bool,
 ) -> dict[str, Any]:
     """The settings `judges` and `teacher` of options.
 
@@ -117,7 +117,7 @@ def _models(
             raise UserError(f"--{name.replace('_', '-')}: is for --teacher, which is not given")
     if for_teacher["sample"] is not None and for_teacher["sample"] < 1:
         raise UserError(f"--sample {for_teacher['sample']}: give a number of passages, such as 20")
-    if (max_usd is not None or retry_failed) and teacher is None and not judges:
+    if (is_limited or retry_failed) and teacher is None and not judges:
         name = "--retry-failed" if retry_failed else "--max-usd"
         raise UserError(f"{name}: is for --teacher and --judge, of which none is given")
     remote = [model for model in judges if resolve_model(model)[1] is not None]
@@ -128,12 +128,11 @@ def _models(
     if urls and not remote:
         raise UserError("--judge-url: is for a --judge that is an endpoint, of which none is given")
     addresses = iter(urls * len(remote) if len(urls) == 1 else urls)
-    limits = {} if max_usd is None else {"limits": {"max_usd": max_usd}}
     found: dict[str, Any] = {"judges": []}
     for model in judges:
         own = {"base_url": next(addresses)} if urls and model in remote else {}
-        found["judges"].append({"model": model, **own, **(limits if model in remote else {})})
+        found["judges"].append({"model": model, **own})
     if teacher is not None:
         own = _given({name: for_teacher[name] for name in ("base_url", "max_passages")})
-        found["teacher"] = {"model": teacher, **own, **limits}
+        found["teacher"] = {"model": teacher, **own}
     return found

@@ -61,6 +61,7 @@ def measure_all(
     config: EvaluateConfig,
     providers: Path | None,
     done: Callable[[float | None], object],
+    spent_elsewhere_usd: float = 0.0,
 ) -> Iterator[dict[str, Any] | Failed]:
     """Asks all questions, in any order; then yields what each brought, in theirs.
 
@@ -71,11 +72,12 @@ def measure_all(
         config: of the evaluation.
         providers: the user's file of presets and prices.
         done: is told of each question that has ended, with the USD spent so far (None without a price).
+        spent_elsewhere_usd: what others have spent of the sum that the limits set.
 
     Raises:
         MachineError: none was answered.
     """
-    failures = send_all(endpoint, requests, kept, config, providers, done)
+    failures = send_all(endpoint, requests, kept, config, providers, done, spent_elsewhere_usd)
     if failures and len(failures) == len(requests):
         raise MachineError(f"{endpoint.name}: no question was answered; the first one: {failures[0]}")
     yield from kept_values(endpoint, requests, kept, failures)
@@ -102,10 +104,7 @@ def send_all(
     done: Callable[[float | None], object],
     spent_elsewhere_usd: float = 0.0,
 ) -> dict[int, str]:
-    """As `measure_all`, but replies stay in the store: the number of each request that got none, and why.
-
-    `spent_elsewhere_usd` is what others have spent of the sum that the limits set.
-    """
+    """As `measure_all`, but replies stay in the store: the number of each request that got none, and why."""
     # A process that asks takes a second to start; a run that is made again from its store needs none.
     open_ = [number for number, request in enumerate(requests) if not _is_answered(endpoint, kept, request)]
     if len(open_) < len(requests):

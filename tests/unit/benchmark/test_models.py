@@ -251,8 +251,8 @@ def test_the_cost_limit_stops_and_the_run_goes_on(tmp_path: Path, serve: Callabl
     room = {"thought_tokens": 0, "answer_tokens": 30, "grades": False}
 
     def limited(usd: float) -> BenchConfig:
-        limits = {"max_usd": usd, "concurrency": 1}
-        return BenchConfig.model_validate({"judges": [judge(server, "right", limits=limits, **room)]})
+        asked = judge(server, "right", limits={"concurrency": 1}, **room)
+        return BenchConfig.model_validate({"judges": [asked], "max_usd": usd})
 
     with pytest.raises(UserError, match="max_usd"):
         run(limited(0.0015), inputs, tmp_path / "out")

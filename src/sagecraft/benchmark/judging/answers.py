@@ -20,6 +20,7 @@ from sagecraft.errors import UserError
 if TYPE_CHECKING:
     from sagecraft.benchmark.drafts import Draft
     from sagecraft.evaluation.config import EvaluateConfig
+    from sagecraft.evaluation.score import Request
     from sagecraft.evaluation.tasks import Item
     from sagecraft.inference.prices import Price
     from sagecraft.teaching.desk import Desk
@@ -141,7 +142,8 @@ def ask_answers(
         price = subject.engine.preset.price if endpoint else None
         answers = Answers(role, subject.name, mode, price=price)
         with closing(Store(desk.folder, subject.identity, desk.purpose(role))) as kept:
-            asking = _Asking(desk, role, config, mode, subject, kept)
+            limits, elsewhere = desk.purse.narrowed(judge.limits, kept)
+            asking = _Asking(desk, role, config.model_copy(update={"limits": limits}), mode, subject, kept, elsewhere)
             first, *rest = VIEWS
             answers.views.update(asking.answers([first], drafts))
             if goes_on(answers.views[first]):
@@ -176,11 +178,10 @@ class _Asking:
     mode: Mode
     subject: Any
     kept: Any
+    spent_elsewhere_usd: float
 
     def answers(self, views: Sequence[View], drafts: Sequence[Draft]) -> dict[View, dict[str, Said]]:
         """View → id of a draft → the answer."""
-        from sagecraft.evaluation.measuring import Measuring
-
         asked = [(view, draft, f"{self.role}-{view}-{draft.id}") for view in views for draft in drafts]
         seed, attempts = self.desk.config.seed, self.desk.attempts
         items = [item_of(draft, view, ordered(draft, seed, attempts.get(name, 0))) for view, draft, name in asked]
@@ -188,12 +189,26 @@ class _Asking:
         label = " and ".join(view.replace("_", " ") for view in views)
         with console.progress(f"{self.subject.name}, {label}", len(items)) as tick:
             requests = [mode.request(self.subject.engine, item, self.config) for item in items]
-            measuring = Measuring(self.subject, None, self.desk.providers)
-            values = list(measuring.values(self.mode, requests, self.config, self.kept, tick))
+            values = self._values(requests, tick)
         found: dict[View, dict[str, Said]] = {view: {} for view in views}
         for (view, draft, name), item, request, value in zip(asked, items, requests, values, strict=True):
             found[view][draft.id] = self._read(name, item, mode.grade, request.error, value)
         return found
+
+    def _values(self, requests: Sequence[Request], tick: console.Tick) -> list[Any]:
+        """What each request brought."""
+        if self.config.endpoint is None:
+            from sagecraft.evaluation.measuring import Measuring
+
+            measuring = Measuring(self.subject, None, None)
+            return list(measuring.values(self.mode, requests, self.config, self.kept, tick))
+        from sagecraft.evaluation.remote import measure_all
+
+        def ended(usd: float | None) -> None:
+            tick.advance(1, "" if usd is None else f"{usd:.4f} USD")
+
+        engine, providers = self.subject.engine, self.desk.providers
+        return list(measure_all(engine, requests, self.kept, self.config, providers, ended, self.spent_elsewhere_usd))
 
     def _read(self, name: str, item: Item, grade: Any, error: str | None, value: Any) -> Said:
         """An answer; what is none has failed, and is kept as a failure."""
