@@ -166,6 +166,8 @@ def read_item(passage: Passage, value: Mapping[str, Any]) -> Written | str:
         return "it speaks of the example instead of the sentences"
     if len({_bare(option) for option in written.options}) < len(LETTERS):
         return "options: two of them say the same"
+    if all(_bare(option) in ("a", "b", "c", "d") for option in written.options):  # seen of a small model
+        return "options: they are letters without their texts"
     key = _key(written)
     if key is None:
         return f"answer: {written.answer[:40]!r} is none of the letters A to D"

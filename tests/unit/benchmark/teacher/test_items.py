@@ -77,6 +77,7 @@ def test_items_are_read_as_models_write_them(changes: dict[str, Any]) -> None:
         ({"answer": "B. The warp is too loose for a wheel"}, "none of the letters"),
         ({"options": ["one", "two", "three"]}, "options"),
         ({"options": {"A": "oak", "B": "Oak.", "C": "elm", "D": "ash"}}, "say the same"),
+        ({"options": ["A", "B", "C", "D"]}, "letters without their texts"),
         ({"sentences": [4]}, "only the numbers 1 to 3"),
         ({"sentences": []}, "sentences"),
         ({"question": "<question>"}, "question"),
@@ -110,6 +111,7 @@ def units(*texts: str) -> dict[str, Any]:
     [
         (units("640 kilograms", "480 kilograms", "870 kilograms", "310 kilograms"), None),
         (units("640 kilograms", "480 grams", "870 tonnes", "310 grams"), "unlike-options"),
+        ({**units("$m$", "$n$", "$p$", "$q$"), "explanation": "It is so by the loom."}, "key-not-in-support"),
         (units("640 kilograms", "very little", "870 kilograms", "310 kilograms"), "unlike-options"),
         (units("650 kilograms", "480 kilograms", "870 kilograms", "310 kilograms"), "key-not-in-support"),
         ({**units("640 kilograms", "480 kilograms", "870 kilograms", "310 kilograms"), "sentences": [3]}, "key-not-in-support"),
