@@ -116,7 +116,7 @@ def test_what_is_no_article_is_not_asked() -> None:
          "The authors study their sample of bells with our own hammer."),
         ("However, our understanding of bells is poor in many towns.", "Our understanding of bells is poor in many towns."),
         ("This paper describes the casting of bells in sand.", "The article describes the casting of bells in sand."),
-        ("We also find that it rings, and we measure how long bells ring.", "The authors find that it rings, and they measure how long bells ring."),
+        ("We also find that bronze rings, and we measure how long bells ring.", "The authors find that bronze rings, and they measure how long bells ring."),
         ("Our results show that bells ring longer in frost.", "The results show that bells ring longer in frost."),
         ("Together, these findings show that bells ring longer.", "The findings show that bells ring longer."),
     ],
@@ -138,6 +138,7 @@ def test_told_in_the_third_person(sentence: str, told: str) -> None:
         "In both cases, the bells ring longer than an hour.",
         "We derive the size of that old bell and of all the others.",
         "We show that they can be rung by a single person.",
+        "We find that it depends on the width of the rim of bells.",
     ],
 )
 def test_what_points_out_of_itself_is_not_told(sentence: str) -> None:

@@ -95,7 +95,11 @@ class Asker:
             found = gerund.group("subject")
             return found[0].lower() + found[1:]
         found = subject_of(clause)
-        if found is None or _EMPTY_SUBJECT.match(found) or found.endswith(("’s", "'s")):
+        if (
+            found is None
+            or _EMPTY_SUBJECT.match(found)
+            or found.endswith(("’s", "'s", " better", " more", " less", " worse"))
+        ):
             return None
         is_odd = (
             found.split()[-1] in english.POINTING_NOUNS and found.lower().startswith("the ") and len(found.split()) < 4
@@ -168,6 +172,12 @@ class Asker:
         """Whether a part of a sentence means the same in a question about the article."""
         if re.search(r"\bauthors?\b|\bthe article\b|\b(?:respectively|here|below|above|also|therefore|thus)\b", text):
             return False
+        # "their" may then be the authors'.
+        is_theirs = re.search(r"\btheir\b", text) and any(
+            one.place == place and "authors" in one.text for one in self.article.told
+        )
+        if is_theirs:
+            return False
         pronoun = english.PRONOUN.search(re.sub(r"\b[Tt]here (?=is|are)", "", text))
         if pronoun and not _OWNED.match(text):
             return False
@@ -221,6 +231,12 @@ def _is_clause(text: str) -> bool:
     led = _LED_CLAUSE.match(text[0].upper() + text[1:])
     text = led.group("rest") if led else text
     parts = text.split()
+    # "most are old": most of what?
+    if (
+        parts[0].lower() in {"most", "some", "many", "all", "several", "each", "few", "others"}
+        and parts[1] in _VERB_AFTER
+    ):
+        return False
     if parts[0].lower() in _NO_OPENING or parts[0].endswith("ly"):
         return False
     if subject_of(text) is not None:
@@ -265,7 +281,8 @@ def _definites(text: str) -> Iterator[tuple[list[str], bool]]:
         is_explained = False
         for word in found.group(1).split():
             is_verb = phrase and (word in english.THIRD or word in english.PAST) and word not in english.NOUN_LIKE
-            if word in _ENDS or word in _EXPLAINS or is_verb:
+            # "the observed trend": behind "the" such a word opens no clause.
+            if (word in _ENDS if phrase else word in _EXPLAINS) or word in _EXPLAINS or is_verb:
                 is_explained = word in _EXPLAINS
                 break
             phrase.append(word.strip("."))

@@ -25,15 +25,18 @@ _THAN = re.compile(
     r"\b(?!(?:rather|other|further|whether|earlier|later|no|not)\b)(?:more|less|fewer|worse|\w{3,}er)\b(?: (?!that\b|which\b)[\w-]+){0,5} than (?P<other>.+)$"
 )
 _ALIKE = re.compile(
-    r"\b(?:comparable|similar|identical|compared|contrasts?|differs?|differ|different|distinct)(?: \w+ly)? (?:with|to|from) (?P<other>.+)$"
+    r"\b(?:comparable|similar|identical|(?:(?:\w{3,}er|more|less|fewer|worse|reduc\w+|increas\w+|enhanc\w+|improv\w+|drop\w*|higher) (?:[\w-]+ ){0,5})compared|differs?|differ|different|distinct)(?: \w+ly)? (?:with|to|from) (?P<other>.+)$"
+)
+_IS_OR_HAS = re.compile(
+    r"^ (?:is|are|was|were|remains?|appears?|seems?|differs?|has|have|shows?|exhibits?|achieves?|achieve)\b"
 )
 #: What is compared is then not the subject.
 _OF_ANOTHER = re.compile(
-    r",|\b(?:that|which|if|when|whether|by|additional|caus\w+|mak\w+|lets?|allows?|enables?|requires?|must|finds?|suggests?|predicts?|expect\w*|offers?|produc\w+|as)\b"
+    r",|\b(?:that|which|if|when|whether|by|additional|caus\w+|mak\w+|lets?|allows?|enables?|requires?|must|finds?|suggests?|predicts?|expect\w*|offers?|produc\w+|as|reasons?|impl\w+|assum\w+|accommodat\w+|requir\w+|needs?|needed|hypothes\w+|while|whereas|because|why|to be)\b"
 )
 #: No thing of its own: "than expected", "than a factor of two", "with each other".
 _NO_OTHER = re.compile(
-    r"^(?:expected|needed|required|previous\w*|a factor|an order|the expected|most|all|any|other|others|earlier|those (?:that|which|with|who|previously|reported|found|obtained|predicted|expected)|"
+    r"^(?:expected|needed|required|typical|usual|normal|previous\w*|a factor|an order|the expected|most|all|any|other|others|earlier|those (?:that|which|with|who|previously|reported|found|obtained|predicted|expected)|"
     r"what|each|one|the (?:data|observations?|observed|measured|literature|results?|model|models)\b$|observations?$|data$)\b|^[\d\ue000~<>]"
 )
 
@@ -43,7 +46,7 @@ def comparisons(asker: Asker, stated: Sequence[Stated]) -> Iterator[Candidate]:
     for one in stated:
         subject = asker.subject(one.clause, one.told.place)
         behind = predicate(one.clause, subject) if subject else ""
-        found = _THAN.search(behind) or _ALIKE.search(behind)
+        found = _THAN.search(behind) or (_ALIKE.search(behind) if _IS_OR_HAS.match(behind) else None)
         if not subject or not found or _OF_ANOTHER.search(behind[: found.start()]):
             continue
         # "They have peaks brighter than those of others": "those" are then the peaks.
@@ -71,7 +74,7 @@ _BESIDE_WHAT = (
     "Going by {T}, what comes of comparing {S} with others?",
 )
 _BESIDES = re.compile(
-    r"^[^,;:]*?(?:\b(?!(?:rather|other|further|earlier|later|no|not)\b)(?:more|less|fewer|worse|better|\w{3,}er)\b(?: [\w-]+){0,5} than (?!\d|\ue000|about|a |an order|one|two|expected|needed|required|half|those\b.*\bthat\b)|"
+    r"^[^,;:]*?(?:\b(?!(?:rather|other|further|earlier|later|no|not)\b)(?:more|less|fewer|worse|better|\w{3,}er)\b(?: [\w-]+){0,5}(?<! more)(?<! less) than (?!\d|\ue000|about|a |an order|one|two|expected|needed|required|half|those\b.*\bthat\b)|"
     r"\b(?:compared|relative|comparable|similar|identical) to (?!\d|\ue000)|\bdiffers? from |\bdifferent from )"
 )
 
@@ -81,14 +84,12 @@ def besides(asker: Asker, stated: Sequence[Stated]) -> Iterator[Candidate]:
     groups: dict[str, list[Stated]] = {}
     for one in stated:
         subject = asker.subject(one.clause, one.told.place)
-        if not subject or any(True for _ in comparisons(asker, [one])):
+        is_bare = subject is not None and len(subject.split()) == 1 and subject.islower()
+        if not subject or is_bare or any(True for _ in comparisons(asker, [one])):
             continue
         behind = predicate(one.clause, subject)
         found = _BESIDES.match(behind)
-        if found and not re.search(
-            r"\b(?:that|which|if|when|by more|by less|must|requires?|while|whereas|and|because|why|to be)\b",
-            found.group(0),
-        ):
+        if found and not _OF_ANOTHER.search(found.group(0)) and not re.search(r"\band\b", found.group(0)):
             groups.setdefault(one.told.plain(subject), []).append(one)
     for plain, group in groups.items():
         is_many = is_plural(plain)
@@ -102,7 +103,7 @@ def besides(asker: Asker, stated: Sequence[Stated]) -> Iterator[Candidate]:
 
 def _other(asker: Asker, subject: str, text: str, one: Stated) -> str | None:
     """What something is compared with, as a question can name it: "those of Y" becomes "the masses of Y"."""
-    other = re.split(r" \(|,", clean_tail(text))[0]
+    other = re.split(r" \(|,| by a | by \d| by \ue000| following | with high ", clean_tail(text))[0]
     other = re.sub(r"^(?:both|either) ", "", other)
     if _NO_OTHER.match(other):
         return None
@@ -110,7 +111,7 @@ def _other(asker: Asker, subject: str, text: str, one: Stated) -> str | None:
         core = re.split(rf" (?:{'|'.join(english.PREPOSITIONS)}) ", subject)[0]
         other = f"{core} {other[stands_for.end() :]}"
     if (
-        re.search(r"\b(?:those|that)\b", other)
+        re.search(r"\b(?:those|that)\b|[’']s$", other)
         or not english.is_noun_phrase(other, 12)
         or not asker.phrase(other, one.told.place)
     ):
@@ -151,12 +152,12 @@ def tunes(asker: Asker, stated: Sequence[Stated]) -> Iterator[Candidate]:
 
 
 _BESIDE = (
-    "{T} reports that {C}. How does it compare with other results or expectations?",
+    "{T} reports that {C}. With what is it said to agree or to disagree?",
     "According to {T}, {C}. What is it in line, or at odds, with?",
-    "It is found in {T} that {C}. With what is it compared?",
+    "It is found in {T} that {C}. What is that consistent or inconsistent with?",
     "What does {T} set beside the finding that {C}?",
-    "How does it stand to other findings or predictions, according to {T}, that {C}?",
-    "With which results or expectations does {T} compare the finding that {C}?",
+    "What does {T} say is in line, or at odds, with it that {C}?",
+    "{T} finds that {C}. To what is it likened or opposed?",
 )
 _IN_LINE = re.compile(
     r"^(?P<head>.{20,}?), (?:\w+ly |but |and |fully |which (?:is|are) |being )*(?:consistent with|in (?:\w+ )?(?:agreement|line|accord|tension|contrast|disagreement) (?:with|to)|"

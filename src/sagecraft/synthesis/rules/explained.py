@@ -47,6 +47,9 @@ def causes(asker: Asker, stated: Sequence[Stated], _sayings: Sequence[Saying]) -
         # "The scatter due to dust is large": what is due to it is then no clause.
         if led is None and (_BE_END.search(head) or re.search(r"\bnot\b", head)):
             continue
+        # "… to remove the noise due to cold": it belongs to what stands before it.
+        if led is None and " due to " in found.group(0) and re.search(r"\bto [a-z]+ [^,]*$", head):
+            continue
         clause = asker.clause(head if led is None else head[0].upper() + head[1:], one.told.place)
         if clause is None or (led is None and _is_within_phrase(found.group("reason"), found.group(0))):
             continue
@@ -106,7 +109,12 @@ def origins(asker: Asker, stated: Sequence[Stated], _sayings: Sequence[Saying]) 
         if groups.get("by") and (groups["by"] == "to") != is_to:
             continue
         subject = _plain_subject(asker, groups["subject"], one)
-        if subject is None or re.match(r"\w+ing\b", groups["rest"]) or _NO_EFFECT.search(subject):
+        if (
+            subject is None
+            or subject.startswith(("a ", "an "))
+            or re.match(r"\w+ing\b", groups["rest"])
+            or _NO_EFFECT.search(subject)
+        ):
             continue
         plain = one.told.plain(subject)
         if groups.get("by") is None or verb in _ORIGINS:
@@ -200,26 +208,28 @@ _MADE_POSSIBLE = (
     "What does {T} say {S} {make} possible?",
 )
 _LEADS = re.compile(
-    r"^(?P<subject>.{3,110}?) (?:(?:may|might|can|could|must|should|would|will) )?(?:\w+ly )?"
+    r"^ (?:(?:may|might|can|could|must|should|would|will) )?(?:\w+ly )?"
     r"(?P<verb>leads? to|led to|results? in|resulted in|gives? rise to|gave rise to|causes?|caused|produces?|produced|triggers?|triggered|prevents?|"
     r"prevented|drives?|suppress(?:es)?|suppressed|enhances?|enhanced|reduces?|reduced|affects?|affected|modif(?:y|ies|ied)|alters?|altered|"
-    r"contributes? to|contributed to|induces?|induced|improves?|improved|allows?|allowed|enables?|enabled) (?P<rest>.{8,})$"
+    r"contributes? to|contributed to|induces?|induced|improves?|improved|allows?|allowed|enables?|enabled) (?!by\b)(?P<rest>.{8,})$"
 )
 
 
 def effects(asker: Asker, stated: Sequence[Stated], _sayings: Sequence[Saying]) -> Iterator[Candidate]:
     """“X leads to Y” → “Which effect does “T” ascribe to X?”; two sentences on the effects of one thing answer together."""
     groups: dict[str, list[Stated]] = {}
+    verbs: dict[str, set[str]] = {}
     for one in stated:
-        found = _LEADS.match(one.clause)
-        subject = _plain_subject(asker, found.group("subject"), one) if found else None
-        if subject is not None:
-            groups.setdefault(one.told.plain(subject), []).append(one)
+        subject = asker.subject(one.clause, one.told.place)
+        found = _LEADS.match(predicate(one.clause, subject)) if subject and "authors" not in subject else None
+        if subject and found:
+            plain = one.told.plain(subject)
+            groups.setdefault(plain, []).append(one)
+            verbs.setdefault(plain, set()).add(found.group("verb")[:5])
     for plain, group in groups.items():
         is_many = is_plural(plain)
-        verbs = {_LEADS.match(one.clause).group("verb")[:5] for one in group}  # type: ignore[union-attr]
         question = asker.wording(
-            _MADE_POSSIBLE if verbs <= {"allow", "enabl"} else _LEADS_TO, plain, S=plain, do="do" if is_many else "does",
+            _MADE_POSSIBLE if verbs[plain] <= {"allow", "enabl"} else _LEADS_TO, plain, S=plain, do="do" if is_many else "does",
             be="are" if is_many else "is", brings="bring" if is_many else "brings", make="make" if is_many else "makes",
         )  # fmt: skip
         yield from asker.candidate(
@@ -252,7 +262,8 @@ def changes(asker: Asker, stated: Sequence[Stated], _sayings: Sequence[Saying]) 
         if not how and "with" not in joint[:2]:
             continue
         subject = _plain_subject(asker, found.group("subject"), one)
-        if subject is None or not english.is_noun_phrase(other, 7) or not asker.phrase(other, one.told.place):
+        is_plain = english.is_noun_phrase(other, 7) and not re.match(r"(?:increase|decrease|\w{3,}er)\b", other)
+        if subject is None or not is_plain or not asker.phrase(other, one.told.place):
             continue
         many = is_plural(other)
         be = "are" if many else "is"

@@ -125,6 +125,8 @@ def settings(asker: Asker, stated: Sequence[Stated], _sayings: Sequence[Saying])
             re.sub(r"\ue000\d+\ue001", "it-value", thing).strip("()"), 10
         ) or not asker.phrase(thing, one.told.place):
             continue
+        if english.PRONOUN.match(found.group("main")) or " in particular" in thing:
+            continue
         # "At small sizes the ringing stops": no comma tells where the lead ends.
         if subject_of(f"{thing} so") is not None or re.search(r"[a-z]s the ", thing):
             continue
@@ -188,14 +190,22 @@ _BARE = re.compile(
 )
 
 
+#: "Tests on rims struck with hammers": a part that says which ones.
+_SAYS_MORE = re.compile(
+    r"(?<= )(?:[a-z]{3,}ed|based|made|taken|seen) (?:on|with|by|from|in|using|for|at|to|of|between)(?= )"
+)
+
+
 def evidences(asker: Asker, _stated: Sequence[Stated], _sayings: Sequence[Saying]) -> Iterator[Candidate]:
     """“The width of X suggests that Y” → “What evidence does “T” give that Y?”, if it says what was looked at."""
     for told in asker.article.told:
         found = _SPEAKS_FOR.match(told.text.rstrip("."))
+        what = re.sub(r" (?:have|has|had|may|might|can|could|would|will)$", "", found.group("what")) if found else ""
         if (
             found is None
-            or _BARE.match(found.group("what"))
-            or re.search(r"\b(?:authors|we|it|they)\b$|^The authors\b|, the authors\b", found.group("what"))
+            or _BARE.match(what)
+            or not english.is_noun_phrase(_SAYS_MORE.sub("with", what), 16)
+            or re.search(r"\b(?:authors|we|it|they)\b$|^The authors\b|, the authors\b", what)
         ):
             continue
         clause = asker.clause(found.group("that"), told.place)

@@ -34,10 +34,22 @@ _HAS_FIGURE = re.compile(
 )
 
 
+def _is_quantity(phrase: str) -> bool:
+    """Whether a phrase names a quantity: "a mean pitch", not "published a list"."""
+    words = phrase.split()
+    is_verbal = words[0] in english.PARTICIPLES or words[0].endswith("ed")
+    return english.is_noun_phrase(phrase, 5) and not is_verbal and not {"with", "the", "a", "an", "of"} & set(words)
+
+
 def _is_figure(told: Told, text: str) -> bool:
     """Whether a masked text begins with a number, or a formula that has one."""
     found = _FIGURE.match(text)
-    if found is None or re.match(r"\d+ (?:of|out of) ", text):
+    # "3 times higher" than what?
+    is_relative = re.match(
+        r"[\s%\\]*(?:to [\d.]+ ?%? )?(?:times|orders?|percent|per cent|higher|lower|larger|smaller|more|less|greater|fainter|brighter|sigma)\b",
+        text[found.end() :] if found else "",
+    )
+    if found is None or is_relative or re.match(r"\d+ (?:of|out of) |[\d.]+[-–][\d.]+ times", text):
         return False
     formula = found.group("formula")
     return formula is None or _NUMBER.search(told.plain(f"\ue000{formula}\ue001")) is not None
@@ -52,7 +64,7 @@ def values(asker: Asker, stated: Sequence[Stated], _sayings: Sequence[Saying]) -
     subjects: dict[str, list[Stated]] = {}
     for one in stated:
         subject = asker.subject(one.clause, one.told.place)
-        if subject is None or _NO_VALUE.search(subject):
+        if subject is None or subject.startswith(("a ", "an ")) or _NO_VALUE.search(subject):
             continue
         subjects.setdefault(one.told.plain(subject), []).append(one)
         behind = predicate(one.clause, subject)
@@ -61,7 +73,7 @@ def values(asker: Asker, stated: Sequence[Stated], _sayings: Sequence[Saying]) -
             groups.setdefault(one.told.plain(subject), []).append(one)
             continue
         found = _HAS_FIGURE.match(behind)
-        if found and _is_figure(one.told, found.group("figure")) and english.is_noun_phrase(found.group("what"), 7):
+        if found and _is_figure(one.told, found.group("figure")) and _is_quantity(found.group("what")):
             what = re.sub(
                 r"^(?:(?:very |relatively )?(?:large|small|high|low|mean|typical|total|short|long) )",
                 "",
@@ -248,9 +260,7 @@ _HAS_FORMULA = re.compile(
 def formulas(asker: Asker, _stated: Sequence[Stated], _sayings: Sequence[Saying]) -> Iterator[Candidate]:
     """“… the general relation $a = b c$ …” → “Which formula does “T” give for the general relation?”, one a sentence."""
     for told in asker.article.told:
-        found = [
-            one for one in _HAS_FORMULA.finditer(told.text) if _is_formula(told.formulas[int(one.group("formula"))])
-        ]
+        found = [one for one in _HAS_FORMULA.finditer(told.text) if _is_law(told.formulas[int(one.group("formula"))])]
         if len(found) != 1:
             continue
         what = found[0].group("what").strip()
@@ -267,7 +277,7 @@ def formulas(asker: Asker, _stated: Sequence[Stated], _sayings: Sequence[Saying]
 _UNITS = "|".join(LISTS["units"].split())
 #: What is no symbol of a quantity: units, words, signs.
 _NO_SYMBOL = re.compile(
-    r"\\(?:mathrm|text|rm|mathit|mathbf|operatorname)\s*\{[^{}]*\}|\{\\rm[^{}]*\}|"
+    r"\\(?:mathrm|text|rm|mathit|mathbf|operatorname)\s*\{[^{}]*\}|\{\\rm[^{}]*\}|\\rm\b|"
     r"\\(?:pm|times|sim|approx|,|;|:|!|cdot|ldots|leq|geq|lesssim|gtrsim|circ|infty|in|le|ge)(?![A-Za-z])|"
     rf"\\(?:{'|'.join(LISTS['unit_commands'].split())})(?![A-Za-z])|\b(?:{_UNITS})\b"
 )
@@ -390,17 +400,19 @@ _ONE_FORMULA = (
 
 #: An error, a unit or several signs: figures with a symbol before them.
 _IS_VALUE = re.compile(
-    rf"\\pm|\^\{{\+|[=∝~].*[^\\]=|,\s*[a-zA-Z_]+\s*=|\\(?:{'|'.join(LISTS['unit_commands'].split())})\b|\\(?:mathrm|rm|text)\s*\{{(?:{_UNITS})\b"
+    rf"\\pm|\^\{{\+|[=∝~].*[^\\]=|,\s*[a-zA-Z_]+\s*=|\\times|rightarrow|\\(?:approx|simeq|sim|farcs|lesssim|gtrsim)\b|[<>]|=\s*-?[\d.]+\s*\$?$|\\(?:{'|'.join(LISTS['unit_commands'].split())})\b"
+    rf"|\\(?:mathrm|rm|text)\s*\{{?\s*(?:{_UNITS})\b"
 )
+
+
+def _is_law(text: str) -> bool:
+    """Whether a formula is a law or a definition, and no figure with a symbol before it."""
+    return _is_formula(text) and _IS_VALUE.search(text) is None
 
 
 def relations(asker: Asker, stated: Sequence[Stated], sayings: Sequence[Saying]) -> Iterator[Candidate]:
     """The one sentence of an abstract that has formulas which relate symbols."""
-    found = [
-        told
-        for told in asker.article.told
-        if any(_is_formula(formula) and not _IS_VALUE.search(formula) for formula in told.formulas)
-    ]
+    found = [told for told in asker.article.told if any(_is_law(formula) for formula in told.formulas)]
     known = {told.place for told in asker.article.told}
     is_hidden = any("\ue000" in text for place, text in enumerate(asker.article.texts) if place not in known)
     if len(found) != 1 or is_hidden or any(True for _ in formulas(asker, stated, sayings)):

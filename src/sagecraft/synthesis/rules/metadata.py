@@ -17,6 +17,9 @@ _MAX_NAMES = 6
 #: Questions a document: more of one record would be one fact in many words.
 _MAX_PER_DOCUMENT = 4
 
+#: What stands where a licence is not known.
+_NO_LICENSES = frozenset({"", UNKNOWN_LICENSE, "none", "n/a", "null", "not specified", "unspecified", "not stated"})
+
 Fact = tuple[Sequence[str], str, str, str]
 
 
@@ -122,7 +125,7 @@ def _places(document: Document, title: str) -> Iterator[Fact]:
             f"What is the title of the article with the number {document.id}?",
         )
         yield forms, f"the article {document.id}", f"The article with the identifier {document.id} is {title}.", title
-    if document.license not in ("", UNKNOWN_LICENSE):
+    if document.license.strip().casefold() not in _NO_LICENSES:
         forms = (f"Under which licence is {title} available?", f"What is the licence of {title}?")
         yield (
             forms,
