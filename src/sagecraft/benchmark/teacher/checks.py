@@ -109,9 +109,12 @@ def _numbers(written: Written) -> str | None:
 
 def _supported(written: Written) -> str | None:
     """The key is in the words of the sentences that are named for it."""
-    stems = _stems(written.options[0])
-    if not stems:  # a formula, a number
-        return None if written.options[0].rstrip(".") in written.support else "key-not-in-support"
+    key = written.options[0]
+    stems = _stems(key)
+    if len(stems) <= 1 and _NUMBER.search(key):
+        return None  # "about 29–46 %" where a sentence has two formulas for it: its numbers were looked for
+    if not stems:  # a formula
+        return None if key.rstrip(".") in written.support else "key-not-in-support"
     found = stems & (_stems(written.support) | _stems(written.question))
     return "key-not-in-support" if len(found) < _MIN_SUPPORTED * len(stems) else None
 

@@ -110,6 +110,7 @@ def units(*texts: str) -> dict[str, Any]:
     ("changes", "reason"),
     [
         (units("640 kilograms", "480 kilograms", "870 kilograms", "310 kilograms"), None),
+        (units("About 640 kg", "About 480 kg", "About 870 kg", "About 310 kg"), None),
         (units("640 kilograms", "480 grams", "870 tonnes", "310 grams"), "unlike-options"),
         ({**units("$m$", "$n$", "$p$", "$q$"), "explanation": "It is so by the loom."}, "key-not-in-support"),
         (units("640 kilograms", "very little", "870 kilograms", "310 kilograms"), "unlike-options"),
