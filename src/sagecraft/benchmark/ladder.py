@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 from collections import Counter
@@ -20,6 +21,8 @@ _YEARS = 6.0
 NUM_RUNGS = 4
 #: Values of other units are taken where those of the unit do not fill a rung.
 _ANY_UNIT = ""
+#: Texts, how often each occurs, and (value, number of the text) by value.
+_Pool = tuple[list[str], list[int], list[tuple[float, int]]]
 
 
 class Ladders:
@@ -32,7 +35,7 @@ class Ladders:
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
         self.last_year = 2100
-        self._sorted: dict[tuple[str, int, bool], tuple[list[str], list[int]]] = {}
+        self._sorted: dict[tuple[str, int, bool], _Pool] = {}
 
     def add(self, figures: Iterable[Figure]) -> None:
         """Counts figures."""
@@ -78,12 +81,12 @@ class Ladders:
         low, high = (_LEAST_STEP, _LARGEST_STEP) if up else (1 / _LARGEST_STEP, 1 / _LEAST_STEP)
         here = self._measure(figure, text)
         for unit in (figure.unit, _ANY_UNIT) if figure.scale != "year" else (figure.unit,):
-            texts, weights = self._pool(unit, text)
+            texts, weights, values = self._pool(unit, text)
             fitting = [
                 n
-                for n, other in enumerate(texts)
-                if low * here <= self._measure(figure, other) <= high * here
-                and (figure.scale == "year" or abs(digits_of(other) - digits_of(figure.text)) <= _DIGITS_APART)
+                for n in _between(values, _value_of(figure, low * here), _value_of(figure, high * here), here)
+                if low * here <= self._measure(figure, texts[n]) <= high * here
+                and (figure.scale == "year" or abs(digits_of(texts[n]) - digits_of(figure.text)) <= _DIGITS_APART)
             ]
             if fitting:
                 return texts[rng.choices(fitting, [weights[n] for n in fitting])[0]]
@@ -108,7 +111,7 @@ class Ladders:
         least = 1.0 if figure.scale == "mantissa" else 0.0
         return value if least <= value <= limit else 0.0
 
-    def _pool(self, unit: str, text: str) -> tuple[list[str], list[int]]:
+    def _pool(self, unit: str, text: str) -> _Pool:
         """Values of a unit in the form of `text`: as many decimals, separators as it has them."""
         has_comma = "," in text
         key = (unit, decimals_of(text), has_comma)
@@ -120,17 +123,40 @@ class Ladders:
                 for other in counts
                 if decimals_of(other) == key[1] and (number_of(other) < 1000 or ("," in other) == has_comma)
             )
-            self._sorted[key] = fits, [counts[other] for other in fits]
+            values = sorted((number_of(other), n) for n, other in enumerate(fits))
+            self._sorted[key] = fits, [counts[other] for other in fits], values
         return self._sorted[key]
+
+
+def _value_of(figure: Figure, measure: float) -> float:
+    """The value that has a measure on that scale."""
+    if figure.scale == "year":
+        return 2000 + _YEARS * math.log(measure) if measure > 0 else -math.inf
+    if figure.scale == "share" and number_of(figure.text) > 50:
+        return 100 - 1 / measure if measure > 0 else -math.inf
+    return measure
+
+
+def _between(values: list[tuple[float, int]], low: float, high: float, here: float) -> list[int]:
+    """Numbers of the values from `low` to `high` and a little beyond, ascending; of all, where there is no measure `here`.
+
+    To try all of them for each rung of each item took a time that grew with the square of the documents.
+    """
+    if not here:
+        return list(range(len(values)))
+    room = 1e-6 * (1 + abs(low) + abs(high)) if math.isfinite(low) and math.isfinite(high) else 0.0
+    first, last = bisect.bisect_left(values, (low - room, -1)), bisect.bisect_right(values, (high + room, len(values)))
+    return sorted(n for _, n in values[first:last])
 
 
 def _made(figure: Figure, measure: float) -> str:
     """The text of a value on that scale."""
+    value = _value_of(figure, measure)
     if figure.scale == "year":
-        return f"{2000 + _YEARS * math.log(measure):.0f}"
+        return f"{value:.0f}"
     if figure.scale == "share" and number_of(figure.text) > 50:
-        return f"{100 - 1 / measure:.{decimals_of(figure.text)}f}"
-    return in_form(figure.text, measure)
+        return f"{value:.{decimals_of(figure.text)}f}"
+    return in_form(figure.text, value)
 
 
 def in_form(value: str, number: float) -> str:
