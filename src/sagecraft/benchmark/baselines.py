@@ -6,6 +6,7 @@ learns, from the items of other articles, which features of an option go with be
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
@@ -34,6 +35,8 @@ _NEIGHBOURS = 40
 #: one point is enough.
 _MAX_LEARNED, _BLOCK = 2_000, 64
 _STEPS = 150
+#: Options whose features are held: those of 4,096 items.
+_HELD = 16_384
 _RATE = 1.0
 _RIDGE = 0.01
 _DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -232,15 +235,21 @@ def _fit(table: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return weights
 
 
-def features(option: Option, draft: Draft) -> list[str]:
+def features(option: Option, draft: Draft) -> tuple[str, ...]:
     """What the classifier sees of an option."""
+    return _features(option, draft.options, draft.form)
+
+
+@functools.lru_cache(maxsize=_HELD)
+def _features(option: Option, options: tuple[Option, ...], form: str) -> tuple[str, ...]:
+    """Kept, since two classifiers look at each option in each round."""
     seen = [f"word {word}" for word in re.findall(r"[a-z]{3,}", option.text.lower())]
     for text in _numbers(option):
         seen += [f"first {text.lstrip('0.,')[:1]}", f"last {text[-1]}", f"digits {digits_of(text)}"]
     for name, score in SCORES.items():
-        values = sorted(score(other, draft.options) for other in draft.options)
-        seen.append(f"{draft.form} {name} {values.index(score(option, draft.options))}")
-    return seen
+        values = sorted(score(other, options) for other in options)
+        seen.append(f"{form} {name} {values.index(score(option, options))}")
+    return tuple(seen)
 
 
 def _weights(rows: Iterable[Sequence[Sequence[str]]]) -> Mapping[str, float]:
