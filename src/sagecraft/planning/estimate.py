@@ -12,7 +12,7 @@ from sagecraft.errors import UserError
 from sagecraft.models.config import DecoderConfig
 from sagecraft.models.flops import flop_per_training_token
 from sagecraft.models.memory import GIB, inference_gib, linear_shapes, training_gib
-from sagecraft.planning.asked import told
+from sagecraft.planning.asked import told, told_of_bench
 from sagecraft.planning.cluster import Cluster
 from sagecraft.planning.corpus_size import BYTES_PER_TOKEN, num_rows, num_tokens, withheld_shares
 from sagecraft.synthesis.mixing import files_of
@@ -195,9 +195,10 @@ def bench(step: Situation) -> Result:
     items = found if limit is None else min(found, int(limit))
     text = (source + (step.made("training").tokens or 0.0)) * BYTES_PER_TOKEN
     hours = text / _READ_BYTES_PER_SECOND / 3600
-    estimate = Estimate(
-        source, None, 0.5, hours, disk_gib=5000 * items / GIB, note=f"about {items:,} questions, a guess"
-    )
+    note = f"about {items:,} questions, a guess"
+    if asked := told_of_bench(step.config, step.path("providers"), source * BYTES_PER_TOKEN, items):
+        note += f"; {asked}"
+    estimate = Estimate(source, None, 0.5, hours, disk_gib=5000 * items / GIB, note=note)
     return estimate, Made(items=items)
 
 

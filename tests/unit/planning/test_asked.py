@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sagecraft.planning.asked import told
+from sagecraft.benchmark.config import BenchConfig
+from sagecraft.planning.asked import told, told_of_bench
 from sagecraft.synthesis.synth import SynthConfig
 
 
@@ -43,3 +44,19 @@ def test_chains_and_grades_are_counted(prices: Path) -> None:
     assert sums[0] < sums[2]
     assert graded.endswith(f"{plain.rpartition(', ')[2]} without the grader")
     assert told(config(grader=grader), prices, 1.8e6) == "grader not counted"
+
+
+def test_judges_and_teacher_of_a_benchmark_are_told(prices: Path, tmp_path: Path) -> None:
+    def bench(**settings: Any) -> dict[str, Any]:
+        return BenchConfig.model_validate(settings).model_dump(mode="json")
+
+    assert told_of_bench(bench(), prices, 1.8e6, 1000) == ""
+    graded = told_of_bench(bench(judges=[{"model": "local:wise"}]), prices, 1.8e6, 1000)
+    assert graded == "judges: 1, 1.98 M tokens, 2.20 USD"
+    plain = told_of_bench(bench(judges=[{"model": "local:wise", "grades": False}]), prices, 1.8e6, 1000)
+    assert plain == "judges: 1, 1.02 M tokens, 1.20 USD"
+    here = told_of_bench(bench(judges=[{"model": str(tmp_path)}]), prices, 1.8e6, 1000)
+    assert here == "judges: 1, 0.84 M tokens"
+    teacher = {"model": "local:wise", "items_per_passage": 2}
+    both = told_of_bench(bench(teacher=teacher, judges=[{"model": "local:strict"}]), prices, 1.8e6, 1000)
+    assert both == "at most 1,000 passages asked about, judges: 1, 7.66 M tokens, 1.96 USD without the judge1"
