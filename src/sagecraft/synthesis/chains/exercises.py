@@ -18,7 +18,7 @@ from sagecraft.synthesis.candidate import Candidate, Rule, quoted
 from sagecraft.synthesis.chains.agreement import agrees
 from sagecraft.synthesis.chains.quantities import quantity_of
 from sagecraft.synthesis.chains.results import asks_more, is_of_kind, parts_of
-from sagecraft.synthesis.chains.standing import equations_of, points, question_of, says_all
+from sagecraft.synthesis.chains.standing import MAX_READ_CHARS, equations_of, points, question_of, says_all
 from sagecraft.synthesis.chains.worked import problem_of
 
 _MIN_WORDS, _MAX_WORDS, _MAX_QUESTION_WORDS = 10, 120, 60
@@ -96,7 +96,7 @@ def references(reading: Reading) -> Iterator[Reference]:
 
 def _solved(reading: Reading) -> Iterator[Exercise]:
     for exercise in exercises_of(reading.document.text):
-        if exercise.label.startswith("Exercise") and exercise.parts.get("solution"):
+        if exercise.label.startswith("Exercise") and 0 < len(exercise.parts.get("solution", "")) <= MAX_READ_CHARS:
             yield exercise
 
 

@@ -100,6 +100,8 @@ _OPENS_TIED = re.compile(
 )
 _DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 _MAX_PROBLEM_CHARS = 900
+#: Characters of a problem or a solution that are looked at: pictures and asides of a short one need no more.
+MAX_READ_CHARS = 20_000
 _MIN_PROBLEM_WORDS = 8
 
 
@@ -190,6 +192,8 @@ def question_of(problem: str, equations: Mapping[str, str]) -> tuple[str, bool] 
     Returns:
         A reason: `picture`, `points-elsewhere`, `too-long`, `too-short`, `no-question`, or `tied`.
     """
+    if len(problem) > MAX_READ_CHARS:
+        return "too-long"
     text, pictured = without_pictures(problem)
     text = re.sub(
         r"(?m)^\s*(?:[-*] )?(?=\([a-h]\))", "", _DISPLAY.sub(lambda found: f"${found.group(1).strip()}$", text)

@@ -23,7 +23,14 @@ from sagecraft.synthesis.chains.results import (
     parts_of,
     told_beside,
 )
-from sagecraft.synthesis.chains.standing import equations_of, question_of, says_all, steps_of, without_pictures
+from sagecraft.synthesis.chains.standing import (
+    MAX_READ_CHARS,
+    equations_of,
+    question_of,
+    says_all,
+    steps_of,
+    without_pictures,
+)
 
 #: Longest chain: a longer one is a section of its own.
 _MAX_THOUGHT_CHARS = 4_000
@@ -90,6 +97,8 @@ def problem_of(exercise: Exercise, equations: Mapping[str, str]) -> Problem | st
         (a number of the solution stands nowhere else), `too-long`.
     """
     solution = exercise.parts.get("solution", "")
+    if max(map(len, exercise.parts.values()), default=0) > MAX_READ_CHARS:
+        return "too-long"
     found = question_of(exercise.problem, equations)
     if isinstance(found, str):
         return found
