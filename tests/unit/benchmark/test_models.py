@@ -23,7 +23,7 @@ from sagecraft.artifact import keyed_hash
 from sagecraft.benchmark.build import run, show_sample
 from sagecraft.benchmark.config import BenchConfig
 from sagecraft.benchmark.judging.answers import NEUTRAL
-from sagecraft.benchmark.models import model_inputs
+from sagecraft.benchmark.models import judges_that_teach, model_inputs
 from sagecraft.cli import app
 from sagecraft.corpus.documents import Document, write_documents
 from sagecraft.errors import UserError
@@ -318,6 +318,9 @@ def test_judges_are_two_models_and_endpoints_tell_no_likelihoods(tmp_path: Path)
     twice = BenchConfig.model_validate({"judges": [{"model": "openai:wise"}, {"model": "local:wise"}]})
     with pytest.raises(UserError, match="local:wise is judge1 already"):
         model_inputs(twice)
+    both = {"teacher": {"model": "local:wise"}, "judges": [{"model": "openai:strict"}, {"model": "openai:wise"}]}
+    assert judges_that_teach(BenchConfig.model_validate(both)) == {"judge2"}
+    assert judges_that_teach(twice) == frozenset()
     scored = BenchConfig.model_validate({"judges": [{"model": "local:wise", "mode": "letter"}]})
     with pytest.raises(UserError, match=r"judge1\.mode: letter needs likelihoods"):
         model_inputs(scored)
