@@ -12,27 +12,37 @@ from sagecraft.synthesis.shapes import DATE, clean_tail, invert, subject_of, ver
 _VERBS = [
     "absorb",
     "act_as",
+    "affect",
     "block",
+    "capture",
     "carry",
     "comprise",
+    "connect",
     "consist_of",
+    "consume",
     "contain",
     "contribute",
     "contribute_to",
+    "convert",
     "cover",
+    "create",
     "cross",
+    "define",
     "deflect",
     "depend_on",
     "destroy",
-    "determine",
     "detect",
+    "determine",
     "dominate",
     "drive",
     "eject",
     "emit",
+    "enable",
     "encircle",
     "enhance",
     "erase",
+    "erode",
+    "exceed",
     "excite",
     "explain",
     "favour",
@@ -44,35 +54,49 @@ _VERBS = [
     "heat",
     "include",
     "increase",
+    "indicate",
+    "induce",
+    "influence",
+    "involve",
     "ionise",
     "ionize",
+    "lack",
     "lead_to",
     "limit",
     "link",
+    "lose",
     "mark",
     "measure",
     "mimic",
     "obey",
+    "occupy",
     "oppose",
     "permit",
     "polarise",
     "polarize",
     "power",
+    "predict",
     "preserve",
     "prevent",
     "probe",
     "produce",
     "provide",
-    "rely_on",
+    "receive",
     "reduce",
+    "reflect",
     "release",
+    "rely_on",
     "remove",
+    "replace",
     "represent",
     "require",
     "resemble",
     "respond_to",
+    "retain",
     "reveal",
+    "separate",
     "serve_as",
+    "store",
     "stretch",
     "supply",
     "support",
@@ -82,8 +106,11 @@ _VERBS = [
     "test",
     "trace",
     "transform",
+    "transport",
     "trap",
     "trigger",
+    "undergo",
+    "vaporize",
     "weaken",
     "widen",
     "yield",
@@ -94,7 +121,7 @@ _RELATION = re.compile(
     rf"^(.{{3,90}}?) ({'|'.join(sorted(_FORMS, key=len, reverse=True))}) (?:(mainly|mostly|chiefly|largely|strongly|weakly) )?((on|of|to|as) )?(.+)$"
 )
 _NO_OBJECT = re.compile(
-    r"^(?:(?:about|some|roughly|only|more|less|up|nearly|almost|one|two|three|four|five|six|seven|eight|nine|ten|that|which|"
+    r"^(?:(?:each other|one another|us|about|some|roughly|only|more|less|up|nearly|almost|one|two|three|four|five|six|seven|eight|nine|ten|that|which|"
     r"later|earlier|sooner|longer|first|last|early|late|again|from|with|in|at|by|for|when|as|because|and|or|over|through|near|toward|towards|faster|slowly|much|well|further|between|within|"
     r"into|under|until|after|before|place|part|to|on|of|out|off|away|up|down|themselves|itself|[a-z]+ly)\b|\d|\ue000)"
 )
@@ -290,6 +317,10 @@ def consequence(clause: Clause) -> Iterator[Candidate]:
     if not found or "$$" in clause.text:
         return
     condition, result = found.group(2), found.group(3)
+    if re.match(
+        r"(?:often|usually|always|expected|before|ever|a|an|the (?:example|case|name))\b(?! \w+ \w+)", condition
+    ):
+        return  # "As often happens, …"
     if found.group(1) == "As" and re.search(
         r"\b(?:shows?|showed|shown|explains?|explained|describes?|described|noted|says|said|seen|learned)$", condition
     ):

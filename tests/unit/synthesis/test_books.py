@@ -145,7 +145,7 @@ def test_a_term_is_explained_where_the_prose_introduces_it() -> None:
     made = {candidate.focus: candidate for candidate in asked(textbook.terms)}
     spandrel, starling = (made[f"what “{term}” means in the context of {T}"] for term in ("spandrel", "starling"))
     assert spandrel.answer.startswith("A spandrel is a wall")
-    assert starling.answer.startswith("“starling” means a pointed wall"), "its gloss, then the prose"
+    assert starling.answer.startswith("The term “starling” means a pointed wall"), "its gloss, then the prose"
     assert starling.answer.endswith("is called a starling.")
     assert asked(textbook.terms, "## Arches\n\nThe **spandrel** fell in a storm.") == []
 

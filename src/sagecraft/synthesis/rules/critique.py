@@ -45,8 +45,6 @@ _WRONG = (
     "That is not correct: {fault}. {proof}",
     "The statement is false: {fault}. {proof}",
 )  # fmt: skip
-#: "14 Her b": behind a number that is a part of a name.
-_NAMED = re.compile(r" [A-Z][a-z]+\b")
 #: Conditions and abilities: the opposite of what can or would be may be true as well.
 _OPEN = re.compile(
     r"\b(?:if|unless|can|could|may|might|would|should|sometimes|some|either|perhaps|possibly|often|about half)\b",
@@ -197,11 +195,13 @@ def figure_slots(text: str, start: int = 0) -> list[Slot]:
 
     A figure told twice in two units contradicts itself once one of them is changed, and gives itself away.
     """
-    figures = [
-        slot for slot in slots_of(text) if slot.kind == FIGURE and slot.others and not _NAMED.match(text[slot.end :])
-    ]
+    figures = [slot for slot in slots_of(text) if slot.kind == FIGURE and slot.others]
     is_told_twice = len(figures) > 1 or re.search(r"\([^()]*\d", text)
     return [] if is_told_twice or (figures[0:1] and figures[0].start < start) else figures
 
 
-RULES: dict[str, Rule] = {"gloss-claim": glosses, "table-claim": values, "statement-claim": statements}
+RULES: dict[str, Rule] = {
+    "gloss-claim": glosses,
+    "table-claim": values,
+    "statement-claim": statements,
+}

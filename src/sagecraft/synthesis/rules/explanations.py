@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.sentences import Sentence, mask_math, unmask
 from sagecraft.literature import english
+from sagecraft.literature.alone import is_clear
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate, Clause, Rule, fill, quoted
 from sagecraft.synthesis.questions_relations import is_finite
@@ -20,7 +21,6 @@ from sagecraft.synthesis.rules.prose import (
     Told,
     impersonal,
     is_alone,
-    is_clear,
     is_verb,
     paragraphs_of,
     tellings,
@@ -77,7 +77,7 @@ _WITHIN = (
         r"^(?P<cause>.{20,}?)[,;] (?:and )?(?:so|therefore|hence|thus),? (?P<effect>(?!(?:that|far|on|forth|much|many|long|do|does|did|is|are|"
         r"called|named|too|as|to|could|would|should|may|might|must|will|can|[a-z]+ing)\b).{15,})$"
     ),
-    re.compile(r"^(?:Because|Since)(?! of\b) (?P<cause>[^,]{12,}), (?P<effect>.{15,})$"),
+    re.compile(r"^(?:Because|(?P<since>Since))(?! of\b) (?P<cause>[^,]{12,}), (?P<effect>.{15,})$"),
     re.compile(
         r"^(?P<effect>[^;:]{15,}?),? (?:in part |partly |mainly |mostly |simply |primarily )?because (?!of\b)(?P<cause>.{12,})$"
     ),
@@ -98,11 +98,10 @@ _REASON = re.compile(
 )
 _YEAR = re.compile(r"(?<![\w-])[Ii]n (?:(?:early|late|about|around) )?((?:1[3-9]|20)\d\d)\b(?![–-])")
 _CONTRAST = re.compile(
-    r"^(?P<one>.{20,}?), (?:while|whereas|but) (?P<other>.{15,})$|^(?:While|Whereas) (?P<first>[^,]{15,}), (?P<second>.{15,})$"
+    r"^(?P<one>.{20,}?),? (?:while|whereas) (?P<other>.{15,})$|^(?:While|Whereas) (?P<first>[^,]{15,}), (?P<second>.{15,})$"
 )
-_OPPOSED = re.compile(
-    r"^(?:In contrast|By contrast|On the other hand|However|But)(?:, | (?=[a-zA-Z]))(?P<other>.{15,})$"
-)
+_UNLIKE = re.compile(r"^(?:Unlike|In contrast to|Compared with|Compared to) (?P<one>[^,]{4,60}), (?P<other>.{15,})$")
+_OPPOSED = re.compile(r"^(?:In contrast|By contrast|On the other hand), (?P<other>.{15,})$")
 
 
 def _asked(reading: Reading, question: str, told: Told) -> str | None:
@@ -117,8 +116,8 @@ def _asked(reading: Reading, question: str, told: Told) -> str | None:
 def whys(reading: Reading) -> Iterator[Candidate]:
     """Why something is so, where a sentence says “because” or “so”, or the next one “as a result” or “this is because”."""
     for told, effect, cause in _causes(reading):
-        if re.search(r"\b(?:is|was|are|were|reason)$", effect) or not any(is_finite(word) for word in cause.split()):
-            continue  # "Since the flood …" tells a time
+        if re.search(r"\b(?:is|was|are|were|reason)$", effect):
+            continue
         masked, formulas = mask_math(untied(effect).rstrip(".,; "))
         asked = _why(Clause(masked, formulas, reading.names))
         question = _asked(reading, unmask(asked, formulas), told) if asked else None
@@ -149,8 +148,8 @@ def _why(clause: Clause) -> str | None:
 
 def _causes(reading: Reading) -> Iterator[tuple[Told, str, str]]:
     """Sentences, an effect that they tell, and its cause."""
-    for section, paragraph in paragraphs_of(reading):
-        topic = topic_words(reading, section)
+    topic = topic_words(reading)
+    for paragraph in paragraphs_of(reading):
         for at, sentence in enumerate(paragraph):
             text = untied(sentence.text)
             result, reason = _RESULT.match(sentence.text), _REASON.match(sentence.text)
@@ -164,8 +163,15 @@ def _causes(reading: Reading) -> Iterator[tuple[Told, str, str]]:
                 yield told, result.group("effect"), untied(paragraph[at - 1].text)
             elif reason and at:
                 yield told, paragraph[at - 1].text, reason.group("cause")
-            elif within:
+            elif within and _says_why(within):
                 yield told, within.group("effect"), untied(within.group("cause"))
+
+
+def _says_why(found: re.Match[str]) -> bool:
+    """Whether a sentence gives a reason: “Since the flood, …” gives a time."""
+    words = found.group("cause").split()
+    is_time = bool(found.groupdict().get("since"))
+    return any(is_finite(word) and not (is_time and word in english.NOUN_LIKE) for word in words)
 
 
 def years(reading: Reading) -> Iterator[Candidate]:
@@ -194,8 +200,8 @@ def people(reading: Reading) -> Iterator[Candidate]:
     """What is told of somebody: the first sentence that names him or her in full, and those that go on from it."""
     topic = quoted(reading.document.title)
     seen: set[str] = set()
-    for section, paragraph in paragraphs_of(reading):
-        words = topic_words(reading, section)
+    words = topic_words(reading)
+    for paragraph in paragraphs_of(reading):
         for at in range(len(paragraph)):
             name = actor_in(paragraph[at].text, reading)
             if not name or name.split()[-1] in seen:
@@ -238,9 +244,8 @@ def actor_in(sentence: str, reading: Reading) -> str | None:
 def contrasts(reading: Reading) -> Iterator[Candidate]:
     """How two things differ that a sentence, or two, set against each other."""
     topic = quoted(reading.document.title)
-    for told, one, other in _opposed(reading):
-        a, b = (of_sentence(text, reading, told.topic) for text in (one, other))
-        if a is None or b is None or a.lower() == b.lower() or english.PRONOUN.search(f"{a} {b}"):
+    for told, a, b in _opposed(reading):
+        if not a or not b or a.lower() in b.lower() or b.lower() in a.lower() or english.PRONOUN.search(f"{a} {b}"):
             continue
         form = _DIFFER[keyed_hash(reading.seed, "differ", reading.document.id, a, b) % len(_DIFFER)]
         yield Candidate(
@@ -254,23 +259,35 @@ def contrasts(reading: Reading) -> Iterator[Candidate]:
         )
 
 
-def _opposed(reading: Reading) -> Iterator[tuple[Told, str, str]]:
-    """Sentences with the two statements that they set against each other."""
-    for section, paragraph in paragraphs_of(reading):
-        topic = topic_words(reading, section)
+def _opposed(reading: Reading) -> Iterator[tuple[Told, str | None, str | None]]:
+    """Sentences with the two things that they set against each other."""
+    topic = topic_words(reading)
+
+    def subject(text: str) -> str | None:
+        return of_sentence(_capital(text), reading, topic)
+
+    for paragraph in paragraphs_of(reading):
         for at, sentence in enumerate(paragraph):
             text = untied(sentence.text)
-            second = _OPPOSED.match(sentence.text)
-            within = _CONTRAST.match(text)
+            second, within, unlike = _OPPOSED.match(sentence.text), _CONTRAST.match(text), _UNLIKE.match(text)
             told = told_of(tuple(paragraph[max(0, at - MAX_BACK) : at + 1]), topic, int(bool(second)))
             if told is None:
                 continue
             if second and at:
-                yield told, untied(paragraph[at - 1].text), _capital(second.group("other"))
-            elif within and within.group("one"):
-                yield told, within.group("one"), _capital(within.group("other"))
+                yield told, subject(untied(paragraph[at - 1].text)), subject(second.group("other"))
+            elif unlike:
+                one = unlike.group("one")
+                yield (
+                    told,
+                    one if is_clear(f"What about {one}?", topic) and english.is_noun_phrase(one, 8) else None,
+                    subject(unlike.group("other")),
+                )
             elif within:
-                yield told, _capital(within.group("first")), _capital(within.group("second"))
+                one, other = (
+                    within.group("one") or within.group("first"),
+                    within.group("other") or within.group("second"),
+                )
+                yield told, subject(one), subject(other)
 
 
 def _capital(text: str) -> str:
@@ -279,8 +296,8 @@ def _capital(text: str) -> str:
 
 def dialogues(reading: Reading) -> Iterator[Candidate]:
     """What the text asks, and says in the sentences behind it."""
-    for section, paragraph in paragraphs_of(reading):
-        topic = topic_words(reading, section)
+    topic = topic_words(reading)
+    for paragraph in paragraphs_of(reading):
         for at, sentence in enumerate(paragraph[:-1]):
             question = untied(sentence.text)
             plain = impersonal(question)

@@ -13,7 +13,7 @@ from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.sentences import formulas_in, mask_math
 from sagecraft.literature import english
 from sagecraft.literature.reading import Reading
-from sagecraft.literature.slots import OPPOSITE, Slot, is_correlative, slots_of
+from sagecraft.literature.slots import FIGURE, OPPOSITE, Slot, is_correlative, slots_of
 from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
 from sagecraft.synthesis.rules.critique import figure_slots
 from sagecraft.synthesis.rules.explanations import actor_in
@@ -27,10 +27,10 @@ _FIGURE = (
     "On the subject of {topic}: complete the sentence with the right figure. “{gap}”",
 )
 _WORD = (
-    "In the context of {topic}, which is right in the gap, “{one}” or “{other}”? “{gap}”",
-    "Concerning {topic}, choose between “{one}” and “{other}”: “{gap}”",
-    "“{gap}” Is it “{one}” or “{other}” that belongs in the gap, in the context of {topic}?",
-    "On the subject of {topic}: complete the sentence with “{one}” or “{other}”. “{gap}”",
+    "In the context of {topic}, which word is right in the gap, “{one}” or “{other}”? “{gap}”",
+    "Concerning {topic}, choose the right word, “{one}” or “{other}”: “{gap}”",
+    "“{gap}” Which word belongs in the gap, “{one}” or “{other}”, in the context of {topic}?",
+    "On the subject of {topic}: complete the sentence with the word “{one}” or “{other}”. “{gap}”",
 )
 _TERM = (
     "In the context of {topic}, which term is missing here? “{gap}”",
@@ -54,26 +54,13 @@ _PERSON = (
 _A_YEAR = re.compile(
     r"(?<![\w–−-])(?<!\$)(?:1[3-9]|20)\d\d(?![\w–−%-]|,\d|\.\d| (?:[a-z]*met|light|m\b|km|K\b|days|years|miles|times|degrees|stars|people))"
 )
+#: Figures in one sentence; where one is told in two units, or follows from others, it is no question.
+_MAX_FIGURES = 3
+_TOLD_TWICE = re.compile(
+    r"\([^()]*\d|\b(?:or|that is|i\.e\.|equals?|thus|so|hence|therefore|times|twice|ratio|sum|total|percent|half|factor|average)\b|[%=]|from [\d.,]+ to"
+)
 #: Opposites in one sentence; of more, one gap is a riddle.
 _MAX_WORDS = 3
-#: Opposites that only point or belong to a phrase ("before", "most of"): nobody would ask for them.
-_WEAK = frozenset(
-    {
-        "most",
-        "least",
-        "above",
-        "below",
-        "before",
-        "after",
-        "toward",
-        "away from",
-        "maximum",
-        "minimum",
-        "upper",
-        "inside",
-        "outside",
-    }
-)
 #: "The planet must be …", "the detector is": one of those that the chapter is about, and only its neighbours say which.
 _MEANS_ONE = re.compile(rf"\bthe [a-z]+(?: (?:{english.AUXILIARIES})\b|,)|\bthe system\b")
 #: A sentence that says what something is called has one term for its gap.
@@ -108,21 +95,27 @@ def _gap(
 
 
 def figures(reading: Reading) -> Iterator[Candidate]:
-    """Which figure a sentence has."""
+    """Which figure a sentence has: of several, one that the others do not tell."""
     for told in _tellings(reading):
-        for slot in figure_slots(told.text, told.last):
-            # Half of a formula is none.
-            if not any(start < slot.end and slot.start < end for start, end in formulas_in(told.text)):
-                yield _gap(
-                    reading,
-                    "gap-figure",
-                    "number",
-                    _FIGURE,
-                    told,
-                    slot.start,
-                    slot.end,
-                    f"The figure is {slot.true}",
-                )
+        text = told.text
+        slots = [slot for slot in slots_of(text) if slot.kind == FIGURE]
+        if len(slots) > _MAX_FIGURES or (len(slots) > 1 and _TOLD_TWICE.search(text)):
+            continue
+        # Half of a formula is none, and a number that stands twice gives itself away.
+        fitting = [
+            slot
+            for slot in (figure_slots(text, told.last) if len(slots) == 1 else slots)
+            if slot.start >= told.last
+            and slot.others
+            and not any(start < slot.end and slot.start < end for start, end in formulas_in(text))
+            and len(re.findall(rf"(?<![\d.,]){re.escape(slot.true)}(?![\d]|[.,]\d)", text)) == 1
+        ]
+        if fitting:
+            pick = keyed_hash(reading.seed, "gap-slot", reading.document.id, str(told.positions[-1]))
+            slot = fitting[pick % len(fitting)]
+            yield _gap(
+                reading, "gap-figure", "number", _FIGURE, told, slot.start, slot.end, f"The figure is {slot.true}"
+            )
 
 
 def words(reading: Reading) -> Iterator[Candidate]:
@@ -137,7 +130,7 @@ def words(reading: Reading) -> Iterator[Candidate]:
             pick = keyed_hash(reading.seed, "gap-slot", reading.document.id, str(told.positions[-1]))
             slot = fitting[pick % len(fitting)]
             yield _gap(
-                reading, "gap-word", "comparison", _WORD, told, slot.start, slot.end, f"“{slot.true}” is right", slot.true, slot.others[0],
+                reading, "gap-word", "comparison", _WORD, told, slot.start, slot.end, f"The right word is “{slot.true}”", slot.true, slot.others[0],
             )  # fmt: skip
 
 
@@ -145,7 +138,7 @@ def _is_choice(text: str, slot: Slot) -> bool:
     """Whether one of two opposites is right in a gap, and nothing but the sentence's sense tells which."""
     other = slot.others[0]
     either = rf"\b(?:{re.escape(other)}|{re.escape(slot.true)})\b"
-    if slot.true.lower() in _WEAK or slot.start == 0 or len(re.findall(either, text, re.IGNORECASE)) > 1:
+    if slot.start == 0 or len(re.findall(either, text, re.IGNORECASE)) > 1:
         return False
     # "20 meters high": of a measure there is one word.
     if re.search(r"\d[\d,.]* [\w-]+ $|[Hh]undreds of \w+ $", text[: slot.start]) or text[slot.end :].startswith(
@@ -158,25 +151,22 @@ def _is_choice(text: str, slot: Slot) -> bool:
 
 
 def terms(reading: Reading) -> Iterator[Candidate]:
-    """Which term of the chapter a sentence names."""
+    """Which term of the chapter a sentence names, of those that say what it names or what it is."""
     known = {gloss.term for gloss in reading.glossary} | {term.text for term in reading.terms}
     by_length = sorted(known, key=lambda term: (-len(term), term))
     for told in _tellings(reading):
-        text = told.text
-        lowered = text.lower()
+        text, lowered = told.text, told.text.lower()
         for term in (term for term in by_length if term.lower() in lowered):
             found = list(re.finditer(rf"(?<![\w-]){re.escape(term)}s?(?![\w-])", text, re.IGNORECASE))
             if len(found) != 1:
                 continue
             start, end = found[0].span()
-            if start < told.last:
-                continue
             before, behind = text[told.last : start], text[end:]
             is_named = re.search(_NAMES + "$", before)
             is_defined = re.fullmatch(r"(?:An? |The )?", before) and re.match(
                 r" (?:is|are) (?:an?|the|any|all)\b", behind
             )
-            if is_named or is_defined:
+            if start >= told.last and (is_named or is_defined):
                 yield _gap(reading, "gap-term", "term", _TERM, told, start, end, f"The term is “{text[start:end]}”")
             break
 

@@ -23,9 +23,12 @@ _MAX_WORDS_BETWEEN = 14
 #: Question and answer; the answer says no word that neither the gloss nor the question has.
 _MEANING = (
     ("In the context of {topic}, what is meant by {term}?", "By {term} is meant {gloss}."),
-    ("What does the term {term} mean, in the context of {topic}?", "{term} means {gloss}."),
+    ("What does the term {term} mean, in the context of {topic}?", "The term {term} means {gloss}."),
     ("Concerning {topic}: state what the term {term} means.", "The term {term} means {gloss}."),
-    ("On the subject of {topic}, how would you explain to a beginner what {term} means?", "{term} means {gloss}."),
+    (
+        "On the subject of {topic}, how would you explain to a beginner what the term {term} means?",
+        "The term {term} means {gloss}.",
+    ),
     ("Someone who reads about {topic} meets the term {term}. What does it mean?", "The term {term} means {gloss}."),
 )
 _NAME = (
@@ -40,10 +43,10 @@ _NAME_OF_LONG = (
     ("Which word from the field of {topic} means {gloss}?", "The word is {term}: it means {gloss}."),
 )
 _CONTRAST = (
-    "In the context of {topic}, what is the difference between {a} and {b}?",
-    "Concerning {topic}: how do {a} and {b} differ?",
-    "On the subject of {topic}, how can {a} be told from {b}?",
-    "What sets {a} apart from {b}, in the context of {topic}?",
+    "In the context of {topic}, what is the difference between the terms {a} and {b}?",
+    "Concerning {topic}: how do the terms {a} and {b} differ?",
+    "On the subject of {topic}, how can what the terms {a} and {b} stand for be told apart?",
+    "What sets the term {a} apart from the term {b}, in the context of {topic}?",
 )
 
 
@@ -107,15 +110,22 @@ def names(reading: Reading) -> Iterator[Candidate]:
 
 
 def contrasts(reading: Reading) -> Iterator[Candidate]:
-    """How two terms under one noun differ."""
+    """How two terms under one noun differ, or two that end in the same word."""
     classes: dict[str, list[Gloss]] = {}
     for gloss in usable(reading):
-        if gloss.head is not None and gloss.is_phrase:
-            classes.setdefault(gloss.head.lower().removesuffix("s"), []).append(gloss)
+        if not gloss.is_phrase:
+            continue
+        last = gloss.term.lower().split()[-1] if " " in gloss.term else ""
+        for noun in {(gloss.head or "").lower().removesuffix("s"), last.removesuffix("s")} - {""}:
+            classes.setdefault(noun, []).append(gloss)
+    seen: set[tuple[str, str]] = set()
     for members in classes.values():
         if len(members) > _MAX_CLASS:
             continue
         for one, other in itertools.combinations(members, 2):
+            if (one.term, other.term) in seen:
+                continue
+            seen.add((one.term, other.term))
             pick = _pick(reading, "contrast", one.term, other.term)
             a, b = (one, other) if pick % 2 else (other, one)
             form = _CONTRAST[pick // 2 % len(_CONTRAST)]
@@ -123,7 +133,7 @@ def contrasts(reading: Reading) -> Iterator[Candidate]:
                 kind="comparison",
                 question=fill(form, topic=quoted(reading.document.title), a=named(a), b=named(b)),
                 focus=f"the difference between {named(a)} and {named(b)}",
-                answer=f"{named(a)} is {a.text}, and {named(b)} is {b.text}.",
+                answer=f"The term {named(a)} is used for {a.text}, and the term {named(b)} for {b.text}.",
                 rule="glossary-contrast",
                 scope=reading.document.id,
                 ground=(entry(a), entry(b)),

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from sagecraft.corpus.sentences import Sentence, mask_math
 from sagecraft.literature import english
-from sagecraft.literature.alone import why_not_alone
+from sagecraft.literature.alone import is_clear, why_not_alone
 from sagecraft.literature.reading import Reading
 from sagecraft.literature.summary import is_summary
 from sagecraft.synthesis.rules.reported import article_of
@@ -69,7 +69,7 @@ _OF_AUTHORS = re.compile(
 )
 #: A star of emphasis left alone, an aside, a picture, another chapter, and what may be watched or tried elsewhere.
 _TORN = re.compile(
-    r"(?i:\b(?:videos?|websites?|web (?:sites?|pages?)|animations?|applets?|podcasts?|episodes?|apps?)\b)|"
+    r"\bthought experiment|(?i:\b(?:videos?|websites?|web (?:sites?|pages?)|animations?|applets?|podcasts?|episodes?|apps?)\b)|"
     r"(?:^|[ (])\*\w|\w\*(?:[ ,.]|$)|^\(|\.?\)[A-Z]|\b(?:introduced|discussed|described|explained|defined|covered|mentioned|seen) (?:earlier |later )?in (?:the )?(?:[A-Z]|next|last|previous|this)|"
     r"\bshows? (?:an?|the) (?:[\w-]+ ){0,2}(?:views?|images?|pictures?|photo\w*|illustrations?|diagrams?|maps?|drawings?)\b|\bthe (?:\w+ )?(?:discussion|section|chapter|feature) (?:of|on|about)\b"
 )
@@ -126,7 +126,8 @@ def impersonal(text: str) -> str:
 
 def is_alone(texts: Sequence[str], topic: frozenset[str]) -> bool:
     """Whether sentences can be read alone, “our planet” and “we know” allowed."""
-    return all(is_whole(text) for text in texts) and why_not_alone([impersonal(text) for text in texts], topic) is None
+    is_sound = all(is_whole(text) for text in texts) and not _LATE.match(texts[0])
+    return is_sound and why_not_alone([impersonal(text) for text in texts], topic) is None
 
 
 def is_whole(text: str) -> bool:
@@ -134,39 +135,27 @@ def is_whole(text: str) -> bool:
     return _TORN.search(mask_math(text)[0]) is None
 
 
-def topic_words(reading: Reading, section: str = "", more: str = "") -> frozenset[str]:
-    """The words that a reader knows a text is about, in small letters, plurals in the singular too."""
-    words = english.words(f"{reading.document.title} {section} {more}")
+def topic_words(reading: Reading, more: str = "") -> frozenset[str]:
+    """The words that a reader knows a text is about: of the title, and what else the question names; in small letters, plurals in the singular too."""
+    words = english.words(f"{reading.document.title} {more}")
     return frozenset([*words, *(word.rstrip("s") for word in words)])
-
-
-def is_clear(text: str, topic: frozenset[str]) -> bool:
-    """Whether every definite phrase says by itself which one is meant, or has a word of the topic."""
-    masked = mask_math(text)[0]
-    while True:
-        need, phrase = english.context_need(masked, topic)
-        if need != "topic":
-            return need == "none"
-        is_of_topic = any({word, word.rstrip("s")} & topic for word in english.words(phrase)[1:])
-        found = re.search(
-            rf"\b[Tt]he(?= {re.escape(phrase.removeprefix('the '))}\b(?P<more> (?:of|between|that|which|in|from|on|for|with|to) )?)",
-            masked,
-        )
-        if found is None or not (is_of_topic or found.group("more")):
-            return False
-        masked = f"{masked[: found.start()]}a{masked[found.end() :]}"
 
 
 #: Quotations, comparisons with everyday things, and what only the sentence before tells.
 _LEANING = re.compile(
     r"[“”\"]|, then,|\b(?:analog\w+|scale model|then|[Tt]he few|[Tt]he most \w+ (?:is|are)|(?:[Aa]fter|[Bb]efore|[Bb]y|[Ii]n|[Oo]f|[Aa]t) that)\b|"
-    r"^(?:Equally|Because of|At first|Initially|Eventually|Previously|Later|Meanwhile|Once|While some|Some(?! people| scientists)|It|A good|That|Those|"
+    r"^(?:Equally|For a while|For the moment|Worry|Because of|At first|Initially|Eventually|Previously|Later|Meanwhile|Once|While some|Some(?! people| scientists)|It|A good|That|Those|"
     r"The (?:two|three|four|five|six|seven|eight|nine|ten))\b|\b(?:at|from|to|point|or) [A-Z]\b(?!\.)|"
     r"^(?!(?:When|If|Because|While|As|Although|Since|Whenever) (?:the |an? )?[a-z][\w-]+ )[A-Z][^,]{0,60}, (?:it|they|their|its|some|most|many)\b|"
     r"\b(?:somewhat|slightly|a bit|a little|considerably) \w+er\b(?!.* than )|^(?:Larger|Smaller|Longer|Higher|Lower|Older|Better|More) |^People (?:now )?(?:call|refer|use)\b|"
     r"\b(?:is|are|was|were) (?:both )?\w+er(?: and \w+er)?\b(?<!either)(?<!other)(?<!over)(?<!under)(?<!never)(?!.* than )|\b[Tt]he (?:two|three|four) [a-z]+s\b(?! of)|\bthat (?:young|old|large|small|far|close|"
     r"hot|fast|high|low)\b|^People (?:\w+ ){0,3}that (?:it|they)\b|"
+    r"^(?!.*\b(?:if|without|absence|were|until|expected|hoped)\b).*\bwould\b|"
     r"\b(?P<person>he|his|him|she|her)\b"
+)
+#: "Named after a saint, it …": what?
+_LATE = re.compile(
+    r"^(?:Named|Called|Known|Born|Built|Made|Seen|Given|Located|Unlike \w+|At \w+ \w+|In \w+|After \w+ \w+)\b[^,]*, (?:it|they|he|she|its|their|his|her)\b"
 )
 #: "the boat’s mast": whose?
 _OWNER = re.compile(r"\b[Tt]he (?:[a-z]+ )?(?P<owner>[a-z]+)[’']s\b")
@@ -202,7 +191,7 @@ def can_be_claimed(text: str, topic: frozenset[str]) -> bool:
         return False
     # "The ship sank": a chapter on ships tells of several.
     article, noun, verb = text.split()[:3]
-    is_bare = article == "The" and noun.islower() and is_verb(verb, f"The {noun}")
+    is_bare = article == "The" and noun.islower() and (is_verb(verb, f"The {noun}") or verb.endswith(("ed", "s")))
     return not is_bare or english.context_need(mask_math(text)[0], topic)[0] == "none"
 
 
@@ -215,14 +204,14 @@ def is_verb(word: str, phrase: str) -> bool:
     return word in english.BASES and word not in english.NOUN_LIKE and english.is_plural(phrase)
 
 
-def paragraphs_of(reading: Reading) -> Iterator[tuple[str, list[Sentence]]]:
-    """The paragraphs of a book's prose with their headings; none of an article, nor of a section that sums up."""
+def paragraphs_of(reading: Reading) -> Iterator[list[Sentence]]:
+    """The paragraphs of a book's prose; none of an article, nor of a section that sums up."""
     if article_of(reading) is not None or not reading.document.title:
         return
     everything = (sentence for passage in reading.passages for sentence in passage.sentences)
     for (section, _), group in itertools.groupby(everything, key=lambda one: (one.heading, one.paragraph)):
         if not is_summary(section):
-            yield section, list(group)
+            yield list(group)
 
 
 def tellings(reading: Reading) -> Iterator[Told]:
@@ -230,8 +219,9 @@ def tellings(reading: Reading) -> Iterator[Told]:
     if article_of(reading) is not None or not reading.document.title:
         return
     everything = (sentence for passage in reading.passages for sentence in passage.sentences)
-    for (section, _), group in itertools.groupby(everything, key=lambda one: (one.heading, one.paragraph)):
-        paragraph, topic = list(group), topic_words(reading, section)
+    topic = topic_words(reading)
+    for _, group in itertools.groupby(everything, key=lambda one: (one.heading, one.paragraph)):
+        paragraph = list(group)
         for at in range(len(paragraph)):
             told = told_of(tuple(paragraph[max(0, at - MAX_BACK) : at + 1]), topic)
             if told is not None:

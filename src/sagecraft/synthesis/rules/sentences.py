@@ -10,7 +10,7 @@ from dataclasses import replace
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.sentences import Sentence, mask_math
 from sagecraft.literature import english
-from sagecraft.literature.alone import why_not_alone
+from sagecraft.literature.alone import is_clear, why_not_alone
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.ask import ask
 from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
@@ -43,7 +43,8 @@ def sentences(reading: Reading) -> Iterator[Candidate]:
             is_bound = why_not_alone([plain]) not in (None, "definite")
             for candidate in ask(text, reading.names):
                 alone = _stand_alone(reading, replace(candidate, positions=(sentence.position,)), topic_words)
-                yield replace(alone, drop="not-alone") if is_bound else alone
+                is_open = article is None and not is_clear(impersonal(alone.question), topic_words)
+                yield replace(alone, drop="not-alone") if is_bound or is_open else alone
 
 
 _IN_CONTEXT = frozenset({"cause", "term", "method"})

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.sentences import Sentence, mask_math
 from sagecraft.literature import english
-from sagecraft.literature.alone import why_not_alone
+from sagecraft.literature.alone import is_clear, why_not_alone
 from sagecraft.literature.reading import Reading
 from sagecraft.literature.summary import is_summary
 from sagecraft.synthesis.candidate import Candidate, Clause, Rule, fill, quoted
@@ -20,7 +20,6 @@ from sagecraft.synthesis.rules.prose import (
     Told,
     impersonal,
     is_alone,
-    is_clear,
     is_verb,
     paragraphs_of,
     tellings,
@@ -32,13 +31,17 @@ from sagecraft.synthesis.rules.sentences import sections
 from sagecraft.synthesis.shapes import subject_of
 
 #: Words of an account; less is one fact, more no model of a few hundred million parameters keeps together.
-_MIN_WORDS, _MAX_WORDS = 30, 115
+_MIN_WORDS, _MAX_WORDS = 28, 115
 _MAX_SUMMARY_WORDS = 190
 #: Sentences before that of a term with which an explanation may begin.
 _MAX_BACK = 2
 _MAX_SUBJECT_WORDS = 9
 #: Words of a sentence that is a fact worth knowing.
-_MIN_FACT_WORDS = 13
+_MIN_FACT_WORDS = 11
+#: What belongs to a story, or to a picture of the thing.
+_NO_FACT = re.compile(
+    r"^(?:Rather|Instead)\b|\b(?:are shown|finally|had|suggests?|mean|as if|blocks?|future|long before)\b"
+)
 
 _ACCOUNT = (
     "In the context of {topic}, what is there to say about {subject}?",
@@ -56,10 +59,10 @@ _FACT = (
     "State something that is true of {subject}, in the context of {topic}.",
 )
 _EXPLAIN = (
-    "In the context of {topic}, explain in a few sentences what {term} means.",
-    "On the subject of {topic}: what does {term} mean, and how does it come up?",
-    "Concerning {topic}, tell me what {term} means and what belongs to it.",
-    "What does {term} mean? Explain it to someone who is new to {topic}.",
+    "In the context of {topic}, explain in a few sentences what the term {term} means.",
+    "On the subject of {topic}: what does the term {term} mean, and how does it come up?",
+    "Concerning {topic}, tell me what the term {term} means and what belongs to it.",
+    "What does the term {term} mean? Explain it to someone who is new to {topic}.",
 )
 _SUMMARY = (
     "Sum up what is important about {topic}.",
@@ -69,7 +72,7 @@ _SUMMARY = (
 )
 #: Subjects about which a paragraph says one thing of many, or that name nobody.
 _LOOSE = re.compile(
-    r"^(?:an?|all|both|each|every|few|many|more|most|much|several|some|no|nothing|such|scientists|researchers|people|it|there|that|what|"
+    r"^(?:an?|(?P<again>\w+) after (?P=again)|the way \w+|activity|all|both|each|every|few|many|more|most|much|several|some|no|nothing|such|scientists|researchers|people|it|there|that|what|"
     r"(?:everyone|anyone)(?: and .*)?|one|two|three|four|five|another|other|today|now|nearly|almost|any|\w+omers|\w+ists|observers|others|calculations|"
     r"observations|measurements|results|studies|evidence|data|experts|students|(?:the|an?) (?:[\w-]+ )?(?:answer|result|reason|idea|key|problem|question|"
     r"difference|effect|way|fact|process|situation|difficulty|trick|point|amount|number|rest|first|second|next|last|following|same|"
@@ -112,8 +115,8 @@ def paragraphs(reading: Reading) -> Iterator[Candidate]:
     topic = quoted(reading.document.title)
     seen: set[str] = set()
     taken = {position for candidate in sections(reading) for position in candidate.positions}
-    for section, paragraph in paragraphs_of(reading):
-        words = topic_words(reading, section)
+    words = topic_words(reading)
+    for paragraph in paragraphs_of(reading):
         start = 0
         while start < len(paragraph) - 1:
             run = _run(paragraph[start:], words, taken)
@@ -150,6 +153,8 @@ def _facts(reading: Reading, seen: set[str], taken: Container[int]) -> Iterator[
     for told in tellings(reading):
         is_long = len(told.text.split()) >= _MIN_FACT_WORDS
         if len(told.texts) > 1 or not is_long or told.positions[0] in taken or is_summary(told.section):
+            continue
+        if _NO_FACT.search(told.text):
             continue
         subject = of_sentence(told.text, reading, told.topic)
         if subject is None or subject.lower() in seen:
@@ -259,7 +264,7 @@ def terms(reading: Reading) -> Iterator[Candidate]:
         # "Old" of "Old Weir": the bold type ends too early.
         if sentence is None or re.search(rf"{re.escape(term)}(?: [A-Z]|[’'])", sentence.text):
             continue
-        run = _around(sentence, by_position, topic_words(reading, sentence.heading, term))
+        run = _around(sentence, by_position, topic_words(reading, term))
         if run is None:
             continue
         form = _EXPLAIN[keyed_hash(reading.seed, "term", reading.document.id, term) % len(_EXPLAIN)]
@@ -267,7 +272,7 @@ def terms(reading: Reading) -> Iterator[Candidate]:
             kind="definition",
             question=fill(form, topic=topic, term=named(gloss) if gloss else quoted(term)),
             focus=f"what {quoted(term)} means in the context of {topic}",
-            answer=f"{named(gloss)} means {gloss.text}. {run.text}" if gloss else run.text,
+            answer=f"The term {named(gloss)} means {gloss.text}. {run.text}" if gloss else run.text,
             rule="term-in-prose",
             positions=run.positions,
             scope=reading.document.id,
