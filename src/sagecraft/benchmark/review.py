@@ -55,10 +55,11 @@ def write_sheets(folder: Path, items: Sequence[Mapping[str, Any]], passages: Map
     """Writes `review.csv`, to be filled in, and `review.html`, to read beside it."""
     with (folder / SHEET).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_SHOWN, "judges", *CRITERIA, "remark"])
+        writer.writerow([*_SHOWN, *CRITERIA, "remark", "judges"])
         for item in items:
+            # last, so that who reads from the left has judged before
             judges = "; ".join(f"{name}: {said}" for name, said in _said(item))
-            writer.writerow([*(safe(item[name]) for name in _SHOWN), safe(judges), *("" for _ in CRITERIA), ""])
+            writer.writerow([*(safe(item[name]) for name in _SHOWN), *("" for _ in CRITERIA), "", safe(judges)])
     artifact.write_text(folder / "review.html", _page(items, passages))
 
 
