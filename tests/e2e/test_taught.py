@@ -31,7 +31,7 @@ from sagecraft.inference.engine import open_engine
 from sagecraft.synthesis.synth import SynthConfig, run
 
 SMOLLM2 = Path.home() / ".cache/sagecraft/benchmarks/smollm2-135m-instruct-q4_1"
-THINGS = ("bell", "clock", "kiln", "loom", "mill", "pump", "forge", "lathe")
+THINGS = ("bell", "clock", "kiln", "loom", "mill", "pump")
 _RUN = (
     "import sys; from pathlib import Path; from sagecraft.synthesis.synth import SynthConfig, run; c = sys.argv; "
     "run(SynthConfig.model_validate_json(c[1]), {'documents': Path(c[2]), 'providers': Path(c[3])}, Path(c[4]))"
@@ -95,7 +95,7 @@ def settings(
         "workers": 1, "max_kind_share": 1.0, "share_thinking": 1.0, "max_usd": max_usd,
         "teacher": {"model": f"local:{names[0]}", "base_url": teacher.url, "answer_tokens": tokens, "thoughts": True,
                     "questions_per_passage": 1, **model},
-        "grader": {"model": f"local:{names[1]}", "base_url": grader.url, "answer_tokens": 32, **model},
+        "grader": {"model": f"local:{names[1]}", "base_url": grader.url, "answer_tokens": 32, **model, "repair_attempts": 0},
     }  # fmt: skip
 
 
@@ -133,20 +133,20 @@ def test_the_path_of_a_teacher_and_a_grader_that_are_served(tmp_path: Path) -> N
     ]
     with served(models[0], written) as teacher, served(models[1]) as grader:
         stats = killed_and_resumed(tmp_path, literature(tmp_path / "d"), teacher, grader, ("one", "two"), 16)
-    assert [stats[f"num_teacher_{name}"] for name in ("asked", "failed", "repaired")] == [8, 4, 0]
-    assert stats["num_taught"] == 4
-    # Four chains: one comes to the reference, three do not. The grader, which is noise, grades none of the four questions.
-    assert [stats[f"num_thoughts_{name}"] for name in ("agreed", "disagreed")] == [1, 3]
-    assert [stats[f"num_grader_{name}"] for name in ("asked", "failed")] == [4, 4]
+    assert [stats[f"num_teacher_{name}"] for name in ("asked", "failed", "repaired")] == [6, 3, 0]
+    assert stats["num_taught"] == 3
+    # Three chains: one comes to the reference, two do not. The grader, which is noise, grades none of the three questions.
+    assert [stats[f"num_thoughts_{name}"] for name in ("agreed", "disagreed")] == [1, 2]
+    assert [stats[f"num_grader_{name}"] for name in ("asked", "failed")] == [3, 3]
     agreed = {row["question"]: row["verdict"] for row in artifact.read_jsonl(tmp_path / "out" / "agreements.jsonl")}
     assert agreed["How much mass does the clock of Minden have?"] == "agreed"
     assert set(agreed.values()) == {"agreed", "disagreed"}
     failed = [(row["role"], row["cause"]) for row in artifact.read_jsonl(tmp_path / "out" / "failures.jsonl")]
-    assert failed == [("grader", "unusable")] * 4 + [("teacher", "unusable")] * 4
+    assert failed == [("grader", "unusable")] * 3 + [("teacher", "unusable")] * 3
     reasons = [
         row["reason"] for row in artifact.read_jsonl(tmp_path / "out" / "dropped.jsonl") if row["rule"] == "teacher"
     ]
-    assert reasons == ["ungraded"] * 4
+    assert reasons == ["ungraded"] * 3
     assert stats["num_questions"] > 0  # those of the rules
 
 

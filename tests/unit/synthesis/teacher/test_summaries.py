@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from endpoints import Act, chat_server, openai
-from sagecraft import artifact
-from sagecraft.corpus.documents import Document, write_documents
+from sagecraft.corpus.documents import Document, read_documents, write_documents
+from sagecraft.inference.replies import Failed
+from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.synth import SynthConfig, run
 from sagecraft.synthesis.teacher.sample import show_sample
-from sagecraft.synthesis.teacher.summaries import _stretches, read_summary
+from sagecraft.synthesis.teacher.summaries import _stretches, read_summary, summaries_of
+from sagecraft.teaching.desk import open_desk
+from sagecraft.teaching.writers import Turns, Written
 
 FINAL = "The whole tells of bells, of the bronze they are cast from, and of the towns that paid for them."
 STRETCH = "This stretch tells of the bells of one town and of those who looked after them for many years."
@@ -80,26 +86,42 @@ def test_long_documents_are_summarised_once_and_it_is_told_with_each_passage(tmp
     assert projected["tokens_in"] > 70 * len(about)
 
 
-def test_a_stretch_that_fails_leaves_the_document_its_own_sentences(tmp_path: Path) -> None:
-    def fails(body: dict[str, Any], before: int) -> Act:
-        is_last = (
-            "bell number 1311" in body["messages"][-1]["content"]
-            and "summary of three" in body["messages"][-1]["content"]
+class Scripted:
+    """A writer that answers by a function."""
+
+    name, seconds, price = "scripted", 0.0, None
+
+    def __init__(self, answer: Callable[[str], str]) -> None:
+        self.answer = answer
+
+    def write(
+        self, conversations: Sequence[Turns], schema: Any, ended: Callable[[str], object]
+    ) -> list[Written | Failed]:
+        return [Written(self.answer(turns[-1]["content"]), None, False, False, (70, 20)) for turns in conversations]
+
+    def spending(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("least", "fails", "expected"), [(5, "", {"long": FINAL}), (5, "number 1311", {}), (None, "", {})]
+)
+def test_a_stretch_that_fails_leaves_the_document_its_own_sentences(
+    tmp_path: Path, least: int | None, fails: str, expected: dict[str, str]
+) -> None:
+    def answer(text: str) -> str:
+        return (
+            "no"
+            if fails and fails in text
+            else reply({"messages": [{"content": text}]}, 0).content["choices"][0]["message"]["content"]
         )
-        return Act(openai("no")) if is_last else reply(body, before)
 
-    with chat_server(fails) as server:
-        run(settings(server.url, 5), {"documents": literature(tmp_path / "d")}, tmp_path / "out")
-        asked = [body["messages"][-1]["content"] for body in server.requests]
-    assert not any(FINAL in text for text in asked)
-    failed = [row for row in artifact.read_jsonl(tmp_path / "out" / "failures.jsonl") if row["role"] == "summary"]
-    assert [(row["cause"], row["id"].split("-")[:2]) for row in failed] == [("unusable", ["summary", "long"])]
-
-
-def test_none_is_asked_for_unless_wanted(tmp_path: Path) -> None:
-    with chat_server(reply) as server:
-        stats = run(settings(server.url, None), {"documents": literature(tmp_path / "d")}, tmp_path / "out").stats
-    assert "num_summary_asked" not in stats
+    desk = open_desk("synth", settings("http://127.0.0.1:1/v1", least), {}, tmp_path / "out")
+    readings = [Reading(document, 0) for document in read_documents(literature(tmp_path / "d"))]
+    assert summaries_of(desk, Scripted(answer), readings) == expected
+    failed = [(row["role"], row["cause"], row["id"]) for row in desk.failures]
+    assert failed == ([("summary", "unusable", "summary-long-0-1")] if fails else [])
+    assert bool(desk.counts["num_summary_asked"]) == (least is not None)
 
 
 def test_notes_become_ever_fewer() -> None:
