@@ -286,8 +286,8 @@ def _is_end(text: str, start: int, found: re.Match[str]) -> bool:
         return False
     if text[found.start()] != ".":
         return True
-    before = text[start : found.start()]
-    word = re.search(r"[\w.]*$", before[-_MAX_LOOK:])
+    before = text[max(start, found.start() - _MAX_LOOK) : found.start()]
+    word = re.search(r"[\w.]*$", before)
     last = word.group(0) if word else ""
     opens = _OPENING.match(after.lstrip('"“‘(')) is not None
     lowered = last.lower() if not (last.isupper() and len(last) > 1) or "." in last else ""  # "CO" is no company

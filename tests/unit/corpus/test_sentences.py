@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sagecraft.corpus.sentences import clean_markdown, mask_math, sentences_of, split_sentences, unmask
@@ -121,3 +123,9 @@ Last one.
 )
 def test_pointers_are_taken_out_like_citations(text: str, cleaned: str) -> None:
     assert clean_markdown(text) == cleaned
+
+
+def test_a_paragraph_of_initials_takes_time_that_grows_with_its_length() -> None:
+    start = time.perf_counter()
+    assert len(split_sentences("A. " * 30_000)) == 1
+    assert time.perf_counter() - start < 20  # 1 s on a slow machine; with its square minutes
