@@ -9,16 +9,50 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sagecraft.benchmark.ladder import in_turn
 from sagecraft.benchmark.words import NUM_OTHERS, ClassWord, WordClasses
 
 #: How much a word that is an option too often weighs against a rank that is off by one.
-_WEIGHT = 0.3
-#: Of the ranks by number, likeness and length.
-_RANK_WEIGHTS = (1.0, 1.5, 0.5)
+_WEIGHT = 1.5
+#: Others that are tried together: of 18 there are 816 threes.
+_MAX_CANDIDATES = 18
+#: By how much the ranks by number, likeness and length may be off.
+_MOST_OFF = (2, 1, 3)
+_MISFIT = 1e9
+#: So often may a word be the right one before it was a wrong one.
+_MOST_ASKED = 6
 _MAX_EXCESS = 2.0
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Of the key, which is the first, and the candidates: number, length, excess; likeness and compatibility of two."""
+
+    commonness: list[int]
+    length: list[int]
+    excess: list[float]
+    likeness: list[list[float]]
+    is_apart: list[list[bool]]
+
+    def cost(self, group: Sequence[int], wanted: Sequence[int]) -> float:
+        """How far the ranks of the key beside a group are from what is due; `_MISFIT` where they are too far."""
+        first, second, third = group
+        if not (self.is_apart[first][second] and self.is_apart[first][third] and self.is_apart[second][third]):
+            return _MISFIT
+        places = (0, *group)
+        totals = [sum(self.likeness[one][other] for other in places) for one in places]
+        ranks = (
+            sum(self.commonness[place] < self.commonness[0] for place in group),
+            sum(total < totals[0] for total in totals[1:]),
+            sum(self.length[place] < self.length[0] for place in group),
+        )
+        off = [abs(rank - due) for rank, due in zip(ranks, wanted, strict=True)]
+        if any(rank_off > most for rank_off, most in zip(off, _MOST_OFF, strict=True)):
+            return _MISFIT
+        return sum(off) + _WEIGHT * sum(self.excess[place] for place in group)
 
 
 class Balance:
@@ -28,69 +62,75 @@ class Balance:
         seed: keys the ranks.
     """
 
-    def __init__(self, seed: int, classes: WordClasses, asked: Iterable[str]) -> None:
-        """Begins with nothing chosen.
-
-        Args:
-            seed: keys the ranks.
-            classes: of words.
-            asked: the words of all statements that may be left open, as often as they may be.
-        """
+    def __init__(self, seed: int, classes: WordClasses) -> None:
         self.seed = seed
         self._classes = classes
-        self._asked = Counter(asked)
+        self._asked: Counter[str] = Counter()
         self._shown: Counter[str] = Counter()
         self._number = 0
 
     def three(self, word: ClassWord, rng: random.Random) -> tuple[str, ...] | None:
-        """Three others that can stand beside each other, or None.
+        """Three others that can stand beside each other, or None where the rank that is due cannot be had.
+
+        What is due stays so until a word takes it: else the commonest word, which is often asked for, would always be right.
 
         Args:
             word: that is left open.
             rng: breaks ties.
         """
-        groups = [
-            group
-            for group in itertools.combinations(word.others, NUM_OTHERS)
-            if all(self._classes.are_one_class(*pair) for pair in itertools.combinations(group, 2))
-        ]
-        if not groups:
+        if self._is_worn(word.text):
             return None
+        # Of as many words as the key: else the shortest would be right more often.
+        same = [other for other in word.others if other.count(" ") == word.text.count(" ")]
+        candidates = rng.sample(same, min(_MAX_CANDIDATES, len(same)))
         wanted = [in_turn(self.seed, f"rank by {name}", self._number) for name in ("number", "likeness", "length")]
-        rng.shuffle(groups)
-        best = min(groups, key=lambda group: self._cost(word.text, group, wanted))
+        facts = self._facts(word.text, candidates)
+        groups = list(itertools.combinations(range(1, len(candidates) + 1), NUM_OTHERS))
+        costs = [facts.cost(group, wanted) for group in groups]
+        fitting = [place for place, cost in enumerate(costs) if cost < _MISFIT]
+        if not fitting:
+            return None
+        best = tuple(candidates[place - 1] for place in groups[min(fitting, key=costs.__getitem__)])
         self._number += 1
+        self._asked[word.text] += 1
         self._shown.update(best)
         return best
 
-    def one(self, word: ClassWord, rng: random.Random) -> str:
-        """One other: a commoner and a rarer one in turn where there are both.
+    def one(self, word: ClassWord, is_up: bool, rng: random.Random) -> str | None:
+        """One other; None where there is none of the kind that is due.
 
         Args:
             word: that is left open.
+            is_up: whether it shall be commoner than the key.
             rng: breaks ties.
         """
-        is_up = in_turn(self.seed, "side", self._number) % 2 == 0
+        if self._is_worn(word.text):
+            return None
         count = self._classes.commonness
-        fitting = [each for each in word.others if (count(each) >= count(word.text)) == is_up] or list(word.others)
+        fitting = [each for each in word.others if (count(each) >= count(word.text)) == is_up]
+        if not fitting:
+            return None
         rng.shuffle(fitting)
         best = min(fitting, key=self._excess)
-        self._number += 1
+        self._asked[word.text] += 1
         self._shown[best] += 1
         return best
 
-    def _cost(self, key: str, others: Sequence[str], wanted: Sequence[int]) -> float:
-        texts = (key, *others)
-        scores: tuple[Callable[[str], float], ...] = (
-            lambda text: float(self._classes.commonness(text)),
-            lambda text: self._classes.total_likeness(text, texts),
-            lambda text: float(len(text)),
+    def _facts(self, key: str, candidates: Sequence[str]) -> _Facts:
+        """What a choice among candidates goes by; the key is the first."""
+        texts = (key, *candidates)
+        likeness, are_one = self._classes.likeness, self._classes.are_one_class
+        return _Facts(
+            commonness=[self._classes.commonness(text) for text in texts],
+            length=[len(text) for text in texts],
+            excess=[0.0, *(self._excess(text) for text in candidates)],
+            likeness=[[0.0 if one == other else likeness(one, other) for other in texts] for one in texts],
+            is_apart=[[one != other and are_one(one, other) for other in texts] for one in texts],
         )
-        off = sum(
-            weight * abs(sum(score(other) < score(key) for other in others) - rank)
-            for score, rank, weight in zip(scores, wanted, _RANK_WEIGHTS, strict=True)
-        )
-        return off + _WEIGHT * sum(self._excess(other) for other in others)
+
+    def _is_worn(self, word: str) -> bool:
+        """Whether a word was the right one more often than it was offered as a wrong one, of three for each right one."""
+        return self._asked[word] > _MOST_ASKED + self._shown[word] / NUM_OTHERS
 
     def _excess(self, word: str) -> float:
         """How far a word stands above its share of wrong options, which is three times its share of right ones."""

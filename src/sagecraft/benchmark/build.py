@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sagecraft.benchmark.ladder import Ladders
     from sagecraft.benchmark.models import Models
     from sagecraft.benchmark.statements import Statement
+    from sagecraft.benchmark.studies import Report, Studies
     from sagecraft.benchmark.teacher.teach import Taught
     from sagecraft.benchmark.words import WordClasses
     from sagecraft.corpus.documents import Document
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 VERSION = 5
 #: Candidates kept of a document for each item that it may give: some fail where their options are made.
-_SPARE = 3
+_SPARE = 12
+#: Findings of an article of which one may be asked for among titles.
+_REPORTS = 3
 #: Training documents from which other options may be drawn; all are compared.
 _POOL = 5_000
 
@@ -46,6 +49,7 @@ class _Found:
     ladders: Ladders
     terms: Terms
     classes: WordClasses
+    studies: Studies
     words: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     num_documents: int = 0
@@ -180,13 +184,14 @@ def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
     """First pass: how often values and words occur, and the terms of all glossaries; other options are drawn from these."""
     from sagecraft.benchmark.choices import Terms
     from sagecraft.benchmark.ladder import Ladders
+    from sagecraft.benchmark.studies import Studies
     from sagecraft.benchmark.words import WordClasses
     from sagecraft.corpus.documents import read_documents
     from sagecraft.literature.figures import figures_of
     from sagecraft.literature.reading import Reading
     from sagecraft.literature.slots import words_of
 
-    found = _Found(Ladders(), Terms(), WordClasses())
+    found = _Found(Ladders(), Terms(), WordClasses(), Studies())
     categories: Counter[str] = Counter()
     years = [0]
     training = read_documents(inputs["training"]) if "training" in inputs else iter(())
@@ -200,6 +205,7 @@ def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
         categories.update(set(document.categories) if is_asked else ())
         found.terms.add(reading.glossary)
         found.classes.add(reading)
+        found.studies.add(document)
         for passage in reading.passages:
             for sentence in passage.sentences:
                 found.ladders.add(figures_of(sentence.text))
@@ -218,15 +224,15 @@ def _drafts(
     What a teacher wrote comes first: rules can leave a gap in any sentence, a teacher can ask what follows from several.
     """
     from sagecraft.benchmark.balance import Balance
-    from sagecraft.benchmark.drafts import Drafter
+    from sagecraft.benchmark.drafts import STUDY, Drafter
     from sagecraft.benchmark.ladder import in_turn
     from sagecraft.benchmark.statements import Statement
+    from sagecraft.benchmark.studies import Report
     from sagecraft.corpus.documents import read_documents
 
     sources = [source for document in read_documents(folder) for source in _of_document(config, document, found)]
     sources.sort(key=lambda source: keyed_hash(config.seed, "item", *_name(source)))
-    blanks = (blank for source in sources if isinstance(source, Statement) for blank in source.blanks)
-    balance = Balance(config.seed, found.classes, (blank.text for blank in blanks))
+    balance = Balance(config.seed, found.classes)
     drafter = Drafter(config.seed, found.ladders, found.words, found.classes, balance)
     drafts: list[Draft] = []
     dropped: list[dict[str, Any]] = []
@@ -238,11 +244,18 @@ def _drafts(
     number = 0
     for source in sources:
         held = of_document[source.document.id]
-        if len(held) >= config.items_per_document:
+        is_second = isinstance(source, Report) and any(draft.form == STUDY for draft in held)
+        is_used = any(_rests_on(source) & {position for position, _ in draft.support} for draft in held)
+        if len(held) >= config.items_per_document or is_second or is_used:
             continue
         rank = in_turn(config.seed, "ranks", number)
         made: Draft | str
-        made = drafter.of_statement(source, rank) if isinstance(source, Statement) else drafter.of_choice(source, rank)
+        if isinstance(source, Report):
+            made = drafter.of_report(source, found.studies.others(source.document), rank)
+        elif isinstance(source, Statement):
+            made = drafter.of_statement(source, rank)
+        else:
+            made = drafter.of_choice(source, rank)
         if not isinstance(made, str) and (made.question in seen or _gives_away(made, held)):
             made = "repeats another"
         if isinstance(made, str):
@@ -278,35 +291,48 @@ def _take_written(
             drafts.append(draft)
 
 
-def _of_document(config: BenchConfig, document: Document, found: _Found) -> list[Statement | Choice]:
-    """What one document offers, in keyed order: one statement a sentence, a few more than may be taken."""
+def _of_document(config: BenchConfig, document: Document, found: _Found) -> list[Statement | Choice | Report]:
+    """What one document offers, in keyed order: several statements of a sentence, of which one may be taken."""
     from sagecraft.benchmark.choices import properties_of, terms_of
     from sagecraft.benchmark.drafts import form_of
     from sagecraft.benchmark.statements import statements_of
+    from sagecraft.benchmark.studies import reports_of
     from sagecraft.literature.reading import Reading
 
     reading = Reading(document, config.seed)
-    by_sentence: dict[int, list[Statement]] = defaultdict(list)
+    sources: list[Statement | Choice | Report] = []
     for statement in statements_of(reading, config.min_words, config.max_words, found.classes):
         if isinstance(statement, str):
             found.reasons[statement] += 1
         elif form_of(statement.blanks) in config.forms:
-            by_sentence[statement.sentence.position].append(statement)
-    sources: list[Statement | Choice] = [
-        min(group, key=lambda each: keyed_hash(config.seed, "form", *_name(each))) for group in by_sentence.values()
-    ]
+            sources.append(statement)
+    if "study" in config.forms:
+        sources += itertools.islice(reports_of(reading, config.seed, config.max_words), _REPORTS)
     sources += terms_of(reading, found.terms) if "term" in config.forms else ()
     sources += properties_of(reading, config.seed) if "property" in config.forms else ()
     sources.sort(key=lambda source: keyed_hash(config.seed, "sentence", *_name(source)))
     return sources[: _SPARE * config.items_per_document]
 
 
-def _name(source: Statement | Choice) -> tuple[str, str, str]:
+def _rests_on(source: Statement | Choice | Report) -> set[int]:
+    """Positions of the sentences that a question would rest on; none of a table."""
+    from sagecraft.benchmark.statements import Statement
+    from sagecraft.benchmark.studies import Report
+
+    if isinstance(source, Statement):
+        return {sentence.position for sentence in source.support}
+    return {source.sentence.position} if isinstance(source, Report) else set()
+
+
+def _name(source: Statement | Choice | Report) -> tuple[str, str, str]:
     """What keys a source: its document, what it rests on, what is asked."""
     from sagecraft.benchmark.statements import Statement
+    from sagecraft.benchmark.studies import Report
 
     if isinstance(source, Statement):
         return source.document.id, source.sentence.text, source.open_text
+    if isinstance(source, Report):
+        return source.document.id, source.sentence.text, source.question
     return source.document.id, source.support, source.question
 
 
@@ -338,13 +364,13 @@ def _without_leaks(drafts: list[Draft], training: Path, dropped: list[dict[str, 
 
 
 def _selected(config: BenchConfig, drafts: list[Draft], dropped: list[dict[str, Any]]) -> list[Draft]:
-    """The drafts on which no guess by the options pays: among values, among pairs, among the rest, and in all."""
+    """The drafts on which no guess by the options pays: among pairs, among each other form, and in all."""
     from sagecraft.benchmark.baselines import select
-    from sagecraft.benchmark.drafts import FIGURE, PAIRS
+    from sagecraft.benchmark.drafts import PAIRS
 
     families: dict[str, list[Draft]] = defaultdict(list)
     for draft in drafts:
-        families[FIGURE if draft.form == FIGURE else "pair" if draft.form in PAIRS else "choice"].append(draft)
+        families["pair" if draft.form in PAIRS else draft.form].append(draft)
     kept = {draft.id for family in families.values() for draft in select(family, config.baseline_points)}
     chosen = select([draft for draft in drafts if draft.id in kept][: config.max_items], config.baseline_points)
     ids = {draft.id for draft in chosen}

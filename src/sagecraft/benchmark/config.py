@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sagecraft.teaching.config import ModelConfig
 
-Form = Literal["figure", "two-figures", "word-and-figure", "two-words", "word", "term", "property"]
+Form = Literal["figure", "two-figures", "word-and-figure", "two-words", "word", "study", "term", "property"]
 
 
 #: How a judge may answer: by the likelihood of an option or of its letter (models that run here), or by a reply.
@@ -74,10 +74,10 @@ class BenchConfig(BaseModel):
     )
     max_items: int | None = Field(default=None, ge=1, description="at most this many in all; null takes what there is")
     forms: list[Form] = Field(
-        default=["figure", "two-figures", "word-and-figure", "two-words", "word", "term", "property"],
+        default=["figure", "two-figures", "word-and-figure", "two-words", "word", "study", "term", "property"],
         min_length=1,
-        description="what may be left open: a value; two values; a word with its opposite and a value; two such words; the "
-        "term of a gloss; a cell of a table",
+        description="what may be left open: a value; two values; a word with its opposite, or of a class, and a value; two such "
+        "words; a word of a class; which of four studies reports a finding; the term of a gloss; a cell of a table",
     )
     min_words: int = Field(
         default=8, ge=4, description="shortest sentence to ask about, so that it says what the value is of"

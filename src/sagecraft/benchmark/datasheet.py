@@ -14,6 +14,7 @@ _FORMS = {
     "word-and-figure": "a word with its opposite and a value left open",
     "two-words": "two words with their opposites left open",
     "word": "a word, with others of its class as the literature uses them",
+    "study": "a finding, and the titles of four articles of its subject",
     "term": "the term of a gloss, among terms of the same class",
     "property": "a cell of a table, among others of its column",
     WRITTEN: "written by a model from a passage",

@@ -7,6 +7,7 @@ import math
 import random
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sagecraft.artifact import keyed_hash
@@ -14,18 +15,21 @@ from sagecraft.benchmark.balance import Balance
 from sagecraft.benchmark.choices import Choice, three_of
 from sagecraft.benchmark.ladder import NUM_RUNGS, Ladders
 from sagecraft.benchmark.statements import Blank, Statement, is_article, is_told
+from sagecraft.benchmark.studies import Report
 from sagecraft.benchmark.words import ClassWord, WordClasses
 from sagecraft.corpus.documents import Document
 from sagecraft.literature.figures import Figure, number_of, ranges_of
 from sagecraft.literature.slots import Word
 
 FIGURE, TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS = "figure", "two-figures", "word-and-figure", "two-words"
-WORD, TERM, PROPERTY = "word", "term", "property"
+WORD, TERM, PROPERTY, STUDY = "word", "term", "property", "study"
 #: Form of an item that a model wrote, and who wrote what no model did.
 WRITTEN, RULES = "written", "rules"
 #: The forms whose four options are all combinations of two alternatives.
 PAIRS = frozenset((TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS))
 _TRIES = 4
+#: Titles next to the right one in what they share with the question, on either side, from which the others are drawn.
+_NUM_NEAREST = 6
 _STEM_CHARS = 5
 _WORD_PATTERN = re.compile(r"[^\W\d_]{3,}")
 _LABEL = re.compile(r"\([12]\) ")
@@ -146,7 +150,7 @@ class Drafter:
             if form == WORD:
                 made = self._word(statement, rng)
             else:
-                made = self._one(statement, rank, rng) if form == FIGURE else self._pair(statement, rng)
+                made = self._one(statement, rank, rng) if form == FIGURE else self._pair(statement, rank, rng)
             if made and not _are_shown(statement, made) and not _are_to_come(statement, made):
                 options = made
                 break
@@ -164,6 +168,27 @@ class Drafter:
         options = tuple(self._weighed(option, question) for option in options)
         told = tuple(blank.text for blank in statement.blanks if isinstance(blank, ClassWord))
         return Draft(document, form, question, options, support, passage.section, passage.id, passage.text, told=told)
+
+    def of_report(self, report: Report, titles: Sequence[str], rank: int) -> Draft | str:
+        """A draft of a finding and four titles, or the reason why there are no three others.
+
+        Args:
+            report: the finding.
+            titles: of other articles.
+            rank: how many of the others shall share less with the question than the right one.
+        """
+        document, question = report.document, report.question
+        rng = random.Random(keyed_hash(self._seed, "options", document.id, question))  # noqa: S311
+        key = self._weighed(Option(document.title), question)
+        weighed = [self._weighed(Option(title), question) for title in titles]
+        below = sorted((each for each in weighed if each.overlap < key.overlap), key=lambda each: -each.overlap)
+        above = sorted((each for each in weighed if each.overlap > key.overlap), key=lambda each: each.overlap)
+        if min(len(below), len(above)) < _NUM_NEAREST:
+            return "no-options"
+        others = rng.sample(below[:_NUM_NEAREST], rank) + rng.sample(above[:_NUM_NEAREST], NUM_RUNGS - 1 - rank)
+        support = ((report.sentence.position, report.sentence.text),)
+        passage = report.passage
+        return Draft(document, STUDY, question, (key, *others), support, passage.section, passage.id, passage.text)
 
     def of_choice(self, choice: Choice, rank: int) -> Draft:
         """A draft of a question that brings its options."""
@@ -206,19 +231,22 @@ class Drafter:
     def _option(self, figure: Figure, text: str) -> Option:
         return Option(text, self._ladders.commonness(figure.unit, text), (), (number_of(text),))
 
-    def _pair(self, statement: Statement, rng: random.Random) -> tuple[Option, ...] | None:
+    def _pair(self, statement: Statement, rank: int, rng: random.Random) -> tuple[Option, ...] | None:
         """The right pair first, and the three others of two alternatives each."""
         sides: list[tuple[_Part, _Part]] = []
-        for blank in statement.blanks:
+        for place, blank in enumerate(statement.blanks):
+            is_up = bool(rank >> place & 1)
             if isinstance(blank, Word):
                 is_of_class = isinstance(blank, ClassWord)
-                alternative = self._balance.one(blank, rng) if isinstance(blank, ClassWord) else blank.other
+                alternative = self._balance.one(blank, is_up, rng) if isinstance(blank, ClassWord) else blank.other
+                if alternative is None:
+                    return None
                 count = self._classes.commonness if is_of_class else self._words.__getitem__
                 counts = (count(blank.text), count(alternative))
                 is_high = (counts[0], blank.text) > (counts[1], alternative)
                 sides.append((_Part(blank.text, counts[0], is_high), _Part(alternative, counts[1], not is_high)))
                 continue
-            other = self._ladders.neighbour(blank, rng.random() < 0.5, rng)
+            other = self._ladders.neighbour(blank, is_up, rng)
             if other is None:
                 return None
             both = (blank.text, other)

@@ -135,7 +135,7 @@ def statements_of(
                 yield reason
                 continue
             around = " ".join((topic, *(before.text for before in context)))
-            classed = tuple(classes.words_in(text, around, held)) if classes and held else ()
+            classed = tuple(classes.words_in(text, around, held, sentence.position)) if classes and held else ()
             for blanks in _choices(text, classed):
                 if not any(is_told(before.text, blank.text) for before in context for blank in blanks):
                     yield Statement(document, passage, context, sentence, text, blanks)

@@ -80,12 +80,15 @@ _MIN_SHARED, _MIN_SHARED_NOUN = 2, 5
 _MAX_TOLD = 0.1
 _MAX_RATIO = 2.0
 _SIMILAR_SPELLING = 0.75
-#: Words up to this length share a stem of one character less ("galaxy", "galactic").
+#: Words up to this length share a stem of one character less ("person", "personal").
 _SHORT = 8
+#: Pairs of a sentence that are tried, those that stand furthest apart.
+_MAX_PAIRS = 3
 #: A noun and the words before it at most; the likest others of a kind that are kept; kinds that are counted.
 _MAX_RUN = 4
 _NUM_KINDS = 30
 _MAX_KINDS = 300_000
+_MAX_TERMS = 5_000
 _NO_NOUN = re.compile(r"(?:ing|ed|ly|al|ic|ar|ary|ive|ous|able|ible|ent|ant)$")
 #: A number within so many words behind a noun tells by its unit what quantity it is.
 _NUM_BEHIND = 5
@@ -110,6 +113,10 @@ class DocumentWords:
         self.text = text
         self.words = frozenset(re.findall(r"[^\W\d_][\w’'-]*", text))
         self.stems = frozenset(word[:_STEM_CHARS] for word in self.words)
+        #: Position of a sentence → the terms that it introduces.
+        self.terms: dict[int, list[str]] = {}
+        for term in reading.terms:
+            self.terms.setdefault(term.position, []).append(term.text)
         self.parts = frozenset(part for word in self.words for part in word.split("-"))
 
 
@@ -120,6 +127,7 @@ class WordClasses:
         self._coordinates = Coordinates()
         self._before: dict[str, Counter[str]] = {}
         self._num_before = 0
+        self._terms: dict[str, str] = {}
         self._long: dict[str, set[str]] = {}
         self._classes: Classes | None = None
         self._askable: dict[str, bool] = {}
@@ -137,6 +145,9 @@ class WordClasses:
                 if kind in counter or self._num_before < _MAX_KINDS:
                     self._num_before += kind not in counter
                     counter[kind] += 1
+        for term in reading.terms:
+            if len(self._terms) < _MAX_TERMS:
+                self._terms.setdefault(term.text.lower(), term.text)
         for spelled in reading.abbreviations:
             self._long.setdefault(spelled.short.lower(), set()).add(spelled.long.lower())
         self._classes = None
@@ -154,16 +165,18 @@ class WordClasses:
         """How often a word occurs in the documents, or the rarest word of several."""
         return min(self.classes.commonness(word) for word in text.split(" "))
 
-    def words_in(self, text: str, around: str, document: DocumentWords) -> Iterator[ClassWord]:
+    def words_in(self, text: str, around: str, document: DocumentWords, position: int) -> Iterator[ClassWord]:
         """The words of a sentence that can be left open, in order, each with what could stand there instead.
 
         Args:
             text: the sentence, as it is shown.
             around: what else the question shows: title, heading, sentences before.
             document: it is of.
+            position: of the sentence in the document.
         """
         tokens = tokens_of(text)
-        found = [self._kind(text, tokens, first, head, document) for first, head in _runs(tokens)]
+        found = [self._term(text, term, document) for term in document.terms.get(position, ())]
+        found += [self._kind(text, tokens, first, head, document) for first, head in _runs(tokens)]
         found += [self._word(text, tokens, place, document) for place in range(1, len(tokens))]
         kept: list[ClassWord] = []
         for word in found:
@@ -171,6 +184,26 @@ class WordClasses:
             if word is not None and is_free and not _is_told(word, text, around):
                 kept.append(word)
         yield from sorted(kept, key=lambda word: word.start)
+
+    def _term(self, text: str, term: str, document: DocumentWords) -> ClassWord | None:
+        """A term that a sentence introduces, with terms that other documents introduce: a gloss is of one term only."""
+        place = re.search(rf"(?<![\w-]){re.escape(term)}(?![\w-])", text)
+        if place is None:
+            return None
+        article = (text[: place.start()].split()[-1:] or [""])[0].lower()
+        near = sorted(
+            (-self.likeness(term, other), other)
+            for other in self._terms.values()
+            if _is_of_shape(other, term, article)
+            and _form(other) == _form(term)
+            and other.count(" ") == term.count(" ")
+        )
+        others = [
+            other
+            for likeness, other in near
+            if -likeness >= _LEAST and not self._is_right_too(term, other, document) and not _are_alike(term, other)
+        ][:_NUM_KINDS]
+        return ClassWord(*place.span(), term, others[0], others=tuple(others)) if len(others) >= NUM_OTHERS else None
 
     def _word(self, text: str, tokens: list[Token], place: int, document: DocumentWords) -> ClassWord | None:
         """A single word, with others that lists join with it."""
@@ -420,15 +453,12 @@ def class_blanks(
         figures: of it, that can be left open.
     """
     alone = [word for word in words if len(word.others) >= NUM_OTHERS]
-    if alone:
-        yield (alone[len(text) % len(alone)],)  # the one with most others would be the commonest word
+    yield from ((word,) for word in alone)
     for others in (figures, opposites):
         pairs = [_in_order(word, other) for word in words for other in others if _are_apart(text, word, other)]
-        if pairs:
-            yield pairs[0]
+        yield from pairs[:_MAX_PAIRS]
     pairs = [_in_order(one, other) for one, other in itertools.combinations(words, 2) if _are_apart(text, one, other)]
-    if pairs:
-        yield max(pairs, key=lambda pair: pair[1].start - pair[0].start)
+    yield from sorted(pairs, key=lambda pair: pair[0].start - pair[1].start)[:_MAX_PAIRS]
 
 
 def _in_order(one: Word | Figure, other: Word | Figure) -> tuple[Word | Figure, Word | Figure]:
