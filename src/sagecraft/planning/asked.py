@@ -15,7 +15,7 @@ _BYTES_PER_PASSAGE = 1_800
 #: Tokens read for the questions of a passage (993 to 1,193 in a run of 24), and written for each of them.
 _READ, _WRITTEN = 1_100, 75
 #: Tokens read and written for the grades of a question (the prompt with two examples), and for a way to its result.
-_GRADED, _CHAIN = (750, 30), (200, 400)
+_GRADED, _CHAIN = (750, 30), (350, 400)
 
 #: Of bench, by a small model's tokens: read about a passage and written for an item of it; read for the three views of an item and
 #: written for them; and the same for a grader's word.

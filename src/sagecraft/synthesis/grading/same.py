@@ -7,12 +7,14 @@ it: a way that sounds right must not speak for a result that is wrong.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagecraft.teaching.asking import Ask, ask_all
@@ -61,8 +63,18 @@ class Proposed:
 
 
 @cache
-def _prompt() -> str:
-    return (Path(__file__).parent / "same.md").read_text(encoding="utf-8").strip()
+def _opening() -> list[dict[str, str]]:
+    """What stands before each request: how to judge, and one example of each verdict."""
+    here = Path(__file__).parent
+    turns = [{"role": "system", "content": (here / "same.md").read_text(encoding="utf-8").strip()}]
+    for case in yaml.safe_load((here / "same_examples.yaml").read_text(encoding="utf-8")):
+        turns.append({"role": "user", "content": _shown(case["question"], case["reference"], case["answer"])})
+        turns.append({"role": "assistant", "content": json.dumps(case["verdict"], ensure_ascii=False)})
+    return turns
+
+
+def _shown(question: str, reference: str, answer: str) -> str:
+    return f"Question: {question}\n\nReference: {reference[:_MAX_CHARS]}\n\nSecond answer: {answer[:_MAX_CHARS]}\n\nVerdict:"
 
 
 def ask_same(name: str, question: str, proposed: Proposed, attempt: int = 0) -> Ask[Same]:
@@ -74,13 +86,10 @@ def ask_same(name: str, question: str, proposed: Proposed, attempt: int = 0) -> 
         proposed: result and reference.
         attempt: how often it was asked before in vain.
     """
-    told = (
-        f"Question: {question}\n\nReference: {proposed.reference[:_MAX_CHARS]}\n\nSecond answer: "
-        f"{proposed.answer[:_MAX_CHARS]}\n\nVerdict:"
-    )
+    told = _shown(question, proposed.reference, proposed.answer)
     if attempt:
         told += f" (This is attempt {attempt + 1}; keep to the form.)"
-    return Ask(name, [{"role": "system", "content": _prompt()}, {"role": "user", "content": told}], "same", read_same)
+    return Ask(name, [*_opening(), {"role": "user", "content": told}], "same", read_same)
 
 
 def read_same(value: Mapping[str, Any]) -> Same | str:

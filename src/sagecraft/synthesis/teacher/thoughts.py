@@ -8,12 +8,14 @@ which then says whether two results are one, those that take reasoning and are a
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagecraft.evaluation.claims import is_placeholder
@@ -48,9 +50,21 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+_PROMPTS = Path(__file__).parent / "prompts"
+
+
 @cache
 def _prompt() -> str:
-    return (Path(__file__).parent / "prompts" / "thoughts.md").read_text(encoding="utf-8").strip()
+    return (_PROMPTS / "thoughts.md").read_text(encoding="utf-8").strip()
+
+
+@cache
+def _example() -> tuple[list[dict[str, str]], str]:
+    """A finished request that stands before each, and its thought."""
+    made = yaml.safe_load((_PROMPTS / "thought_example.yaml").read_text(encoding="utf-8"))
+    reply = json.dumps(made["reply"], ensure_ascii=False)
+    asked = _prompt().format_map({"question": made["question"]})
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": reply}], made["reply"]["thought"]
 
 
 def read_thought(value: Mapping[str, Any]) -> Thought | str:
@@ -59,6 +73,8 @@ def read_thought(value: Mapping[str, Any]) -> Thought | str:
         found = Thought.model_validate(value)
     except ValidationError as error:
         return said(error)
+    if found.thought == _example()[1]:
+        return "it repeats the example instead of answering the question"
     return "it repeats the form instead of filling it in" if is_placeholder(found.answer) else found
 
 
@@ -83,7 +99,7 @@ def with_thoughts(desk: Desk[SynthConfig], writer: Writer, rows: Iterator[dict[s
             text = _prompt().format_map({"question": pair["candidate"]["question"]})
             if attempt := desk.attempts.get(name, 0):
                 text += f"\n\n(This is attempt {attempt + 1}; keep to the form.)"
-            asks.append(Ask(name, [{"role": "user", "content": text}], "thought", read_thought))
+            asks.append(Ask(name, [*_example()[0], {"role": "user", "content": text}], "thought", read_thought))
         for row, answer in zip(asked, ask_all(writer, asks, SCHEMA, teacher.repair_attempts, "thoughts"), strict=True):
             desk.add("thought", answer)
             if not answer.failed:
