@@ -273,3 +273,29 @@ def test_every_rule_has_six_wordings(module: object) -> None:
     for wordings in forms:
         assert len(set(wordings)) >= 6
         assert all("{T}" in one for one in wordings)
+
+
+@pytest.mark.parametrize(
+    ("licence", "is_asked"), [("CC-BY-4.0", True), ("unknown", False), (" Unknown", False), ("n/a", False)]
+)
+def test_a_licence_that_is_none_is_not_asked_for(licence: str, is_asked: bool) -> None:
+    from sagecraft.synthesis.rules.metadata import metadata
+
+    asked = [
+        candidate.question
+        for seed in range(12)
+        for candidate in metadata(
+            Reading(Document(id="2401.01234", text=OPENING, title=TITLE, year=1931, license=licence), seed)
+        )
+    ]
+    assert asked
+    assert any("licence" in question for question in asked) == is_asked
+
+
+def test_two_readings_in_turn_are_two_articles() -> None:
+    """The last article is kept for the next rule, and for no other reading."""
+    first, second = (
+        Reading(Document(id=name, text=f"# {TITLE}\n\n{OPENING}", title=TITLE, year=1931), 0) for name in ("one", "two")
+    )
+    found = [article_of(read) for read in (first, second, first, second)]
+    assert [one.document.id for one in found if one is not None] == ["one", "two", "one", "two"]

@@ -32,11 +32,11 @@ _IS_OR_HAS = re.compile(
 )
 #: What is compared is then not the subject.
 _OF_ANOTHER = re.compile(
-    r",|\b(?:that|which|if|when|whether|by|additional|caus\w+|mak\w+|lets?|allows?|enables?|requires?|must|finds?|suggests?|predicts?|expect\w*|offers?|produc\w+|as|reasons?|impl\w+|assum\w+|accommodat\w+|requir\w+|needs?|needed|hypothes\w+|while|whereas|because|why|to be)\b"
+    r",|\b(?:that|which|if|when|whether|by|additional|caus\w+|mak\w+|lets?|allows?|enables?|requires?|must|finds?|suggests?|predicts?|expect\w*|offers?|produc\w+|as|reasons?|impl\w+|assum\w+|accommodat\w+|requir\w+|needs?|needed|hypothes\w+|while|whereas|because|why|to be|(?:used|intended|employed|designed|meant) to)\b"
 )
 #: No thing of its own: "than expected", "than a factor of two", "with each other".
 _NO_OTHER = re.compile(
-    r"^(?:expected|needed|required|typical|usual|normal|previous\w*|a factor|an order|the expected|most|all|any|other|others|earlier|those (?:that|which|with|who|previously|reported|found|obtained|predicted|expected)|"
+    r"^(?:expected|needed|required|feasible|possible|typical|usual|normal|previous\w*|a factor|an order|the expected|most|all|any|other|others|earlier|those (?:that|which|with|who|previously|reported|found|obtained|predicted|expected)|"
     r"what|each|one|the (?:data|observations?|observed|measured|literature|results?|model|models)\b$|observations?$|data$)\b|^[\d\ue000~<>]"
 )
 
@@ -111,7 +111,7 @@ def _other(asker: Asker, subject: str, text: str, one: Stated) -> str | None:
         core = re.split(rf" (?:{'|'.join(english.PREPOSITIONS)}) ", subject)[0]
         other = f"{core} {other[stands_for.end() :]}"
     if (
-        re.search(r"\b(?:those|that)\b|[’']s$", other)
+        re.search(r"\b(?:those|that)\b|[’']s$|[<>=]", other)
         or not english.is_noun_phrase(other, 12)
         or not asker.phrase(other, one.told.place)
     ):

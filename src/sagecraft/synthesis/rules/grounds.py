@@ -100,7 +100,7 @@ _LED = re.compile(
 _NO_SETTING = re.compile(
     r"^(?:In (?:practice|principle|general|particular|addition|fact|short|turn|contrast|all|part|reality|the end|detail|doing|total|essence|summary|conclusion|line|order|recent|light|agreement|comparison|response|parallel|each|both|some|many|most|several|"
     r"the (?:first|second|third|former|latter|other|past|coming|last|present|future|next|process|case)\b)|For (?:comparison|many|most|the present|instance|example|the first|both|each|some)|"
-    r"At (?:first|present|last|least|best|the time|that time|once|the same|both)|On (?:average|the other|the one|the whole)|After (?:all|some|applying|accounting|correcting)|Under (?:the assumption|these)|With (?:the|its|a|an|our|upcoming|increasing interest|future)\b|Over (?:the|recent)|During the (?:last|past)|Before (?:the|that))",
+    r"At (?:first|present|last|least|best|the time|that time|once|the same|both)|On (?:average|the other|the one|the whole)|After (?:all|some|applying|accounting|correcting)|Under (?:the assumption|these)|With (?:the|its|a|an|our|upcoming|increasing interest|future)\b|Over (?:the|recent)|During the (?:last|past)|Before (?:the|that)|Beyond\b)",
 )
 _DEGREE = re.compile(
     r"\b(?:higher|lower|larger|smaller|greater|increasing|decreasing|high|low|small|large|strong|weak|stronger|weaker|without|absence)\b",
