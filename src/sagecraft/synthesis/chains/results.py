@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sagecraft.artifact import keyed_hash
 from sagecraft.corpus.sentences import mask_math, split_sentences
 from sagecraft.literature import english
 from sagecraft.synthesis.chains.quantities import dimensions_of_noun, known_symbols, plain, quantity_of, same_quantity
@@ -72,6 +73,10 @@ _CHECKS = re.compile(
 )
 _WRAP = re.compile(r"\\(?:begin|end)\{(?:aligned|array|gathered|split)\}(?:\{[lcr|\s]{0,20}\})?")
 _MAX_EXPRESSION_CHARS = 220
+_SAID = (
+    "The result is", "The answer is", "This comes to", "We arrive at", "So we obtain", "The steps come to", "Altogether this gives",
+    "It follows that",
+)  # fmt: skip
 #: A command, words in a formula, or a letter.
 _TOKEN = re.compile(
     r"\\(?!text|mathrm|textrm|operatorname)([A-Za-z]+)|\\(?:text|mathrm|textrm|operatorname)\s?\{([^{}]{0,80})\}|([A-Za-zα-ωΑ-Ω])"
@@ -231,15 +236,14 @@ def conclusion(way: str, question: str) -> str | None:
     display = re.fullmatch(r"\$\$(.+?)\$\$", last, re.DOTALL)
     if display is None:
         last = _without_remarks(last)
-        said = _last_sentence(last)
-        return said if said and not points(said) else _last_formula(last, question)
+        sentence = _last_sentence(last)
+        return sentence if sentence and not points(sentence) else _last_formula(last, question)
     result = result_in(display.group(1), question)
     if result is None or _is_last_of_several(blocks, question):
         return None
     before = split_sentences(blocks[-2])[-1:] if len(blocks) > 1 and not blocks[-2].startswith("$$") else []
     lead = _LEAD.match(before[0]) if before else None
-    said = lead.group(1)[0].upper() + lead.group(1)[1:] if lead else "The result is"
-    return f"{said} ${result}$."
+    return f"{lead.group(1)[0].upper()}{lead.group(1)[1:]} ${result}$." if lead else said(result)
 
 
 def _without_remarks(block: str) -> str:
@@ -248,6 +252,11 @@ def _without_remarks(block: str) -> str:
     while len(sentences) > 1 and not re.search(r"[\d=]", sentences[-1]):
         sentences.pop()
     return " ".join(sentences)
+
+
+def said(result: str) -> str:
+    """A formula as a sentence, worded by its hash: of one wording a model would learn the wording."""
+    return f"{_SAID[keyed_hash('result', result) % len(_SAID)]} ${result}$."
 
 
 def _is_last_of_several(blocks: list[str], question: str) -> bool:
@@ -378,7 +387,7 @@ def _last_formula(block: str, question: str) -> str | None:
     if re.search(r"(?:\b(?:and|or|where|with|for|if|when|since|because|using|given|at|than|of)|[,;]) ?$", before):
         return None
     result = result_in(formulas[-1].group(1), question)
-    return f"The result is ${result}$." if result else None
+    return said(result) if result else None
 
 
 def _last_sentence(block: str) -> str | None:
@@ -392,7 +401,7 @@ def _last_sentence(block: str) -> str | None:
     if sentence.startswith("$") and sentence.count("=") > 1:
         return None  # a chain of equalities is no sentence; its end is looked for elsewhere
     if alone := re.fullmatch(r"\$([^$]+)\$\.?", sentence):
-        return f"The result is ${result}$." if (result := result_in(alone.group(1), "")) else None
+        return said(result) if (result := result_in(alone.group(1), "")) else None
     masked = mask_math(sentence)[0]
     is_whole = (
         sentence.endswith(".") and 5 <= len(sentence.split()) <= 40 and sentence.count("(") == sentence.count(")")

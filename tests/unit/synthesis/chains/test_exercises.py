@@ -8,6 +8,7 @@ from sagecraft.corpus.documents import Document
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate
 from sagecraft.synthesis.chains.exercises import exercises, references
+from sagecraft.synthesis.chains.results import said
 from sagecraft.synthesis.grading.rules import grade
 
 WAX = """# Candles
@@ -77,7 +78,7 @@ SUM = r"""**Exercise 1.** A candle of 200 g burns down in 4.0 h at an even pace.
 def test_a_solution_that_shows_its_sum_is_a_chain():
     (found,) = asked(SUM)
     assert (found.rule, found.kind, found.shows_steps) == ("solved-exercise", "derivation", True)
-    assert found.answer == r"The result is $m = 150\,\text{g}$."
+    assert found.answer == said(r"m = 150\,\text{g}")
     assert found.thought is not None
     assert found.thought.startswith(r"$m = \frac{3.0")
     assert not asked(SUM.replace(r"\frac{3.0\,\text{h}}{4.0\,\text{h}}(200\,\text{g}) =", ""))  # no way
@@ -91,7 +92,8 @@ def test_parts_of_a_solution_that_are_named_in_another_way():
     )
     parts = parts.replace("$m =", "a. $m =").rstrip() + r"; b. $M = 200\,\text{g}-150\,\text{g} = 50\,\text{g}$" + "\n"
     (found,) = asked(parts)
-    assert found.answer == r"(a) The result is $m = 150\,\text{g}$. (b) The result is $M = 50\,\text{g}$."
+    first, second = said(r"m = 150\,\text{g}"), said(r"M = 50\,\text{g}")
+    assert found.answer == f"(a) {first} (b) {second}"
 
 
 def test_references_are_problems_with_one_result():

@@ -7,6 +7,7 @@ import pytest
 from sagecraft.corpus.documents import Document
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate
+from sagecraft.synthesis.chains.results import said
 from sagecraft.synthesis.chains.worked import worked_examples
 from sagecraft.synthesis.grading.rules import grade
 from sagecraft.synthesis.pairs import pair_of
@@ -91,7 +92,7 @@ def test_rows_with_and_without_a_thought():
 
 def test_every_part_has_its_result():
     (chain,) = chains(PARTS)
-    assert chain.answer == r"(a) The work is $W = 5.9\,\text{kJ}$. (b) The result is $P = 98\,\text{W}$."
+    assert chain.answer == r"(a) The work is $W = 5.9\,\text{kJ}$. (b) " + said(r"P = 98\,\text{W}")
     assert "(a) How much work" in chain.question
     assert "- (" not in chain.question
     assert grade(chain, " ".join(chain.ground), "T") is None
@@ -171,22 +172,22 @@ def test_a_picture_that_the_steps_do_without():
         (
             "A sled of mass *m* is pulled over ice with a force *F* for a time *t*. What is its final speed?",
             r"From $F = ma$ we get $$a = F/m,$$" "\n\nso that\n\n" r"$$v = at = \frac{Ft}{m}.$$",
-            r"The result is $v = \frac{Ft}{m}$.",
+            said(r"v = \frac{Ft}{m}"),
         ),
         (
             "A sled of 2.0 kg is pulled over ice with an acceleration of $3.0\\hat{i}$ m/s. Find the force on it.",
             r"$$\vec{F} = m\vec{a} = (6.0\,\text{N})\hat{i}.$$",
-            r"The result is $\vec{F} = (6.0\,\text{N})\hat{i}$.",
+            said(r"\vec{F} = (6.0\,\text{N})\hat{i}"),
         ),
         (
             "How long does a sled at 4.0 m/s take for the 20 m of a level track?",
             r"We divide and obtain $t = \frac{20\,\text{m}}{4.0\,\text{m/s}} = 5.0\,\text{s}.$",
-            r"The result is $t = 5.0\,\text{s}$.",
+            said(r"t = 5.0\,\text{s}"),
         ),
         (
             "How long does a sled at 4.0 m/s take for the 20 m of a level track?",
             r"$$t = \frac{20\,\text{m}}{4.0\,\text{m/s}} = 5.0\,\text{s},$$" "\n\nwhich is not long.",
-            r"The result is $t = 5.0\,\text{s}$.",
+            said(r"t = 5.0\,\text{s}"),
         ),
     ],
 )
@@ -214,3 +215,10 @@ def test_results_in_symbols_components_lines_and_before_a_remark(problem: str, s
 )  # fmt: skip
 def test_reasons(problem: str, steps: str, why: str):
     assert reason(sled(problem, steps)) == why
+
+
+def test_results_are_worded_in_many_ways():
+    worded = {said(f"x = {number}").partition(" $")[0] for number in range(100)}
+    assert len(worded) == 8
+    assert said("x = 1") == said("x = 1")
+    assert all(len(said(f"x = {number}").split()) >= 5 for number in range(100))  # shorter answers are graded as none
