@@ -78,8 +78,8 @@ def _models(config: Mapping[str, Any], stats: Mapping[str, Any]) -> str:
     if "teacher" in stats:
         rows = {key: stats.get(f"num_teacher_{key}", 0) for key in ("asked", "repaired", "failed")}
         parts.append(
-            f"The teacher, {stats['teacher']}, was asked about {rows['asked']} passages: {rows['failed']} gave no item that can be read "
-            f"({rows['repaired']} after a reply was sent back), the others {stats.get('num_written', 0)} items, before rules and judges."
+            f"The teacher, {stats['teacher']}, was asked about {rows['asked']} passages: {rows['failed']} gave no item that can be read, "
+            f"the others ({rows['repaired']} of them when their reply was sent back) {stats.get('num_written', 0)} items, before rules and judges."
         )
     if "judges" in stats:
         parts.append(_judges(config, stats))
