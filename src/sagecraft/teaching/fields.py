@@ -27,7 +27,7 @@ def _numbers(value: Any) -> Any:
     for part in value if isinstance(value, list) else [value]:
         text = str(part)
         if not _NUMBERS.fullmatch(text):
-            return value  # which is then said to be none
+            raise ValueError("give numbers alone, such as [1, 3]")
         for one in _RANGE.finditer(text):
             first, last = int(one[1]), int(one[2])
             found += range(first, min(last, first + _MAX_RANGE) + 1)

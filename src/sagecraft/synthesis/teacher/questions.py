@@ -49,6 +49,8 @@ _POINTS_AT_TEXT = re.compile(
 )
 #: A list that would run on in one line.
 _BULLETS = re.compile(r"^\s*[-*•] ", re.MULTILINE)
+#: Characters of a quotation that stands for one sentence only.
+_MIN_QUOTED_CHARS = 20
 _MARK = re.compile(r"\s?\[\d{1,3}(?:\s?[,–-]\s?\d{1,3}){0,9}\](?!\()")
 _FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 
@@ -218,7 +220,10 @@ def _unquoted(passage: Passage, value: Any) -> Any:
         if isinstance(part, dict):
             part = next((part[name] for name in ("number", "id", "index", "n") if name in part), None)
         quoted = re.sub(r"^\[?\d{1,6}[\].:]\s", "", " ".join(part.split())) if isinstance(part, str) else ""
-        return numbers.get(quoted, part)
+        holding = [
+            n for text, n in numbers.items() if len(quoted) >= _MIN_QUOTED_CHARS and quoted.rstrip(" .…") in text
+        ]
+        return numbers.get(quoted, holding[0] if len(holding) == 1 else part)
 
     return [number(part) for part in value] if isinstance(value, list) else number(value)
 

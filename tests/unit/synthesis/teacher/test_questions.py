@@ -66,7 +66,7 @@ def test_sentences_are_named_by_their_place_in_the_document() -> None:
         ({"sentences": [0]}, "sentences: there are only the numbers 1 to 2"),
         ({"sentences": [1, 3]}, "sentences: there are only the numbers 1 to 2"),
         ({"sentences": []}, "sentences: Tuple should have at least 1 item"),
-        ({"sentences": "none"}, "sentences: Input should be a valid tuple"),
+        ({"sentences": "none"}, "sentences: Value error, give numbers alone"),
         ({"question": "Why?"}, "question: String should have at least 10 characters"),
         ({"answer": None}, "answer: Input should be a valid string"),
         ({"question": "<question>"}, "it repeats the form"),
