@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sagecraft.corpus.documents import Document
     from sagecraft.teaching.desk import Desk
 
-VERSION = 5
+VERSION = 7
 #: Candidates kept of a document for each item that it may give: some fail where their options are made.
 _SPARE = 12
 #: Findings of an article of which one may be asked for among titles.

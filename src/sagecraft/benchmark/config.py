@@ -84,7 +84,7 @@ class BenchConfig(BaseModel):
     )
     max_words: int = Field(default=45, ge=8, description="longest sentence, so that the question can be read at once")
     baseline_points: float = Field(
-        default=2.0,
+        default=3.0,
         gt=0,
         le=75,
         description="how far from chance, in points, a guess by the options alone may be; items that favour one that is "

@@ -16,7 +16,7 @@ from sagecraft.benchmark.choices import Choice, three_of
 from sagecraft.benchmark.ladder import NUM_RUNGS, Ladders
 from sagecraft.benchmark.statements import Blank, Statement, is_article, is_told
 from sagecraft.benchmark.studies import Report
-from sagecraft.benchmark.words import ClassWord, WordClasses
+from sagecraft.benchmark.words import MACROS, ClassWord, WordClasses
 from sagecraft.corpus.documents import Document
 from sagecraft.literature.figures import Figure, number_of, ranges_of
 from sagecraft.literature.slots import Word
@@ -32,6 +32,8 @@ _TRIES = 4
 _NUM_NEAREST = 6
 _STEM_CHARS = 5
 _WORD_PATTERN = re.compile(r"[^\W\d_]{3,}")
+_MACRO = re.compile(r"\\([A-Za-z]+)")
+_LABEL_OF_REFERENCE = re.compile(r"\b(?:following|from|by|in|of|with) [A-Z][A-Za-z]{0,2}\d{2}[a-z]?\b")
 _LABEL = re.compile(r"\([12]\) ")
 _VALUE_FORMS = (
     "Which value completes {whose}: “{text}”?",
@@ -142,6 +144,8 @@ class Drafter:
             rank: how many options shall be smaller than the right one, where it is one value.
         """
         form = form_of(statement.blanks)
+        if not is_readable(statement.open_text):
+            return "unread-macro"
         document, sentence = statement.document, statement.sentence
         key = ("options", document.id, sentence.text, form)
         rng = random.Random(keyed_hash(self._seed, *key))  # noqa: S311
@@ -259,6 +263,12 @@ class Drafter:
         if is_range and max(part.value for part in sides[0]) >= min(part.value for part in sides[1]):
             return None  # an end that passes the other cannot be
         return tuple(_combined(parts) for parts in itertools.product(*sides))
+
+
+def is_readable(text: str) -> bool:
+    """Whether a statement has no macro of its author's own, and no label of a reference ("following C21") instead of a name."""
+    outside = re.sub(r"\$[^$]*\$", " ", text)
+    return "\\" not in outside and not _LABEL_OF_REFERENCE.search(outside) and set(_MACRO.findall(text)) <= MACROS
 
 
 def _are_shown(statement: Statement, options: tuple[Option, ...]) -> bool:

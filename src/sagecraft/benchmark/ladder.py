@@ -80,6 +80,8 @@ class Ladders:
         """The next rung: a value that occurs, of the unit if there is one; else one in the same form."""
         low, high = (_LEAST_STEP, _LARGEST_STEP) if up else (1 / _LARGEST_STEP, 1 / _LEAST_STEP)
         here = self._measure(figure, text)
+        if not here:  # a year that is still to come: everything that cannot be would be as near
+            return None
         for unit in (figure.unit, _ANY_UNIT) if figure.scale != "year" else (figure.unit,):
             texts, weights, values = self._pool(unit, text)
             fitting = [

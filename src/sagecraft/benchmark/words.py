@@ -28,6 +28,8 @@ from sagecraft.literature.slots import Word
 
 _LISTS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"))
 _GENERIC = frozenset(_LISTS["generic"].split())
+#: Macros of TeX that formulas may have; others are an author's own, and nobody else can read them.
+MACROS = frozenset(_LISTS["macros"].split())
 _ALIKE = [frozenset(group.split("/")) for group in _LISTS["alike"].split()]
 _FUNCTION = (
     english.DETERMINERS

@@ -7,9 +7,12 @@ import random
 from collections import Counter
 
 from sagecraft.benchmark.balance import Balance
+from sagecraft.benchmark.drafts import is_readable
+from sagecraft.benchmark.ladder import Ladders
 from sagecraft.benchmark.studies import Studies, reports_of
 from sagecraft.benchmark.words import ClassWord, DocumentWords, WordClasses, class_blanks
 from sagecraft.corpus.documents import Document
+from sagecraft.literature.figures import Figure
 from sagecraft.literature.reading import Reading
 
 METALS = ["antimony", "copper", "zinc", "nickel", "bismuth", "cobalt", "silver"]
@@ -103,3 +106,18 @@ def test_titles_beside_the_right_one_are_of_its_subject_and_of_another_work() ->
     for document in documents:
         studies.add(document)
     assert studies.others(documents[0]) == ["Timber roofs of southern abbeys"]
+
+
+def test_a_year_that_is_to_come_has_no_ladder() -> None:
+    ladders = Ladders()
+    ladders.last_year = 2024
+    figure = Figure(0, 4, "2034", "year", "year")
+    assert ladders.rungs(figure, 1, random.Random(0)) is None
+    assert ladders.neighbour(figure, True, random.Random(0)) is None
+
+
+def test_macros_of_an_author_and_labels_of_references_are_not_shown() -> None:
+    assert is_readable("The span is $L \\simeq 3.2 \\times 10^{2}$ m.")
+    assert not is_readable("The span is $\\spanof = 3$ m.")
+    assert not is_readable("The {\\HI} flux is low.")
+    assert not is_readable("The grid, following C21, is of 30 cells.")
