@@ -30,6 +30,9 @@ PAIRS = frozenset((TWO_FIGURES, WORD_AND_FIGURE, TWO_WORDS))
 _TRIES = 4
 #: Titles next to the right one in what they share with the question, on either side, from which the others are drawn.
 _NUM_NEAREST = 6
+_NAME_PATTERN = re.compile(r"[^\W\d_]{3,}|\d{3,}")
+#: Rarer words name one thing.
+_MIN_KNOWN = 5
 _STEM_CHARS = 5
 _WORD_PATTERN = re.compile(r"[^\W\d_]{3,}")
 _MACRO = re.compile(r"\\([A-Za-z]+)")
@@ -185,14 +188,24 @@ class Drafter:
         rng = random.Random(keyed_hash(self._seed, "options", document.id, question))  # noqa: S311
         key = self._weighed(Option(document.title), question)
         weighed = [self._weighed(Option(title), question) for title in titles]
-        below = sorted((each for each in weighed if each.overlap < key.overlap), key=lambda each: -each.overlap)
-        above = sorted((each for each in weighed if each.overlap > key.overlap), key=lambda each: each.overlap)
-        if min(len(below), len(above)) < _NUM_NEAREST:
+        if self._names_it(document.title, report.text):
+            return "in-title"
+        # Who goes by what is shared cannot tell equal ones apart: they stand on either side in turn.
+        equal = [each for each in weighed if each.overlap == key.overlap]
+        below = [*equal[::2], *sorted((e for e in weighed if e.overlap < key.overlap), key=lambda each: -each.overlap)]
+        above = [*equal[1::2], *sorted((e for e in weighed if e.overlap > key.overlap), key=lambda each: each.overlap)]
+        if min(len(below), len(above)) < NUM_RUNGS - 1:  # the right one could not stand at each rank
             return "no-options"
         others = rng.sample(below[:_NUM_NEAREST], rank) + rng.sample(above[:_NUM_NEAREST], NUM_RUNGS - 1 - rank)
         support = ((report.sentence.position, report.sentence.text),)
         passage = report.passage
         return Draft(document, STUDY, question, (key, *others), support, passage.section, passage.id, passage.text)
+
+    def _names_it(self, title: str, text: str) -> bool:
+        """Whether a finding has a number or a rare word of a title, which no other title has."""
+        shown = set(_NAME_PATTERN.findall(text))
+        count = self._classes.commonness
+        return any(word.isdigit() or count(word) < _MIN_KNOWN for word in _NAME_PATTERN.findall(title) if word in shown)
 
     def of_choice(self, choice: Choice, rank: int) -> Draft:
         """A draft of a question that brings its options."""

@@ -36,7 +36,7 @@ _FINDING = re.compile(
     r"demonstrate|demonstrates|reveal|reveals|imply|confirm)) that "
 )
 _OWN = re.compile(
-    r"^\w+ly,|^(?:Meanwhile|Compared|In)\b|\b(?:remains?|unclear|poorly|could|would|may|might|will|can|should|important|crucial|expected|needed|"
+    r"^\w+ly,|^(?:Meanwhile|Compared|In (?:addition|contrast|particular|summary|fact|turn|both|each))\b|\b(?:remains?|unclear|poorly|could|would|may|might|will|can|should|important|crucial|expected|needed|"
     r"potential(?:ly)?|often|studies|we|our|us|ours|here|th(?:is|ese|ose) \w+|proposed|presented|former|latter|respectively)\b",
     re.IGNORECASE,
 )
