@@ -47,8 +47,11 @@ def definition(clause: Clause) -> Iterator[Candidate]:
         r"(?:an? |the )?(?:good |better |useful |simple )?(?:analogy|example|illustration|case|point|thing|idea|answer|reason)\b",
         subject,
     )
+    found_than = re.match(r"^(?:an?|the) ([a-z]+)\b", rest)
+    is_compared = bool(found_than and found_than.group(1) in _ANTONYMS and " than " not in rest)
     if (
         is_figure_of_speech
+        or is_compared
         or not generic
         or is_passive
         or not (_ARTICLE_START.match(rest) if verb == "is" else is_plural_class)

@@ -72,6 +72,8 @@ def test_a_sentence_about_people_at_large_or_an_explained_thing_can_be_claimed(s
         "A video of the valley shows the bridges being built from oak.",
         "Bridges of oak are described in the chapter on trees and timber.",
         "If you cross the valley, the bridges of oak will bend a little.",
+        "To do so, masons of the valley carried stones for bridges on barges.",
+        "For a while, bridges of the valley will be made of oak and rope.",
     ],
 )
 def test_a_sentence_that_leans_or_is_torn_cannot_be_claimed(sentence: str) -> None:
@@ -125,7 +127,7 @@ ASKED: list[tuple[Rule, str, str]] = [
     (explanations.contrasts, "Bridges of oak carry little load in spring. In contrast, bridges of granite carry heavy carts.", "bridges of granite"),
     (explanations.dialogues, "Why do bridges of oak bend? Oak gives way under a load of stones or grain.", "why do bridges of oak bend?"),
     (explanations.dialogues, "How is a bridge of granite built? Masons set up a frame of oak and lay the stones on it.", "how is a bridge of granite built?"),
-    (explanations.dialogues, "What holds a bridge of granite together? Stones of an arch press on their neighbours without mortar.", "what holds a bridge of granite together?"),
+    (explanations.dialogues, "What holds a bridge of granite together? Stones of an arch carry their neighbours without mortar.", "what holds a bridge of granite together?"),
     (gaps.years, "In 1741, masons from Aldmoor built a bridge of granite for carts.", "In ___, masons"),
     (gaps.years, "A bridge over the River Ald was opened in 1802 by masons of Aldmoor.", "opened in ___ by"),
     (gaps.years, "Since 1911, masons of Aldmoor have used iron for floors of bridges.", "Since ___, masons"),
@@ -152,6 +154,7 @@ SILENT: list[tuple[Rule, str]] = [
     (explanations.whys, "Since the flood of spring, bridges of oak are built on piles."),
     (explanations.whys, "The weight of so great a bridge would press the piles into the mud."),
     (explanations.whys, "Because the valley floods, it is built on piles of oak and granite."),
+    (explanations.whys, "Granite from Aldmoor is a stone for bridges that lasts because it is hard and dense."),
     (explanations.years, "In 1741 and in 1802, masons built bridges of granite across the valley."),
     (explanations.years, "In 1741, they built it of granite and of oak from the hills."),
     (explanations.years, "Between 1741 and 1745 bridges of granite were built across the valley."),
@@ -163,6 +166,7 @@ SILENT: list[tuple[Rule, str]] = [
     (explanations.contrasts, "Bridges of oak bend under load, but bridges of oak do not break."),
     (explanations.dialogues, "Why did it bend? Oak gives way under a load of stones or grain."),
     (explanations.dialogues, "Why do bridges of oak bend? We will come back to it later."),
+    (explanations.dialogues, "When do masons of Aldmoor build bridges of oak? At noon, or long before it."),
     (explanations.dialogues, "Have you seen a bridge? Oak gives way under a load of stones or grain."),
     (gaps.years, "Between 1741 and 1745 bridges of granite were built across the valley."),
     (gaps.years, "Bridge 1741 is built of granite from the hills of the valley."),
@@ -192,6 +196,15 @@ def test_a_paragraph_is_left_where_it_turns_to_something_else() -> None:
     (found,) = (one for one in asked(textbook.paragraphs, f"Chapters on bridges.\n\n{text}") if one.rule == "paragraph")
     assert "bridges of granite" in found.question
     assert found.answer.endswith("or in frost.")
+
+
+@pytest.mark.parametrize(
+    "start", ["A second way to build bridges", "The main way to build bridges", "Another way to build bridges"]
+)
+def test_a_section_that_goes_on_from_the_one_before_is_not_asked_about(start: str) -> None:
+    rest = "begins with piers of granite in deep water near the banks. Bridges of granite then rest on them for several centuries of use."
+    assert asked(sentences.sections, f"{start} {rest}") == []
+    assert len(asked(sentences.sections, f"A good way to build bridges {rest}")) == 1
 
 
 def test_a_caption_that_names_another_thing_than_the_rows_qualifies_them() -> None:

@@ -116,8 +116,8 @@ def _asked(reading: Reading, question: str, told: Told) -> str | None:
 def whys(reading: Reading) -> Iterator[Candidate]:
     """Why something is so, where a sentence says “because” or “so”, or the next one “as a result” or “this is because”."""
     for told, effect, cause in _causes(reading):
-        if re.search(r"\b(?:is|was|are|were|reason)$", effect):
-            continue
+        if re.search(r"\b(?:is|was|are|were|reason|that [a-z]+|only to [a-z ]+)$", effect):
+            continue  # "heat of matter that rises because …": the cause is not of the whole
         masked, formulas = mask_math(untied(effect).rstrip(".,; "))
         asked = _why(Clause(masked, formulas, reading.names))
         question = _asked(reading, unmask(asked, formulas), told) if asked else None
@@ -313,7 +313,12 @@ def _answered(reading: Reading, question: str, rest: list[Sentence], topic: froz
         if not is_alone([*texts, text], topic):
             break
         texts.append(text)
-    if not texts:
+    # "At noon, when the sun is high." is no sentence, and "Why was everybody so wrong?" no question of its own.
+    if (
+        not texts
+        or not any(is_finite(word) for word in texts[0].split(",")[0].split())
+        or re.search(r"\bso \w+\?$", question)
+    ):
         return
     told = Told(tuple(texts), tuple(one.position for one in rest[: len(texts)]), rest[0].heading, topic)
     asked = _asked(reading, question, told)

@@ -69,7 +69,7 @@ _OF_AUTHORS = re.compile(
 )
 #: A star of emphasis left alone, an aside, a picture, another chapter, and what may be watched or tried elsewhere.
 _TORN = re.compile(
-    r"\bthought experiment|(?i:\b(?:videos?|websites?|web (?:sites?|pages?)|animations?|applets?|podcasts?|episodes?|apps?)\b)|"
+    r"\bthought experiment|\bcontains? an? (?:diagram|table|figure|list|map)\b|(?i:\b(?:videos?|websites?|web (?:sites?|pages?)|animations?|applets?|podcasts?|episodes?|apps?)\b)|"
     r"(?:^|[ (])\*\w|\w\*(?:[ ,.]|$)|^\(|\.?\)[A-Z]|\b(?:introduced|discussed|described|explained|defined|covered|mentioned|seen) (?:earlier |later )?in (?:the )?(?:[A-Z]|next|last|previous|this)|"
     r"\bshows? (?:an?|the) (?:[\w-]+ ){0,2}(?:views?|images?|pictures?|photo\w*|illustrations?|diagrams?|maps?|drawings?)\b|\bthe (?:\w+ )?(?:discussion|section|chapter|feature) (?:of|on|about)\b"
 )
@@ -144,7 +144,7 @@ def topic_words(reading: Reading, more: str = "") -> frozenset[str]:
 #: Quotations, comparisons with everyday things, and what only the sentence before tells.
 _LEANING = re.compile(
     r"[“”\"]|, then,|\b(?:analog\w+|scale model|then|[Tt]he few|[Tt]he most \w+ (?:is|are)|(?:[Aa]fter|[Bb]efore|[Bb]y|[Ii]n|[Oo]f|[Aa]t) that)\b|"
-    r"^(?:Equally|For a while|For the moment|Worry|Because of|At first|Initially|Eventually|Previously|Later|Meanwhile|Once|While some|Some(?! people| scientists)|It|A good|That|Those|"
+    r"^(?:Equally|To do (?:so|this|that)|For a while|For the moment|Worry|Because of|At first|Initially|Eventually|Previously|Later|Meanwhile|Once|While some|Some(?! people| scientists)|It|A good|That|Those|"
     r"The (?:two|three|four|five|six|seven|eight|nine|ten))\b|\b(?:at|from|to|point|or) [A-Z]\b(?!\.)|"
     r"^(?!(?:When|If|Because|While|As|Although|Since|Whenever) (?:the |an? )?[a-z][\w-]+ )[A-Z][^,]{0,60}, (?:it|they|their|its|some|most|many)\b|"
     r"\b(?:somewhat|slightly|a bit|a little|considerably) \w+er\b(?!.* than )|^(?:Larger|Smaller|Longer|Higher|Lower|Older|Better|More) |^People (?:now )?(?:call|refer|use)\b|"

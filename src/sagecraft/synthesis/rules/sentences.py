@@ -111,6 +111,10 @@ _ACCOUNT = (
     "Give a short account of {heading} in the context of {topic}.",
     "Tell me about {heading}, as part of the subject {topic}.",
 )
+#: A section's first sentence that goes on from the section before.
+_LATE_START = re.compile(
+    r"^(?:A (?:second|third|further)|Another|The (?:main|other|second|third|latter|former)) |^[^,]{3,40}, then,"
+)
 #: Words of an account, sentences of it, and sentences of a section that may stand before it.
 _MIN_ACCOUNT_WORDS, _MAX_ACCOUNT_WORDS = 25, 110
 _MAX_OF_SECTION, _MAX_SKIPPED = 4, 12
@@ -154,7 +158,9 @@ def _opening(members: list[Sentence], heading: str) -> list[Sentence]:
                 break
             texts.append(text)
         said = {word.rstrip("s") for word in english.words(" ".join(texts[:1]))}
-        is_about = start == 0 or (words & said and 2 * len(words & said) >= len(words))
+        is_about = (
+            not _LATE_START.match(texts[0]) if start == 0 and texts else 3 * len(words & said) >= 2 * len(words) > 0
+        )
         if len(texts) > 1 and len(" ".join(texts).split()) >= _MIN_ACCOUNT_WORDS and is_about:
             return members[start : start + len(texts)]
     return []

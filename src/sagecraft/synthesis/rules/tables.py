@@ -20,7 +20,7 @@ from sagecraft.literature.tables import Column, Row, Table
 from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
 
 #: Questions a table of each sort, about eighty in all: short facts, many of a sort, teach less than prose.
-_MAX_CELLS, _MAX_PAIRS, _MAX_RATIOS, _MAX_DIFFERENCES, _MAX_MOST, _MAX_ORDERS = 30, 18, 8, 5, 10, 4
+_MAX_CELLS, _MAX_PAIRS, _MAX_RATIOS, _MAX_DIFFERENCES, _MAX_MOST, _MAX_ORDERS = 35, 20, 9, 5, 11, 4
 #: Pairs that one thing takes part in.
 _MAX_OF_ROW = 6
 #: Rows and tables that are looked at, and characters of the text that tells names from nouns: time grows with their products.
