@@ -20,7 +20,7 @@ from endpoints import Act, ChatServer, openai
 from pico import pico_model
 from sagecraft import artifact
 from sagecraft.artifact import keyed_hash
-from sagecraft.benchmark.build import run, show_sample
+from sagecraft.benchmark.build import run
 from sagecraft.benchmark.config import BenchConfig
 from sagecraft.benchmark.judging.answers import NEUTRAL
 from sagecraft.benchmark.models import judges_that_teach, model_inputs
@@ -167,7 +167,8 @@ def test_judges_take_out_what_is_unfit_and_items_carry_what_they_said(
     models = Models(docs)
     models.missed, models.easy, models.guessable = {0}, {1}, {2}
     server, out = serve(models), tmp_path / "out"
-    manifest = run(config(server, "right", "random", "wise"), {"documents": docs}, out)
+    settings = config(server, "right", "random", "wise")
+    manifest = run(settings, {"documents": docs}, out)
     gone = {row["document"]: row for row in artifact.read_jsonl(out / "dropped.jsonl") if "detail" in row}
     assert {name: row["reason"] for name, row in gone.items()} == {
         "bridge-0": "unanswerable",
@@ -242,25 +243,24 @@ def test_an_answer_that_names_no_letter_says_nothing_of_the_question_and_is_aske
     assert manifest.stats["judges"][0]["with_passage"]["right"] == 12
 
 
-def test_the_cost_limit_stops_and_the_run_goes_on(tmp_path: Path, serve: Callable[..., ChatServer]) -> None:
-    docs = documents(tmp_path / "docs")
+def test_the_verb_stops_at_the_cost_limit_and_goes_on(tmp_path: Path, serve: Callable[..., ChatServer]) -> None:
+    docs, out = documents(tmp_path / "docs"), tmp_path / "out"
     server = serve(Models(docs))
     prices = tmp_path / "prices.yaml"
     prices.write_text(PRICES, encoding="utf-8")
-    inputs = {"documents": docs, "providers": prices}
-    room = {"thought_tokens": 0, "answer_tokens": 30, "grades": False}
-
-    def limited(usd: float) -> BenchConfig:
-        asked = judge(server, "right", limits={"concurrency": 1}, **room)
-        return BenchConfig.model_validate({"judges": [asked], "max_usd": usd})
-
+    command = ["bench", str(docs), "--judge", "local:right", "--judge-url", server.url, "--out", str(out)]
+    command += ["--providers", str(prices), "--max-usd"]
+    # a reply costs 0.00011 USD, and may cost some 0.005
     with pytest.raises(UserError, match="max_usd"):
-        run(limited(0.0015), inputs, tmp_path / "out")
-    assert 0 < len(server.counts) < 36
-    assert not (tmp_path / "out").exists()
-    manifest = run(limited(1.0), inputs, tmp_path / "out")
-    assert (len(server.counts), set(server.counts.values())) == (36, {1})
-    assert manifest.stats["cost"] == {"tokens_in": 36 * 70, "tokens_out": 36 * 20, "usd": pytest.approx(36 * 110e-6)}
+        app([*command, "0.0065"], standalone_mode=False)
+    assert 0 < len(server.counts) < 48
+    assert not out.exists()
+    app([*command, "1"], standalone_mode=False)
+    assert (len(server.counts), set(server.counts.values())) == (48, {1})
+    cost = artifact.load(out).stats["cost"]
+    assert cost == {"tokens_in": 48 * 70, "tokens_out": 48 * 20, "usd": pytest.approx(48 * 110e-6)}
+    judges = items_of(out)[0]["checks"]["judges"]
+    assert (judges["judge1"]["model"], judges["judge1"]["has_vote"]) == ("local:right", True)
 
 
 def test_a_run_that_is_killed_goes_on_to_the_same_bytes_and_asks_nothing_twice(
@@ -300,7 +300,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bytes_and_asks_nothing_twice(
 
 def test_a_model_here_answers_by_likelihoods_and_once(tmp_path: Path) -> None:
     docs, model = documents(tmp_path / "docs"), pico_model(tmp_path / "pico", max_position_embeddings=8192)
-    for mode in ("continuation", "letter"):
+    for mode in ("letter", "continuation"):
         out = tmp_path / mode
         settings = BenchConfig.model_validate({"judges": [{"model": str(model), "mode": mode}]})
         manifest = run(settings, {"documents": docs}, out)
@@ -308,10 +308,10 @@ def test_a_model_here_answers_by_likelihoods_and_once(tmp_path: Path) -> None:
         row = manifest.stats["judges"][0]
         assert (row["with_passage"]["n"], row["mode"]) == (12, mode)
         assert len(items_of(out)) == 12, "a model of noise takes nothing out"
-        first, kept = contents(out), (tmp_path / f"{mode}.replies/records.jsonl").read_bytes()
-        run(settings, {"documents": docs}, out)
-        assert contents(out) == first
-        assert (tmp_path / f"{mode}.replies/records.jsonl").read_bytes() == kept
+    first, kept = contents(out), (tmp_path / "continuation.replies/records.jsonl").read_bytes()
+    run(settings, {"documents": docs}, out)
+    assert contents(out) == first
+    assert (tmp_path / "continuation.replies/records.jsonl").read_bytes() == kept
 
 
 def test_judges_are_two_models_and_endpoints_tell_no_likelihoods(tmp_path: Path) -> None:
@@ -413,36 +413,19 @@ def test_items_of_a_teacher_pass_rules_and_are_told_from_those_of_rules(
 def test_a_sample_of_the_teacher_shows_and_projects_and_is_not_asked_again(
     tmp_path: Path, serve: Callable[..., ChatServer], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server, docs = serve(teaching), prose(tmp_path / "docs")
-    settings = BenchConfig.model_validate({"teacher": judge(server, "wise", repair_attempts=0)})
-    found = show_sample(settings, {"documents": docs}, tmp_path / "out", 3)
-    assert (len(server.counts), found["projected"]["passages"]) == (3, 8)
-    assert "all 8 would take about 720 tokens" in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "out").exists()
-    run(settings, {"documents": docs}, tmp_path / "out")
-    assert (len(server.counts), set(server.counts.values())) == (8, {1})
-
-
-def test_the_verb_takes_judges_and_a_teacher(
-    tmp_path: Path, serve: Callable[..., ChatServer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def both(body: dict[str, Any], before: int) -> Act:
-        if body["model"] == "wise":
-            return teaching(body)
-        options = shown(body)[2]
-        right = next(letter for letter, text in options.items() if text.startswith("Frost"))
-        if "You check four-option questions" in body["messages"][0]["content"]:
-            return Act(openai(json.dumps({"right": [right], "stands_alone": True, "reason": "so"})))
-        return Act(openai(json.dumps({"answer": right if "Passage" in body["messages"][-1]["content"] else "A"})))
-
-    server, out = serve(both), tmp_path / "out"
-    docs = prose(tmp_path / "docs")
-    command = ["bench", str(docs), "--judge", "local:strict", "--judge-url", server.url, "--teacher", "local:wise"]
-    command += ["--base-url", server.url, "--out", str(out)]
+    server, docs, out = serve(teaching), prose(tmp_path / "docs"), tmp_path / "out"
+    command = ["bench", str(docs), "--teacher", "local:wise", "--base-url", server.url, "--out", str(out)]
+    app([*command, "--sample", "3", "--json"], standalone_mode=False)
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert (found["projected"]["passages"], len(found["items"])) == (8, len(found["items"]))
+    assert found["items"][0]["question"] in " ".join(told.err.split())
+    assert "all 8 would take about" in " ".join(told.err.split())
+    assert not out.exists()
+    sampled = set(server.counts)
     app(command, standalone_mode=False)
-    judges = items_of(out)[0]["checks"]["judges"]
-    assert judges["judge1"]["model"] == "local:strict"
-    assert judges["judge1"]["has_vote"]
+    assert sampled < set(server.counts)
+    assert set(server.counts.values()) == {1}
 
 
 @pytest.mark.parametrize(
