@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sagecraft.corpus.documents import Document
     from sagecraft.teaching.desk import Desk
 
-VERSION = 7
+VERSION = 8
 #: Candidates kept of a document for each item that it may give: some fail where their options are made.
 _SPARE = 12
 #: Findings of an article of which one may be asked for among titles.

@@ -66,6 +66,8 @@ _FUNCTION = (
 _VERBS = (english.BASES | frozenset(english.THIRD) | frozenset(english.PAST) | english.PARTICIPLES) - english.NOUN_LIKE
 #: Endings of adjectives that name a kind ("optical", "magnetic", "nuclear"), where they have no degrees.
 _KIND = re.compile(r"(?:al|ic|ar|ary|ive)$")
+#: What one discipline is about, its neighbours are about as well.
+_DISCIPLINE = re.compile(r"(?:logy|nomy|istry|ics)$")
 _MIN_CHARS = 3
 #: Other options of a question.
 NUM_OTHERS = 3
@@ -311,6 +313,8 @@ class WordClasses:
     def _is_of_topic(self, word: str) -> bool:
         low, classes = word.lower(), self.classes
         if len(word) < _MIN_CHARS or not classes.is_known(word) or re.search(r"[’'-]s?$|(?:ly|ing|ed|est)$", low):
+            return False
+        if _DISCIPLINE.search(low):
             return False
         singular = low.removesuffix("s")
         if {low, singular} & (_FUNCTION | _GENERIC) or low in _VERBS:
