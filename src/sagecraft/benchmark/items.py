@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagecraft.artifact import keyed_hash
-from sagecraft.benchmark.judging.judge import checks_of
 from sagecraft.benchmark.ladder import in_turn
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ def item_of(
         "training": "no overlap" if checked else "not compared",
     }
     if models.bench:
+        from sagecraft.benchmark.judging.judge import checks_of
+
         letters = {text: letter for letter, text in options.items()}
         checks["judges"] = checks_of(models.bench, draft, letters)
     return {
