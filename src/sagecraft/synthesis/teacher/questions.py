@@ -44,7 +44,7 @@ _TRAIL = re.compile(rf",? (?:{_SAID.replace('|in|from|per', '')}) {_TEXT}(?=[?.]
 #: Words by which only who was given numbered sentences speaks of them, beside those of `pointing`.
 _POINTS_AT_TEXT = re.compile(
     r"\b(?:the|this) (?:text\b|source (?:text|material|passage))|\b(?:numbered|supplied) (?:sentence|text|passage)|"
-    r"\b(?:given|provided|supplied) information\b|\bsentences? \[?\d",
+    r"\b(?:given|provided|supplied) information\b|\bsentences? \[?\d|\bthe sentences (?:say|state|give|tell)\b",
     re.IGNORECASE,
 )
 #: A list that would run on in one line.

@@ -139,6 +139,7 @@ TABLE: dict[str, tuple[Any, list[str] | str]] = {
     "what the passage says": (put(WEIGHED, question="What mass does the passage give for the largest bell of Minden?"), ["number [3] leak"]),
     "what the text says": (put(WEIGHED, question="What mass does the text give for the largest bell of Minden?"), ["number [3] leak"]),
     "what sentence 3 says": (put(WEIGHED, question="Which mass is named in sentence 3 for the bell of Minden?"), ["number [3] leak"]),
+    "as far as the sentences say": (put(ALLOYED, question="Why is tin added to copper, as far as the sentences say?"), ["cause [4] leak"]),
     "what this study says": (put(WEIGHED, question="What is the mass of the largest bell in this study?"), ["number [3] leak"]),
     "question without an object": (put(WEIGHED, question="What is its mass?"), ["number [3] pronoun"]),
     "refusal in words": ("I'm sorry, but I can't help with that.", "it holds no object"),
