@@ -295,6 +295,8 @@ def _around(sentence: Sentence, by_position: dict[int, Sentence], words: frozens
         if len(whole) != back + 1:
             return None
         texts = [untied(whole[0].text), *(one.text for one in whole[1:])]
+        if sum(len(text.split()) for text in texts) > _MAX_WORDS:
+            return None
         if not is_alone(texts, words):
             continue
         is_clear_start = not _GOES_ON.match(texts[0]) and is_clear(impersonal(texts[0]), words)
