@@ -108,7 +108,8 @@ def run(config: SynthConfig, inputs: Mapping[str, Path], out: Path) -> artifact.
         config: what to make.
         inputs: `documents` (a folder with `documents/*.parquet`); optionally `general` (conversations to mix in, beside
             those of `config.general`), word problems with steps under names that begin with `chains`, `providers` (a YAML file of presets and prices for teacher and grader) and files of questions that must not be taught, under names that begin with `benchmark`.
-        out: the artifact: `conversations.jsonl`, `dropped.jsonl`, `report.html`.
+        out: the artifact: `conversations.jsonl`, `dropped.jsonl`, `report.html`; with models also `failures.jsonl`, `grades.jsonl` and
+            `agreements.jsonl`.
     """
     from sagecraft.evaluation.leaks import read_leaks
     from sagecraft.synthesis.page import write_page
