@@ -329,6 +329,8 @@ async def _whole(request: Request, generation: Generation, head: dict[str, Any])
         watch.cancel()
         generation.cancel()
     reply = generation.reply
+    if reply.finish_reason is None:  # a program would keep half a reply as a whole one
+        raise RequestError("the server stops; the reply was not finished, ask again", status=503)
     message = {"role": "assistant", "content": reply.answer, "reasoning_content": reply.thought}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
     return JSONResponse({**head, "choices": [choice], "usage": generation.usage()})

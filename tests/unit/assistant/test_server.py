@@ -238,6 +238,20 @@ def test_a_reply_that_breaks_off_is_told_in_openais_form(scripted, stream: bool,
     assert "out of memory" in capsys.readouterr().err
 
 
+def test_a_reply_that_the_end_of_the_server_cuts_off_is_no_reply(scripted) -> None:
+    engine = scripted("word " * 60, seconds_per_token=0.05)
+    with client(engine) as http:
+        answers: list[httpx.Response] = []
+        asking = threading.Thread(target=lambda: answers.append(http.post(URL, json={"messages": USER})))
+        asking.start()
+        while not engine.num_made:
+            time.sleep(0.01)
+        http.app.state.worker.cancel_all()
+        asking.join()
+    assert answers[0].status_code == 503
+    assert answers[0].json()["error"]["type"] == "server_error"
+
+
 def test_a_request_that_cannot_be_prepared_is_told_in_openais_form(scripted) -> None:
     engine = scripted("x")
     with client(engine) as http:
