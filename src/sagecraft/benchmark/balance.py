@@ -12,15 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sagecraft.benchmark.ladder import in_turn
 from sagecraft.benchmark.words import NUM_OTHERS, ClassWord, WordClasses
 
 #: How much a word that is an option too often weighs against a rank that is off by one.
 _WEIGHT = 1.5
 #: Others that are tried together: of 18 there are 816 threes.
 _MAX_CANDIDATES = 18
-#: By how much the ranks by number, likeness and length may be off.
-_MOST_OFF = (2, 1, 3)
+#: So much oftener than the mean, and so many times, a rank may be taken.
+_MOST_OVER, _SLACK = 1.15, 4
 _MISFIT = 1e9
 #: So often may a word be the right one before it was a wrong one.
 _MOST_ASKED = 6
@@ -37,42 +36,38 @@ class _Facts:
     likeness: list[list[float]]
     is_apart: list[list[bool]]
 
-    def cost(self, group: Sequence[int], wanted: Sequence[int]) -> float:
-        """How far the ranks of the key beside a group are from what is due; `_MISFIT` where they are too far."""
-        first, second, third = group
-        if not (self.is_apart[first][second] and self.is_apart[first][third] and self.is_apart[second][third]):
-            return _MISFIT
+    def ranks(self, group: Sequence[int]) -> tuple[int, int, int]:
+        """The ranks of the key beside a group by number, likeness and length."""
         places = (0, *group)
         totals = [sum(self.likeness[one][other] for other in places) for one in places]
-        ranks = (
+        return (
             sum(self.commonness[place] < self.commonness[0] for place in group),
             sum(total < totals[0] for total in totals[1:]),
             sum(self.length[place] < self.length[0] for place in group),
         )
-        off = [abs(rank - due) for rank, due in zip(ranks, wanted, strict=True)]
-        if any(rank_off > most for rank_off, most in zip(off, _MOST_OFF, strict=True)):
+
+    def cost(self, group: Sequence[int], dues: Sequence[Sequence[float]]) -> float:
+        """What the ranks of the key beside a group cost; `_MISFIT` or more where one was taken too often."""
+        first, second, third = group
+        if not (self.is_apart[first][second] and self.is_apart[first][third] and self.is_apart[second][third]):
             return _MISFIT
-        return sum(off) + _WEIGHT * sum(self.excess[place] for place in group)
+        due = sum(of_rank[rank] for of_rank, rank in zip(dues, self.ranks(group), strict=True))
+        return due + _WEIGHT * sum(self.excess[place] for place in group)
 
 
 class Balance:
-    """Chooses other options for words; what it chose before decides what it chooses next.
+    """Chooses other options for words; what it chose before decides what it chooses next."""
 
-    Attributes:
-        seed: keys the ranks.
-    """
-
-    def __init__(self, seed: int, classes: WordClasses) -> None:
-        self.seed = seed
+    def __init__(self, classes: WordClasses) -> None:
         self._classes = classes
         self._asked: Counter[str] = Counter()
         self._shown: Counter[str] = Counter()
-        self._number = 0
+        self._ranks = [[0] * (NUM_OTHERS + 1) for _ in range(3)]
 
     def three(self, word: ClassWord, rng: random.Random) -> tuple[str, ...] | None:
-        """Three others that can stand beside each other, or None where the rank that is due cannot be had.
+        """Three others that can stand beside each other, or None where the ranks that can be had were taken too often.
 
-        What is due stays so until a word takes it: else the commonest word, which is often asked for, would always be right.
+        Else the commonest word, which is often asked for, would be right more often than not.
 
         Args:
             word: that is left open.
@@ -83,15 +78,17 @@ class Balance:
         # Of as many words as the key: else the shortest would be right more often.
         same = [other for other in word.others if other.count(" ") == word.text.count(" ")]
         candidates = rng.sample(same, min(_MAX_CANDIDATES, len(same)))
-        wanted = [in_turn(self.seed, f"rank by {name}", self._number) for name in ("number", "likeness", "length")]
         facts = self._facts(word.text, candidates)
+        dues = [self._dues(ranks) for ranks in self._ranks]
         groups = list(itertools.combinations(range(1, len(candidates) + 1), NUM_OTHERS))
-        costs = [facts.cost(group, wanted) for group in groups]
-        fitting = [place for place, cost in enumerate(costs) if cost < _MISFIT]
+        costs = [facts.cost(group, dues) for group in groups]
+        fitting = [place for place, cost in enumerate(costs) if cost < _MISFIT / 2]
         if not fitting:
             return None
-        best = tuple(candidates[place - 1] for place in groups[min(fitting, key=costs.__getitem__)])
-        self._number += 1
+        group = groups[min(fitting, key=costs.__getitem__)]
+        best = tuple(candidates[place - 1] for place in group)
+        for ranks, rank in zip(self._ranks, facts.ranks(group), strict=True):
+            ranks[rank] += 1
         self._asked[word.text] += 1
         self._shown.update(best)
         return best
@@ -127,6 +124,12 @@ class Balance:
             likeness=[[0.0 if one == other else likeness(one, other) for other in texts] for one in texts],
             is_apart=[[one != other and are_one(one, other) for other in texts] for one in texts],
         )
+
+    @staticmethod
+    def _dues(ranks: Sequence[int]) -> tuple[float, ...]:
+        """What each rank costs by how often it was taken; `_MISFIT` for those that were taken too often."""
+        mean = sum(ranks) / len(ranks)
+        return tuple(_MISFIT if count > _MOST_OVER * mean + _SLACK else (count - mean) / (mean + 1) for count in ranks)
 
     def _is_worn(self, word: str) -> bool:
         """Whether a word was the right one more often than it was offered as a wrong one, of three for each right one."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sagecraft.corpus.documents import Document
     from sagecraft.teaching.desk import Desk
 
-VERSION = 8
+VERSION = 9
 #: Candidates kept of a document for each item that it may give: some fail where their options are made.
 _SPARE = 12
 #: Findings of an article of which one may be asked for among titles.
@@ -232,7 +232,7 @@ def _drafts(
 
     sources = [source for document in read_documents(folder) for source in _of_document(config, document, found)]
     sources.sort(key=lambda source: keyed_hash(config.seed, "item", *_name(source)))
-    balance = Balance(config.seed, found.classes)
+    balance = Balance(found.classes)
     drafter = Drafter(config.seed, found.ladders, found.words, found.classes, balance)
     drafts: list[Draft] = []
     dropped: list[dict[str, Any]] = []

@@ -11,8 +11,8 @@ from sagecraft.benchmark.drafts import RULES, WRITTEN
 _FORMS = {
     "figure": "one value left open, four values of a ladder",
     "two-figures": "two values left open, two alternatives each",
-    "word-and-figure": "a word with its opposite and a value left open",
-    "two-words": "two words with their opposites left open",
+    "word-and-figure": "a word (with its opposite, or others of its class) and a value left open",
+    "two-words": "two words (with their opposites, or others of their classes) left open",
     "word": "a word, with others of its class as the literature uses them",
     "study": "a finding, and the titles of four articles of its subject",
     "term": "the term of a gloss, among terms of the same class",

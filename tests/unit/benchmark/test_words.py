@@ -67,7 +67,7 @@ def test_blanks_are_one_word_or_pairs_that_stand_apart() -> None:
 
 def test_the_right_word_takes_each_rank_and_is_not_always_right() -> None:
     known = classes()
-    balance = Balance(0, known)
+    balance = Balance(known)
     rng = random.Random(0)
     keys: Counter[str] = Counter()
     for number in range(60):
