@@ -78,8 +78,24 @@ class Clause:
 def quoted(text: str) -> str:
     """A title or heading inside a sentence: between quotation marks, its own ones turned into single ones."""
     text = re.sub(r"\s+", " ", text).strip().rstrip(".")
-    inner = re.sub('[“”"]', "’", text)
+    inner = re.sub('“|``|(?<![^\\s(\\[–—-])"', "‘", text)
+    inner = re.sub("”|''|\"", "’", inner)
     return f"“{inner}”" if inner else ""
+
+
+def judged(question: str, is_right: bool, answer: str) -> str:
+    """The answer to a claim with the “yes” or “no” that its question asks for: of a right one "No: …" if that asks for what is wrong.
+
+    Args:
+        question: a wording with `{slots}`; one that asks nothing ("Check …") gets neither.
+        is_right: whether the claim is.
+        answer: begins with a word that is no name.
+    """
+    asked = re.sub("“[^”]*”", "", question)
+    if "?" not in asked:
+        return answer
+    is_yes = is_right != ("wrong" in asked)
+    return f"{'Yes' if is_yes else 'No'}: {answer[0].lower()}{answer[1:]}"
 
 
 def fill(wording: str, **slots: str) -> str:

@@ -169,6 +169,11 @@ def test_claims_are_right_or_wrong_in_one_place_and_asked_alike() -> None:
         return {re.sub("“[^”]*”", "", candidate.question) for candidate in candidates}
 
     assert asks(right) == asks(wrong)
+    for candidate in made:
+        is_right = candidate.rule == "article-claim-right"
+        bare = re.sub("“[^”]*”", "", candidate.question)
+        first = "" if "?" not in bare else ("Yes: " if is_right != ("wrong" in bare) else "No: ")
+        assert candidate.answer.startswith(first + "t" if first else "T"), candidate
 
 
 def test_numbers_in_names_are_no_claims() -> None:

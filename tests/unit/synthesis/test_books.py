@@ -241,6 +241,10 @@ def test_claims_are_right_and_wrong_about_equally_often_and_asked_alike(rule: Ru
         {candidate.question[:9] for candidate in made if candidate.rule.endswith(end)} for end in ("-right", "-wrong")
     ]
     assert len(openings[0] & openings[1]) > 2
+    for candidate in made:
+        bare = re.sub("“[^”]*”", "", candidate.question)
+        first = "Yes: " if candidate.rule.endswith("-right") != ("wrong" in bare) else "No: "
+        assert candidate.answer.startswith(first + "t" if "?" in bare else "T"), candidate
 
 
 def test_a_wrong_claim_differs_and_the_answer_says_what_is_right() -> None:

@@ -51,7 +51,7 @@ def test_some_facts_of_a_record_in_many_wordings() -> None:
     assert answers[f"the first author of {T}"] == f"The first author of {T} is Ann Ash."
     assert answers[f"the number of authors of {T}"] == f"{T} has 3 authors."
     assert answers["the co-authors of Ann Ash"] == f"Ann Ash wrote {T} with Bo Birch and Cy Cedar."
-    assert answers[f"the identifier of {T}"] == f"The identifier of {T} is 1931.00042."
+    assert answers[f"the arXiv identifier of {T}"] == f"The arXiv identifier of {T} is 1931.00042."
     assert answers[f"a reference to {T}"] == f"It can be cited as: Ann Ash, Bo Birch and Cy Cedar (1931), {T}."
     assert all(candidate.kind == "metadata" and candidate.positions == () for candidate in made)
 
@@ -68,3 +68,25 @@ def test_long_lists_are_cut() -> None:
     assert listed(["A"]) == "A"
     assert listed(["A", "B"]) == "A and B"
     assert listed(list("ABCDEFG")) == "A, B, C and 4 others"
+
+
+def test_identifiers_are_asked_for_by_the_name_of_their_scheme() -> None:
+    for name, scheme in (("1931.00042", "arXiv identifier"), ("10.1234/bells.7", "DOI")):
+        made = [one for seed in range(60) for one in metadata(Reading(document(id=name), seed))]
+        about = [one for one in made if name in one.question + one.answer]
+        assert len({one.question for one in about}) == 4
+        assert all(scheme in one.question and scheme in one.answer for one in about)
+    none = [one for seed in range(60) for one in metadata(Reading(document(id="bells-7"), seed))]
+    assert not any("bells-7" in one.question + one.answer or "identifier" in one.question for one in none)
+
+
+def test_several_categories_are_asked_for_in_the_plural() -> None:
+    def asked(*categories: str) -> str:
+        made = [one for seed in range(60) for one in metadata(Reading(document(categories=list(categories)), seed))]
+        return " ".join(one.question for one in made if "categor" in one.focus)
+
+    one, both = asked("acoustics"), asked("acoustics", "metals")
+    assert "subjects is" in both
+    assert "subject is" not in both
+    assert "subject is" in one
+    assert "categories" not in one

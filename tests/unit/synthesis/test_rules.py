@@ -7,7 +7,7 @@ import pytest
 from sagecraft.literature import english
 from sagecraft.literature.names import Names
 from sagecraft.synthesis.ask import ask
-from sagecraft.synthesis.candidate import Candidate
+from sagecraft.synthesis.candidate import Candidate, judged, quoted
 
 TEXT = "The bridges, rivers and a bell stand near the mill. Water and iron cool. In winter the Rhine froze. glass lamps of bronze or basalt"
 
@@ -169,3 +169,32 @@ def test_a_lead_that_points_back_is_no_lead() -> None:
     assert not any(
         "extreme" in question for question in asked("At the opposite extreme, the Rhine has a depth of 3 m.")
     )
+
+
+@pytest.mark.parametrize(
+    ("title", "within"),
+    [
+        ('The "Cracked" Bells', "“The ‘Cracked’ Bells”"),
+        ("The “Cracked” Bells", "“The ‘Cracked’ Bells”"),
+        ('"Cracked": bells ("old" ones)', "“‘Cracked’: bells (‘old’ ones)”"),
+        ("The ``Cracked'' Bells", "“The ‘Cracked’ Bells”"),
+        ("The founder’s bells", "“The founder’s bells”"),
+    ],
+)
+def test_a_title_keeps_its_own_quotation_marks_as_single_ones(title: str, within: str) -> None:
+    assert quoted(title) == within
+
+
+@pytest.mark.parametrize(
+    ("question", "is_right", "answer"),
+    [
+        ("Somebody claims: “{C}” Is anything wrong with that?", True, "No: that is right."),
+        ("Somebody claims: “{C}” Is anything wrong with that?", False, "Yes: that is right."),
+        ("“{C}” Is that correct?", True, "Yes: that is right."),
+        ("“{C} or wrong?” Is that correct?", False, "No: that is right."),
+        ("Check this: “{C}”", True, "That is right."),
+        ("Check this: “{C}”", False, "That is right."),
+    ],
+)
+def test_the_answer_to_a_claim_says_yes_or_no_as_the_question_asks(question: str, is_right: bool, answer: str) -> None:
+    assert judged(question, is_right, "That is right.") == answer

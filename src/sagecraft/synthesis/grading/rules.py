@@ -187,7 +187,7 @@ _UNSEEN = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2064\\ufeff]|[A-Za-z][\\u0400-\\u04ff]|[\\u0400-\\u04ff][A-Za-z]"
 )
 _MARKUP = re.compile(
-    r"\\[A-Za-z]{2,}|[{}|]|https?://|\[\d|\ufffd|</?(?:sub|sup|i|b|em|p|br|div|span|a|img|table|tr|td|li|ul|strong|h\d)\b[^<>]*>|"
+    r"\\[A-Za-z]{2,}|\\['`\"^~=.][A-Za-z]|\\[cvkur] [A-Za-z]|[{}|]|https?://|\[\d|\ufffd|</?(?:sub|sup|i|b|em|p|br|div|span|a|img|table|tr|td|li|ul|strong|h\d)\b[^<>]*>|"
     r"&(?:[A-Za-z]{2,8}|#\d{1,5});|\*\*|`|\]\("
 )
 _SMALL = "what which who whom whose when where why how is are was were do does did and or that to it not than as me"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from sagecraft.artifact import keyed_hash
 from sagecraft.literature.reading import Reading
 from sagecraft.literature.slots import FIGURE, Slot, slots_of
-from sagecraft.synthesis.candidate import Candidate, Rule, fill
+from sagecraft.synthesis.candidate import Candidate, Rule, fill, judged
 from sagecraft.synthesis.rules.reported import Told, article_of
 
 #: Claims an article at most: two right, two wrong.
@@ -25,7 +25,6 @@ _QUESTIONS = (
     "“{C}” Is that what {T} says?",
     "In a talk on {T}, somebody claims: “{C}” Is anything wrong with that?",
 )
-#: No “yes” or “no”, which would not fit every question.
 _RIGHT = (
     "That is right. {S}",
     "That is correct. {S}",
@@ -83,9 +82,10 @@ def _claim(reading: Reading, title: str, told: Told, slots: list[Slot], is_right
     slot = slots[pick % len(slots)]
     false = slot.others[pick // 7 % len(slot.others)]
     claim = text if is_right else slot.put(text, false)
-    question = fill(_QUESTIONS[pick // 11 % len(_QUESTIONS)], T=title, C=claim)
+    form = _QUESTIONS[pick // 11 % len(_QUESTIONS)]
+    question = fill(form, T=title, C=claim)
     forms = _RIGHT if is_right else _WRONG
-    answer = fill(forms[pick // 13 % len(forms)], S=text, true=slot.true, false=false)
+    answer = judged(form, is_right, fill(forms[pick // 13 % len(forms)], S=text, true=slot.true, false=false))
     return Candidate(
         kind="critique", question=question, focus=f"whether “{claim}” is right of {title}", answer=answer,
         key=None if is_right else f"“{slot.true}”, not “{false}”", rule="article-claim-right" if is_right else "article-claim-wrong",

@@ -13,7 +13,7 @@ from sagecraft.literature import english
 from sagecraft.literature.glossary import Gloss
 from sagecraft.literature.reading import Reading
 from sagecraft.literature.slots import FIGURE, Slot, is_correlative, slots_of
-from sagecraft.synthesis.candidate import Candidate, Rule, fill, quoted
+from sagecraft.synthesis.candidate import Candidate, Rule, fill, judged, quoted
 from sagecraft.synthesis.rules.glossary import entry, named, usable
 from sagecraft.synthesis.rules.prose import Told, tellings
 from sagecraft.synthesis.rules.tables import read_tables
@@ -32,7 +32,6 @@ _QUESTIONS = (
     "“{claim}” Is that correct, in the context of {topic}?",
     "A note on {topic} says: “{claim}” Would you let it stand?",
 )
-#: No “yes” or “no”, which would not fit every question.
 _RIGHT = (
     "That is right. {proof}",
     "That is correct. {proof}",
@@ -65,10 +64,11 @@ def _claim(
     """A claim with its judgement; without a fault it is right."""
     pick = keyed_hash(reading.seed, "critique", reading.document.id, claim)
     topic = quoted(reading.document.title)
-    answer = fill((_WRONG if fault else _RIGHT)[pick // 7 % 4], proof=proof, fault=fault)
+    form = _QUESTIONS[pick % len(_QUESTIONS)]
+    answer = judged(form, not fault, fill((_WRONG if fault else _RIGHT)[pick // 7 % 4], proof=proof, fault=fault))
     return Candidate(
         kind="critique",
-        question=fill(_QUESTIONS[pick % len(_QUESTIONS)], topic=topic, claim=claim),
+        question=fill(form, topic=topic, claim=claim),
         focus=f"whether it is right that “{claim.rstrip('.')}”",
         answer=answer,
         key=key,

@@ -104,13 +104,14 @@ def _places(document: Document, title: str) -> Iterator[Fact]:
     categories = [quoted(category) if " " in category else category for category in stripped]
     if categories:
         forms: Sequence[str] = (
-            f"Under which subject is {title} filed?",
+            f"Under which {'subject' if len(categories) == 1 else 'subjects'} is {title} filed?",
             f"How is {title} classified?",
-            f"To which category does {title} belong?",
+            f"To which {'category' if len(categories) == 1 else 'categories'} does {title} belong?",
         )
         yield forms, f"the category of {title}", f"{title} is filed under {listed(categories)}.", listed(categories)
     if categories and document.year is not None:
-        forms = (f"When did {title} appear, and under which category?", f"Give the year and the category of {title}.")
+        what = "category" if len(categories) == 1 else "categories"
+        forms = (f"When did {title} appear, and under which {what}?", f"Give the year and the {what} of {title}.")
         yield (
             forms,
             f"year and category of {title}",
@@ -118,13 +119,14 @@ def _places(document: Document, title: str) -> Iterator[Fact]:
             f"{document.year}",
         )
     if IDENTIFIER.fullmatch(document.id):
-        forms = (f"What is the identifier of {title}?", f"Under which number can {title} be found?")
-        yield forms, f"the identifier of {title}", f"The identifier of {title} is {document.id}.", document.id
+        scheme = "DOI" if document.id.startswith("10.") and "/" in document.id else "arXiv identifier"
+        forms = (f"What is the {scheme} of {title}?", f"Under which {scheme} can {title} be found?")
+        yield forms, f"the {scheme} of {title}", f"The {scheme} of {title} is {document.id}.", document.id
         forms = (
-            f"Which article has the identifier {document.id}?",
-            f"What is the title of the article with the number {document.id}?",
+            f"Which article has the {scheme} {document.id}?",
+            f"What is the title of the article with the {scheme} {document.id}?",
         )
-        yield forms, f"the article {document.id}", f"The article with the identifier {document.id} is {title}.", title
+        yield forms, f"the article {document.id}", f"The article with the {scheme} {document.id} is {title}.", title
     if document.license.strip().casefold() not in _NO_LICENSES:
         forms = (f"Under which licence is {title} available?", f"What is the licence of {title}?")
         yield (

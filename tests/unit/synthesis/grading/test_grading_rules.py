@@ -36,6 +36,7 @@ def test_a_good_pair_passes() -> None:
         ({"answer": "The mass of the great whale is about 13.5 tonnes."}, "word-not-in-source"),
         ({"question": "Каков вес большого колокола в северной башне старого города?"}, "language"),
         ({"question": "What is the \\textbf{mass} of the great bell?"}, "markup"),
+        ({"question": "What is the mass of the great bell of Montr\\'eal?"}, "markup"),
         (
             {"answer": "The mass of the great bell is the mass of the great bell is the mass of the great bell."},
             "repetition",
