@@ -26,6 +26,13 @@ _VAGUE_LEAD = re.compile(
 )
 
 
+#: Whoever says so says it of all parts of the sentence: "Tests suggest that X; Y comes from Z".
+_SAID = re.compile(
+    r"\b(?:suggest|indicat|impl(?:y|ies)|argu|propos|infer|hypothesi|speculat|conclud|claim|predict|believ|expect)\w*|"
+    r"\b(?:shows?|shown|finds?|found|demonstrates?d?|reveals?|revealed|confirms?|confirmed|assum(?:es?|ed|ing)|think|thought|says?|said) that\b"
+)
+
+
 def ask(sentence: str, names: Names) -> Iterator[Candidate]:
     """All questions that the rules make of one sentence, each at most once."""
     masked, formulas = mask_math(sentence)
@@ -78,6 +85,8 @@ def _clauses(text: str) -> Iterator[tuple[str, str]]:
         # Two main clauses; the parts are only used where both begin like a clause with a subject of its own.
         found = re.match(r"^([^:]{20,}?), (?:and|but|while|whereas) ((?:the|an?|[A-Z]\w+|[a-z]+s) .{15,})$", text)
         parts = [found.group(1), found.group(2)] if found and _has_verb(found.group(2)) else parts
+    if _SAID.search(parts[0]):
+        parts = [text]
     for part in parts:
         if len(parts) > 1 and len(part.split()) >= 5 and english.tie(part) is None and not _leans(part):
             yield "", part

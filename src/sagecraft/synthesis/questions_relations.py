@@ -141,6 +141,7 @@ def relation(clause: Clause) -> Iterator[Candidate]:
             whole in _VERBS
             and agrees
             and not is_noun
+            and not _is_verb(rest.split()[0])
             and not _is_vague(found.group(1))
             and not _NO_OBJECT.match(rest)
             and len(rest.split()) >= 2
@@ -169,6 +170,16 @@ def relation(clause: Clause) -> Iterator[Candidate]:
             clause.statement,
             f"that {found.group(3)}",
         )
+
+
+def _is_verb(word: str) -> bool:
+    """Whether it is a verb and nothing else: what stands before it is then the noun ("robustness tests reveal")."""
+    forms = english.AUXILIARIES.split("|"), english.BASES, english.THIRD.keys()
+    return (
+        word not in english.NOUN_LIKE
+        and any(word in of for of in forms)
+        and english.THIRD.get(word) not in english.NOUN_LIKE
+    )
 
 
 def _is_vague(subject: str) -> bool:

@@ -198,6 +198,10 @@ def test_numbers_in_names_are_no_claims() -> None:
         ("The results are good in all of the towers", None),
         ("Additional bells are needed in the towers of the town", None),
         ("Bells that ring are loud", None),
+        ("A number of bells are louder in frost than in rain", None),
+        ("A variety of old bells can crack the frame", None),
+        ("Old bell population studies of towers have to include the frost", "old bell population studies of towers"),
+        ("The bronze of bells consists of copper and tin", "the bronze of bells"),
     ],
 )
 def test_subjects(clause: str, subject: str | None) -> None:
@@ -215,3 +219,51 @@ def test_a_thought_recalls_what_is_told_and_not_what_the_authors_wrote() -> None
         text = thought(candidate, "In this paper, we find bells.", seed=0, name="x")
         assert "we find" not in text
         assert candidate.answer in text
+
+
+@pytest.mark.parametrize(
+    ("sentence", "is_told"),
+    [
+        ("In our first paper, we measured the pitch of old bells by ear.", False),
+        ("In our previous work, we measured the pitch of old bells by ear.", False),
+        ("We extend our earlier study of old bells to the towers of the north.", False),
+        ("Following our companion paper, we measure the pitch of old bells.", False),
+        ("In our work, we measured the pitch of old bells by ear.", True),
+        ("In this short paper, we measured the pitch of old bells by ear.", True),
+        ("Our first results show that the pitch of old bells falls in frost.", True),
+    ],
+)
+def test_earlier_work_is_not_told_as_that_of_the_article(sentence: str, is_told: bool) -> None:
+    assert (tell(sentence) is not None) == is_told
+
+
+def test_what_the_authors_only_suggest_is_no_plain_fact() -> None:
+    claim = "bronze bells are dull in winter because cold air absorbs sound"
+    for verb, plain in (("suggest", False), ("find", True)):
+        made = [
+            one
+            for one in asked(f"We study old bells. The bronze bells ring. We {verb} that {claim}.")
+            if one.rule == "article-sentence"
+        ]
+        assert made
+        assert all(one.answer.startswith("The authors suggest that ") != plain for one in made)
+
+
+def test_a_verb_that_needs_more_than_its_object_is_not_asked_about() -> None:
+    for verb, is_asked in (("interpret", False), ("classify", False), ("describe", True)):
+        made = asked(f"We {verb} the hum of old bells as the beat of two partials.")
+        assert any(f"{verb}?" in one.question or f"{verb}." in one.question for one in made) == is_asked
+
+
+def test_one_thing_of_many_is_asked_about_only_if_the_title_names_it() -> None:
+    sentence = "We study old bells. The host star rings the bells of its towers in winter. "
+    for title, is_asked in ((TITLE, False), ("The ringing of a star in winter air", True)):
+        made = asked(sentence, title=title)
+        assert any("the host star" in one.question for one in made) == is_asked
+
+
+def test_using_something_as_a_way_to_doing_is_no_purpose() -> None:
+    made = asked("We employ a new approach to casting the bells of the towers.")
+    assert not any("to casting" in one.question for one in made)
+    made = asked("We employ a new approach to cast the bells of the towers.")
+    assert any("to cast" in one.question for one in made)

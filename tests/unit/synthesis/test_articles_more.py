@@ -299,3 +299,14 @@ def test_two_readings_in_turn_are_two_articles() -> None:
     )
     found = [article_of(read) for read in (first, second, first, second)]
     assert [one.document.id for one in found if one is not None] == ["one", "two", "one", "two"]
+
+
+def test_a_time_is_no_setting_of_which_somebody_would_ask() -> None:
+    for lead, is_asked in (("In the early 1970s", False), ("In recent decades", False), ("In cold towers", True)):
+        made_of = made(f"{lead}, bronze bells ring longer than the copper bells of the valley.")
+        assert any(one.rule == "article-setting" for one in made_of) == is_asked, lead
+
+
+def test_what_mediates_something_is_asked_for() -> None:
+    found = made("The hum of bronze bells is mediated by slow beats of the rim.")
+    assert any("mediates" in one.question for one in found)

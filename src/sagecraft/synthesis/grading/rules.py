@@ -289,6 +289,11 @@ def _given_away(case: Case) -> str | None:
     return "answer-in-question" if len(key) > 3 and key in case.bare_question.lower() else None
 
 
+#: Content words that an answer adds at least: of all where it tells of a thing ("X is considered"), of others where its
+#: question holds many ("What do they use to …?"); and the share that a clause adds to the one in the question.
+_MIN_NEW_WORDS, _MAX_RESTATED, _MIN_NEW_SHARE = 3, 3, 0.2
+_ADDS_MUCH = frozenset({"account", "finding"})
+_ADDS_CLAUSE = frozenset({"cause", "consequence", "derivation", "what-if"})
 #: Of other kinds the answer is one of the things that the question names.
 _MUST_ADD = frozenset(
     {"definition", "cause", "method", "purpose", "number", "consequence", "account", "finding", "aim"}
@@ -298,13 +303,18 @@ _MUST_ADD = frozenset(
 def _restated(case: Case) -> str | None:
     """An answer that says no word, number or formula beyond its question, as "X is what is X"."""
     candidate = case.candidate
-    if candidate.kind not in _MUST_ADD or candidate.thought is not None:
+    if candidate.kind not in _MUST_ADD | _ADDS_CLAUSE or candidate.thought is not None:
         return None
     answer, formulas = mask_math(candidate.answer)
     asked = {_stem(word) for word in english.words(mask_math(case.bare_question)[0])}
     told = {_stem(word) for word in english.words(answer) if word not in _FUNCTION_WORDS}
     numbers = set(_NUMBER.findall(answer)) - set(_NUMBER.findall(case.bare_question))
-    return None if told - asked or numbers or formulas else "answer-in-question"
+    if numbers or formulas:
+        return None
+    num_new = len(told - asked)
+    is_told = num_new < _MIN_NEW_WORDS and (candidate.kind in _ADDS_MUCH or len(told) > _MAX_RESTATED * _MIN_NEW_WORDS)
+    is_told |= candidate.kind in _ADDS_CLAUSE and num_new < _MIN_NEW_SHARE * len(told)
+    return "answer-in-question" if is_told or (not num_new and candidate.kind in _MUST_ADD) else None
 
 
 _FIGURE_TEXT = re.compile(
@@ -394,6 +404,65 @@ def _is_named(text: str, pronoun: str) -> bool:
     return bool(content)
 
 
+#: "Then" and "there" of what stands before, an ordinal of a row that is not told of.
+_PLACE_BEFORE = re.compile(
+    r"\b(?:in|at|on|near|around|inside|within|where|into|onto|toward|towards|above|below|between|outside|place|region)\b"
+)
+_THERE = re.compile(
+    r"\bthere\b(?!,? (?:is|are|was|were|has|have|had|may|might|must|can|cannot|could|should|would|will|do|does|did|seems?|exists?|existed|"
+    r"appears?|be|being|remains?|to be|also|still|often|now|usually|come|comes|arose|arises?|follows?)\b)"
+)
+_THEN = re.compile(r"(?<!and )(?<!just )(?<!since )(?<!by )\bthen\b")
+_ORDER_BEFORE = re.compile(
+    r"\b(?:[Ii]f|[Ww]hen|[Aa]fter|[Ff]irst|[Bb]efore|[Oo]nce|[Ff]rom|[Ii]nitially|[Uu]ntil|[Ss]ince|to|that|and|[Aa]s|[Bb]y)\b"
+)
+_INITIAL = re.compile(
+    r"\bthe initial (?!conditions?|states?|values?|stages?|phases?|mass|masses|time|velocity|size|temperature|density)\w+(?= (?:is|are|was|were|and|in|to|by|for|with)\b|[.,;])"
+)
+_THIRD_OF = re.compile(
+    r"\b(?:[Aa] (?:third|fourth|fifth)|[Tt]he (?:third|fourth|fifth))\b(?= [a-z,])(?! (?:of|as|party)\b)"
+)
+_ROW_BEFORE = re.compile(r"\b(?:two|three|four|five|first|second|both|another|one|pairs?|binary)\b", re.IGNORECASE)
+#: "A shield protects it": neither the shield nor anything else that stands before.
+_OBJECT_PRONOUN = re.compile(
+    r"^(?:(?!(?:that|which|who|when|where|if|because|as|while|and|but|or|so|until|before|after|since|than|although|though|whether|to|what|how|why|by|with|through)\b)"
+    r"[\w’-]+ ){2,}(?:[a-z]{3,}(?<![su])s|[a-z]{3,}ed|gave|made|kept|held|drove|led|took|brought) (?:it|them)\b(?= (?:from|to|into|with|as|by|in|on|at|for|and|out|apart|up|down|back|away|toward|towards|off)\b|[.,;])"
+)
+
+
+def _open_word(case: Case) -> str | None:
+    """A word of the first sentence that points at something that nobody was told of: "there", "then", "a third"; and an object "it"."""
+    candidate = case.candidate
+    if candidate.kind in ("metadata", "critique", "definition", "term") or candidate.thought is not None:
+        return None
+    first = _ENDS.split(case.bare_answer)[0]
+    for word, before in ((_THERE, _PLACE_BEFORE), (_THEN, _ORDER_BEFORE), (_THIRD_OF, _ROW_BEFORE)):
+        found = word.search(first)
+        if found and not before.search(first[: found.start()]):
+            return "open-pronoun"
+    found = _INITIAL.search(case.bare_answer)
+    if found and "initial" not in case.candidate.question:
+        return "open-pronoun"
+    return "open-pronoun" if _OBJECT_PRONOUN.match(first) else None
+
+
+#: Kinds that ask for the one thing that does it: "X also comes from Y" names one of several.
+_ASKS_FOR_ALL = frozenset({"cause", "consequence", "purpose", "place", "what-if"})
+
+
+def _narrowed(case: Case) -> str | None:
+    """An answer without the "also" of its source, where the question asks for the cause, the origin, the place; an aim without its "further"."""
+    kind, answer = case.candidate.kind, case.candidate.answer
+    word = "also" if kind in _ASKS_FOR_ALL else "further" if kind == "aim" else None
+    if word is None or case.candidate.thought is not None or case.candidate.rule == TEACHER:
+        return None
+    return "narrowed" if _count(word, answer) < _count(word, case.ground) else None
+
+
+def _count(word: str, text: str) -> int:
+    return len(re.findall(rf"\b{word}\b", text, re.IGNORECASE))
+
+
 def _weak_definition(case: Case) -> str | None:
     """An evaluation in the form of a definition: "X is an important technique"."""
     if case.candidate.kind not in ("definition", "term") or case.candidate.thought is not None:
@@ -404,7 +473,7 @@ def _weak_definition(case: Case) -> str | None:
 
 GRADERS: tuple[Callable[[Case], str | None], ...] = (
     _length, _leak, _numbers, _words, _language, _repetition, _form, _pronoun, _given_away, _restated,
-    _figure_text, _exercise, _hypothetical, _empty_condition, _plural_evidence, _open_pronoun, _weak_definition,
+    _figure_text, _exercise, _hypothetical, _empty_condition, _plural_evidence, _open_pronoun, _open_word, _narrowed, _weak_definition,
 )  # fmt: skip
 
 

@@ -149,12 +149,14 @@ def statements(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
         )
 
 
+_HEDGES = frozenset({"suggest", "argue", "infer", "predict", "estimate", "interpret", "propose", "attribute"})
 _LED = ("According to {T}, {Q}", "According to the article {T}, {Q}", "As {T} has it, {Q}", "Going by {T}, {Q}")
 
 
 def asked(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
     """The rules over single sentences, asked of what the article states or finds, with its name before the question."""
     clauses = {saying.told.place: saying.rest.removeprefix("that ") for saying in sayings if saying.is_claim}
+    hedged = {saying.told.place for saying in sayings if saying.is_claim and saying.verb in _HEDGES}
     spoken = {saying.told.place for saying in sayings}
     for told in asker.article.told:
         if asker.article.company(told) != (told,):
@@ -174,6 +176,11 @@ def asked(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
                 continue
             if candidate.kind == "definition" and candidate.answer != sentence:
                 continue
+            if told.place in hedged:
+                # "The authors suggest that …" is no plain fact.
+                if candidate.answer != sentence:
+                    continue
+                candidate = replace(candidate, answer=told.plain())
             key = candidate.key
             if key and re.search(rf"{re.escape(key)}, ", sentence):
                 key = None  # it goes on behind the comma

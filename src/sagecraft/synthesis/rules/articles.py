@@ -123,6 +123,7 @@ _DO = (
 )
 #: Of verbs that an article does as well as its authors.
 _ARTICLE_DOES = (*_DO, "What does the article {T} {verb}?", "What does {T} {verb}?")
+_INCOMPLETE = frozenset(LISTS["incomplete"].split())
 _ARTICLE_VERBS = frozenset(LISTS["article_verbs"].split())
 
 
@@ -152,7 +153,7 @@ def _what(asker: Asker, verb: str, group: Sequence[Saying], kind: str, rule: str
     pattern = _said(verb)
     num_said = sum(len(pattern.findall(text)) for text in asker.article.texts)
     words = sum(len(one.told.text.split()) for one in group)
-    if num_said > len(group) or len(group) > _MAX_TOGETHER or words > _MAX_ANSWER_WORDS:
+    if verb in _INCOMPLETE or num_said > len(group) or len(group) > _MAX_TOGETHER or words > _MAX_ANSWER_WORDS:
         return
     tense = group[0].tense
     told_verb = next(form for form, (base, when, _) in _FORMS.items() if base == verb and when == tense)
@@ -274,6 +275,7 @@ def purposes(asker: Asker, sayings: Sequence[Saying]) -> Iterator[Candidate]:
             not found
             or not _is_object(found.group("object"))
             or found.group("base") in {"date", "the", "a", "an", "this", "be"}
+            or found.group("base").endswith("ing")  # "an approach to casting"
         ):
             continue
         plain = saying.told.plain(found.group("object"))

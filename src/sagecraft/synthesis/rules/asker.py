@@ -25,7 +25,7 @@ LEAD_WORDS = (
 
 #: Of these nobody would ask: they tell how much or how sure, and not what of.
 _EMPTY_SUBJECT = re.compile(
-    r"(?:evidence|no|not|only|there|additional|further|future|other|experimental|preliminary|follow-up|(?:the |our )?"
+    r"(?:an? (?:\w+ )?(?:variety|range|number|host|series|handful|plethora|multitude) of|evidence|no|not|only|there|additional|further|future|other|experimental|preliminary|follow-up|(?:the |our )?"
     r"(?:(?:first|new|main|key|final|full|overall) )?(?:results?|data|code|codes|products?|catalogu?e?s?|data products|conclusions?|findings|outcome))(?:\b(?! of\b| from\b)|$)",
     re.IGNORECASE,
 )
@@ -106,9 +106,18 @@ class Asker:
         )
         if is_odd or english.context_need(f"What is {found[0].lower()}{found[1:]}?", self.title_words)[0] == "drop":
             return None
-        if place is not None and self.points_back(found, place):
+        if (place is not None and self.points_back(found, place)) or self._is_one_of_many(found):
             return None
         return self.lowered(found) if clause[0].isupper() else found
+
+    def _is_one_of_many(self, phrase: str) -> bool:
+        """Whether a subject is a thing of which there are many, and not the one that the title names ("the old bell")."""
+        found = re.fullmatch(r"[Tt]he (?:[a-z-]+ )?(?P<noun>[a-z]+)", phrase)
+        return found is not None and found["noun"] in _OF_MANY and found["noun"] not in self._titled
+
+    @cached_property
+    def _titled(self) -> frozenset[str]:
+        return frozenset(english.words(self.article.document.title))
 
     def points_back(self, text: str, place: int) -> bool:
         """Whether a definite phrase of a text means what an earlier sentence of the abstract spoke of ("the deviation").
@@ -290,8 +299,10 @@ def _definites(text: str) -> Iterator[tuple[list[str], bool]]:
             yield phrase, is_explained
 
 
+_OF_MANY = frozenset(LISTS["of_many"].split())
 _OBJECT_STARTS = frozenset({"a", "an", "the", "that", "no", "its", "their", "both"})
 _VERB_AFTER = frozenset(english.AUXILIARIES.split("|"))
+_WITH_OF = frozenset({"consists", "consist", "consisted"})
 
 
 _BRACKETS = re.compile(r" \([^()]{1,60}\)(?=[ ,.]|$)")
@@ -362,8 +373,11 @@ def subject_of(clause: str) -> str | None:
         is_base = word in english.BASES | _MORE and word not in english.NOUN_LIKE
         is_verb = is_verb or (is_base and is_whole and is_plural(phrase))
         is_verb = is_verb or (word in _PAST and parts[place + 1] in _OBJECT_STARTS)
-        if word not in _VERB_AFTER and parts[place + 1] in _VERB_AFTER:
-            is_verb = False  # "signals have"
+        # "signals have", "studies of"
+        if word not in _VERB_AFTER and (
+            parts[place + 1] in _VERB_AFTER or (parts[place + 1] == "of" and word not in _WITH_OF)
+        ):
+            is_verb = False
         if not is_verb:
             if word in {"that", "which", "who", "where", "when", "while", "because"}:
                 return None

@@ -89,7 +89,9 @@ _ORIGIN = re.compile(
 _ORIGIN_VERB = re.compile(
     r"^(?P<subject>.{3,110}?) (?:(?:may|might|can|could|must|should|would|will) )?(?:\w+ly )?(?P<verb>arises?|results?|originates?|stems?|comes?|emerges?) (?:\w+ly )?from (?P<rest>.{6,})$"
 )
-_PRESENT = {"driven": "drives", "set": "sets", "fed": "feeds", "governed": "governs", "triggered": "triggers"}
+_PRESENT = {
+    "driven": "drives", "set": "sets", "fed": "feeds", "governed": "governs", "triggered": "triggers", "mediated": "mediates",
+}  # fmt: skip
 _ORIGINS = frozenset({"caused", "explained", "due", "attributed", "attributable"})
 #: What is made by somebody, and what is drawn from data, has no cause of this sort.
 _NO_EFFECT = re.compile(

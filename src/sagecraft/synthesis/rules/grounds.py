@@ -102,6 +102,10 @@ _NO_SETTING = re.compile(
     r"the (?:first|second|third|former|latter|other|past|coming|last|present|future|next|process|case)\b)|For (?:comparison|many|most|the present|instance|example|the first|both|each|some)|"
     r"At (?:first|present|last|least|best|the time|that time|once|the same|both)|On (?:average|the other|the one|the whole)|After (?:all|some|applying|accounting|correcting)|Under (?:the assumption|these)|With (?:the|its|a|an|our|upcoming|increasing interest|future)\b|Over (?:the|recent)|During the (?:last|past)|Before (?:the|that)|Beyond\b)",
 )
+#: A time, of which nobody would ask how things stand.
+_TIME = re.compile(
+    r"\b(?:1[5-9]|20)\d\ds?\b|\b(?:centur(?:y|ies)|decades?|years?|months?|weeks?|days?|time|nowadays|eras?)\b|\btoday\b"
+)
 _DEGREE = re.compile(
     r"\b(?:higher|lower|larger|smaller|greater|increasing|decreasing|high|low|small|large|strong|weak|stronger|weaker|without|absence)\b",
     re.IGNORECASE,
@@ -117,6 +121,7 @@ def settings(asker: Asker, stated: Sequence[Stated], _sayings: Sequence[Saying])
         if (
             found is None
             or _NO_SETTING.match(clause)
+            or _TIME.search(found.group("lead"))
             or re.search(r"\b(?:that|which|who|while|is|are|was|were|has|have)\b", found.group("lead"))
         ):
             continue

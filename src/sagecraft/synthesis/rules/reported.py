@@ -32,8 +32,14 @@ _OWN_VOICE = re.compile(rf"\b(?:[Ww]e|[Oo]ur)\b|\b[Tt]his (?:{WORK})\b")
 _LABEL = re.compile(
     r"^(?:Aims?|Methods?|Results?|Conclusions?|Context|Background|Objectives?|Purpose|Findings|Goals?|Data|Motivation|Summary)(?:: ?|\. )"
 )
+#: "In our first paper": an earlier work is told of, not this one.
+_EARLIER = "(?:first|second|third|previous|earlier|prior|preceding|companion|accompanying|last|former|recent|original|next|other|past)"
+_EARLIER_WORK = re.compile(
+    rf"\b(?:[Oo]ur|[Tt]heir|authors’) (?:own )?(?:{_EARLIER} (?:{WORK})|(?!first|second|third|last|original|next){_EARLIER} "
+    r"(?:works|papers|studies|articles|letters|analys[ei]s|results?|findings?|efforts?|publications?|catalogu?es?|models?))\b"
+)
 _OPENING = re.compile(
-    rf"^(?:(?:With)?[Ii]n (?:this|the present|the current|our)(?: \w+)? (?:{WORK}|series|proceedings?|chapter|thesis)|Here(?:in)?|In what follows)(?:, | (?=we\b))"
+    rf"^(?:(?:With)?[Ii]n (?:this|the present|the current|our)(?: (?!{_EARLIER}\b)\w+)? (?:{WORK}|series|proceedings?|chapter|thesis)|Here(?:in)?|In what follows)(?:, | (?=we\b))"
 )
 _CONNECTIVE = re.compile(
     r"^(?:However|Moreover|Furthermore|Further|Additionally|In addition|Finally|First|Firstly|Second|Secondly|Third|Thirdly|Lastly|"
@@ -243,6 +249,7 @@ def tell(text: str) -> str | None:
     bare = re.sub("“[^”]*”", "it", text)
     if (
         _POINTING.search(bare)
+        or _EARLIER_WORK.search(bare)
         or _LEANING.match(bare)
         or _FOUND_OF_IT.match(bare)
         or _ODD.search(bare)

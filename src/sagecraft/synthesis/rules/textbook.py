@@ -77,7 +77,7 @@ _LOOSE = re.compile(
     r"observations|measurements|results|studies|evidence|data|experts|students|(?:the|an?) (?:[\w-]+ )?(?:answer|result|reason|idea|key|problem|question|"
     r"difference|effect|way|fact|process|situation|difficulty|trick|point|amount|number|rest|first|second|next|last|following|same|"
     r"other|whole|story|team|group|case|value|example|picture|image|figure))$|"
-    r"^(?:many|most|several|some|such|no|all|any|much|few|another|other|each|every|both|two|three|four|five|more|nearly|almost|one)\b|"
+    r"^an? (?:\w+ )?(?:variety|range|number|host|series|handful) of\b|^(?:many|most|several|some|such|no|all|any|much|few|another|other|each|every|both|two|three|four|five|more|nearly|almost|one)\b|"
     r"^the (?:first|second|third|last|next|previous|final|new|old|other|same)\b|\b(?:of (?:the|a) (?:story|problem|question|answer)|I|ones?|others?)\b|’s$|\d\d\d\d",
     re.IGNORECASE,
 )  # fmt: skip

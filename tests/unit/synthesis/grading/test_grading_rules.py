@@ -103,3 +103,74 @@ def test_thought_quotes_its_ground_and_varies() -> None:
     assert thought(GOOD, GROUND, 0, "a") == thought(GOOD, GROUND, 0, "a")
     braces = changed(key="$x_{1}$", focus="the {focus} of $a_{b}$")
     assert "the {focus} of $a_{b}$" in thought(braces, GROUND, 0, "a")
+
+
+def told(kind: str, question: str, answer: str, ground: str = "") -> str | None:
+    return grade(Candidate(kind, question, "the bell", answer, rule="x"), ground or answer, TITLE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("The old clapper of bronze is kept there.", "open-pronoun"),
+        ("The old clapper of bronze is kept in the tower and cleaned there.", None),
+        ("There is an old clapper of bronze, and there are ropes of hemp.", None),
+        ("A ring of bronze is then poured around the clapper.", "open-pronoun"),
+        ("If the mould is dry, a ring of bronze is then poured.", None),
+        ("After a week of frost the rope of hemp then breaks.", None),
+        ("A third rope of hemp moves the clapper.", "open-pronoun"),
+        ("Beside two ropes a third rope of hemp moves the clapper.", None),
+        ("A third of all ropes break in frost.", None),
+        ("Old ropes of hemp hide cracks that are missed in the initial survey.", "open-pronoun"),
+        ("Old ropes of hemp keep the initial length of their strands.", None),
+        ("A roof of old slate protects it from the rain and lets founders work.", "open-pronoun"),
+        ("The tower is dry because a roof of old slate protects it from the rain.", None),
+        ("A roof of old slate protects bells from the rain.", None),
+    ],
+)
+def test_words_of_the_answer_that_point_at_nothing_in_it(answer: str, reason: str | None) -> None:
+    assert told("account", "In the context of “Bells”, what is there to say about the casting?", answer) == reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "question", "answer", "ground", "reason"),
+    [
+        ("cause", "What do old bells crack from?", "Old bells crack from frost of the valley.",
+         "Old bells also crack from frost of the valley.", "narrowed"),
+        ("cause", "What do old bells crack from?", "Old bells crack from frost of the valley.", "", None),
+        ("cause", "What do old bells crack from?", "Old bells also crack from frost of the valley.",
+         "Old bells also crack from frost of the valley.", None),
+        ("account", "What is there to say of old bells?", "Old bells crack from frost of the valley.",
+         "Old bells also crack from frost of the valley.", None),
+        ("aim", "What do the authors of “On bells” study?", "The authors study the length of hemp ropes.",
+         "We further study the length of hemp ropes.", "narrowed"),
+        ("aim", "What do the authors of “On bells” study?", "The authors study the length of hemp ropes.",
+         "We study the length of hemp ropes.", None),
+    ],
+)  # fmt: skip
+def test_the_cause_is_not_one_of_several(
+    kind: str, question: str, answer: str, ground: str, reason: str | None
+) -> None:
+    assert told(kind, question, answer, ground) == reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "question", "answer", "reason"),
+    [
+        ("finding", "What does “On bells” say about the length of old ropes?", "The length of old ropes is considered.",
+         "answer-in-question"),
+        ("finding", "What does “On bells” say about the length of old ropes?",
+         "The length of old ropes decides how often founders replace clappers.", None),
+        ("finding", "What does “On bells” say about the length of old ropes?", "The length of old ropes is 30 metres.", None),
+        ("derivation", "What does “On bells” infer from the fact that old bells of bronze from northern towers ring longer "
+         "in frost than new bells of copper from southern towers?", "Old bells of bronze from northern towers ring longer in "
+         "frost than new bells of copper from southern towers, challenging expectations.", "answer-in-question"),
+        ("derivation", "What does “On bells” infer from the fact that old bells ring longer in frost?",
+         "Old bells ring longer in frost, suggesting that cold air absorbs less sound.", None),
+        ("relation", "What does the great bell contain?", "The great bell contains a clapper.", None),
+        ("comparison", "“Old bells are ___ than new ones.” Which word belongs in the gap, “heavier” or “lighter”?",
+         "The right word is “heavier”: Old bells are heavier than new ones.", None),
+    ],
+)  # fmt: skip
+def test_an_answer_adds_some_words_to_its_question(kind: str, question: str, answer: str, reason: str | None) -> None:
+    assert told(kind, question, answer, answer + " The right word is one.") == reason
