@@ -201,6 +201,8 @@ def test_numbers_in_names_are_no_claims() -> None:
         ("A number of bells are louder in frost than in rain", None),
         ("A variety of old bells can crack the frame", None),
         ("Old bell population studies of towers have to include the frost", "old bell population studies of towers"),
+        ("Combining bells, ropes and old clappers confirms the age of towers", None),
+        ("Among old bells, the ropes of hemp have knots", "the ropes of hemp"),
         ("The bronze of bells consists of copper and tin", "the bronze of bells"),
     ],
 )
@@ -267,3 +269,24 @@ def test_using_something_as_a_way_to_doing_is_no_purpose() -> None:
     assert not any("to casting" in one.question for one in made)
     made = asked("We employ a new approach to cast the bells of the towers.")
     assert any("to cast" in one.question for one in made)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "as_told"),
+    [
+        ("Founders should therefore measure the pitch of old bells.", "Founders should measure the pitch of old bells."),
+        ("Old bells can thus ring longer in cold towers.", "Old bells can ring longer in cold towers."),
+        ("Although the winter is short, it enables tests of old bells.", None),
+        ("Although the winter is short, it is not known how old bells crack.",
+         "Although the winter is short, it is not known how old bells crack."),
+        ("Although old bells are heavy, they ring longer in frost.", "Although old bells are heavy, they ring longer in frost."),
+    ],
+)  # fmt: skip
+def test_what_leans_within_a_sentence_goes(sentence: str, as_told: str | None) -> None:
+    assert tell(sentence) == as_told
+
+
+def test_a_way_through_a_thing_is_no_means() -> None:
+    for how, is_asked in (("through the old tower", False), ("through a set of microphones", True)):
+        made = asked(f"We measure the decay of the lowest partial {how} in winter.")
+        assert any("the decay of the lowest partial" in one.question for one in made) == is_asked

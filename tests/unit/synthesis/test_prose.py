@@ -155,6 +155,7 @@ SILENT: list[tuple[Rule, str]] = [
     (explanations.whys, "The weight of so great a bridge would press the piles into the mud."),
     (explanations.whys, "Because the valley floods, it is built on piles of oak and granite."),
     (explanations.whys, "Granite from Aldmoor is a stone for bridges that lasts because it is hard and dense."),
+    (explanations.years, "Born in 1741 on a farm, Agnes Miller built bridges of granite across the valley."),
     (explanations.years, "In 1741 and in 1802, masons built bridges of granite across the valley."),
     (explanations.years, "In 1741, they built it of granite and of oak from the hills."),
     (explanations.years, "Between 1741 and 1745 bridges of granite were built across the valley."),

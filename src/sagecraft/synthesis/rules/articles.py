@@ -198,7 +198,7 @@ _MEANS_LEAD = re.compile(
     r"^(?:Using|By|Based on|Combining|With the help of|Through|Applying|Leveraging|Employing|Adopting|Utilizing|Utilising|Exploiting|Analyzing|Analysing|Comparing|Via) "
 )
 _MEANS = re.compile(
-    r"^(?P<object>.{8,140}?),? (?P<how>(?:by (?=\w+ing\b)|using |through |via |by means of |with the help of |employing |utilizing )(?P<means>.+))$"
+    r"^(?P<object>.{8,140}?),? (?P<how>(?:by (?=\w+ing\b)|using |through (?!the\b)|via |by means of |with the help of |employing |utilizing )(?P<means>.+))$"
 )
 _OBJECT_END = re.compile(
     r"[,;:()]|\b(?:and (?:find|show|discuss|compare|test|use|apply|derive)|which|who|where|while|whereas|so that|finding|showing|revealing|yielding|resulting)\b"

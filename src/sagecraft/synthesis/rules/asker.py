@@ -307,7 +307,8 @@ _WITH_OF = frozenset({"consists", "consist", "consisted"})
 
 _BRACKETS = re.compile(r" \([^()]{1,60}\)(?=[ ,.]|$)")
 _LED_CLAUSE = re.compile(
-    rf"^(?:{LEAD_WORDS}) [^,;:]{{3,110}}, (?P<rest>(?!and\b|or\b|but\b|which\b|where\b)[^,]{{12,}}.*)$"
+    # "Combining bells, ropes and clappers": no lead, but a list
+    rf"^(?:{LEAD_WORDS}) [^,;:]{{3,110}}, (?P<rest>(?!(?:[^ ,]+ ){{0,3}}?(?:and|or)\b|but\b|which\b|where\b)[^,]{{12,}}.*)$"
 )
 _GERUND = re.compile(
     r"^(?P<subject>[A-Z][a-z]+ing (?!(?:is|are|was|were|of|in|for)\b)[^,;:]{4,90}?) (?:is|are|remains?|requires?|provides?|can|will|has|was)\b"

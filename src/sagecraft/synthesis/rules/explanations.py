@@ -184,6 +184,8 @@ def years(reading: Reading) -> Iterator[Candidate]:
         if len(found) != 1 or counts[found[0]] != 1 or len(re.findall(r"\b(?:1[3-9]|20)\d\d\b", told.texts[-1])) > 1:
             continue
         year = found[0]
+        if told.text.startswith(f"Born in {year}"):
+            continue  # the sentence goes on to something else
         form = _HAPPENED[keyed_hash(reading.seed, "year", reading.document.id, year) % len(_HAPPENED)]
         yield Candidate(
             kind="event",

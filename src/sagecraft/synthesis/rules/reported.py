@@ -60,6 +60,10 @@ _INSERTED = re.compile(
     r" (?:(?:also|thus|therefore|hence|furthermore|further|additionally|moreover|here) )(?=(?:find|show|suggest|indicate|demonstrate|reveal|imply|"
     r"provide|confirm|predict|highlight|support)s?\b)"
 )
+#: "should therefore": behind an auxiliary, too, it leans on the sentence before.
+_THEREFORE = re.compile(
+    r"(?<=\b(?:can|may)) (?:therefore|thus|hence)(?= [a-z])|(?<=\b(?:will|must)) (?:therefore|thus|hence)(?= [a-z])|(?<=\bshould) (?:therefore|thus|hence)(?= [a-z])"
+)
 _THIS = re.compile(
     rf"\b(?P<the>[Tt]his|[Tt]he (?:present|current)|[Oo]ur) (?:(?:present|current) )?(?P<what>{WORK})(?= [a-z])(?! of\b)"
 )
@@ -97,6 +101,11 @@ _LEANING = re.compile(
 #: "We find that it rings": what does?
 _FOUND_OF_IT = re.compile(
     r"^The (?:authors|article|results) (?:\w+ ){1,3}that (?:its?\b(?! (?:is|was|has|can be|may be) (?:\w+ )?(?:that|to|possible|likely|difficult|crucial|important|necessary|essential|not|been))|itself\b)"
+)
+#: "Although the time is short, it …": what stands there is seldom the time.
+_LATE_PRONOUN = re.compile(
+    r"^(?:Although|Though|While|Whereas|Even though) [^,]+, it\b(?! (?:is|was|has|remains) (?:\w+ )?(?:that|to|possible|known|difficult|"
+    r"unclear|crucial|important|necessary|essential|not|been)\b)"
 )
 _ODD = re.compile(
     r"https?://|www\.|\[\d|\\(?:cite|ref|begin|item)|[{}|]|\?\?|~|^\W*[a-z]|^[\W\d]|\b(?:GitHub|available (?:at|from|on|online))\b|[!?]|(?<!\d)%|\((?:abridged|shortened)"
@@ -231,7 +240,7 @@ def tell(text: str) -> str | None:
         return None
     text = text.rstrip(".") + "."
     text = _ADVERB.sub(" ", re.sub(r"^We\b", "we", text))
-    text = _INSERTED.sub(" ", text)
+    text = _THEREFORE.sub("", _INSERTED.sub(" ", text))
     text = re.sub(
         rf",? (?:in this (?:{WORK})|here)(?=[,. ])(?<!presented here)(?<!reported here)(?<!described here)(?<!studied here)",
         "",
@@ -251,6 +260,7 @@ def tell(text: str) -> str | None:
         _POINTING.search(bare)
         or _EARLIER_WORK.search(bare)
         or _LEANING.match(bare)
+        or _LATE_PRONOUN.match(bare)
         or _FOUND_OF_IT.match(bare)
         or _ODD.search(bare)
         or _EARLY_PRONOUN.match(re.sub(r"^The authors’? (.*?)\btheir\b", r"The authors \1the", bare))
