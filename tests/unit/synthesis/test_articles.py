@@ -202,6 +202,7 @@ def test_numbers_in_names_are_no_claims() -> None:
         ("A variety of old bells can crack the frame", None),
         ("Old bell population studies of towers have to include the frost", "old bell population studies of towers"),
         ("Combining bells, ropes and old clappers confirms the age of towers", None),
+        ("Old tests with Oak and Elm show bells drop from the frames", None),
         ("Among old bells, the ropes of hemp have knots", "the ropes of hemp"),
         ("The bronze of bells consists of copper and tin", "the bronze of bells"),
     ],

@@ -313,3 +313,8 @@ def test_a_long_table_and_glossary_take_no_time_that_grows_with_the_square() -> 
     started = time.process_time()
     assert sum(1 for rule in OWN.values() for _ in rule(read)) < 5_000
     assert time.process_time() - started < 10
+
+
+def test_an_entry_that_is_a_sentence_about_its_term_gives_no_meaning() -> None:
+    for gloss, count in (("old piers are upright supports in the water", 0), ("upright supports in the water", 1)):
+        assert len(asked(glossary.meanings, f"## Glossary\n\n**old piers**: {gloss}")) == count

@@ -302,6 +302,7 @@ def _definites(text: str) -> Iterator[tuple[list[str], bool]]:
 _OF_MANY = frozenset(LISTS["of_many"].split())
 _OBJECT_STARTS = frozenset({"a", "an", "the", "that", "no", "its", "their", "both"})
 _VERB_AFTER = frozenset(english.AUXILIARIES.split("|"))
+_ONLY_VERBS = frozenset(LISTS["only_verbs"].split())
 _WITH_OF = frozenset({"consists", "consist", "consisted"})
 
 
@@ -368,7 +369,7 @@ def subject_of(clause: str) -> str | None:
         is_verb = word in _VERB_AFTER or (word in _THIRD and (not is_noun_too or parts[place + 1] in _OBJECT_STARTS))
         # "the pitch increases with …": what a noun could not be followed by as well.
         goes_on = parts[place + 1] in {"with", "by", "towards", "toward", "as"} and not is_plural(phrase)
-        is_verb = is_verb or (word in _THIRD and goes_on and english.is_noun_phrase(phrase))
+        is_verb = is_verb or (word in _THIRD and goes_on and end > 1 and english.is_noun_phrase(phrase))
         # "simulations with fast transport": behind a preposition only a plural is sure to end the phrase.
         is_whole = parts[end - 1].endswith("s") or not set(parts[:end]) & english.PREPOSITIONS
         is_base = word in english.BASES | _MORE and word not in english.NOUN_LIKE
@@ -385,7 +386,9 @@ def subject_of(clause: str) -> str | None:
             continue
         # "The abundance of matter produced via collisions": a part that says which one is none of the main verb's.
         plain = _SAYS_WHICH.sub("with", phrase)
-        if not english.is_noun_phrase(plain, 12) or english.PRONOUN.search(phrase):
+        # "checks in towers show bells drop": the verb stood before.
+        is_passed = not _ONLY_VERBS.isdisjoint(parts[1:end])
+        if is_passed or not english.is_noun_phrase(plain, 12) or english.PRONOUN.search(phrase):
             return None
         return phrase
     return None

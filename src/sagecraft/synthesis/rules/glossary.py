@@ -72,8 +72,10 @@ def _pick(reading: Reading, rule: str, *parts: str) -> int:
 
 
 def meanings(reading: Reading) -> Iterator[Candidate]:
-    """What a term means."""
+    """What a term means; not of a gloss that begins with its term, and so is a sentence about it."""
     for gloss in usable(reading):
+        if gloss.text.lower().startswith(gloss.term.lower()):
+            continue
         question, answer = _MEANING[_pick(reading, "meaning", gloss.term) % len(_MEANING)]
         slots = {"topic": quoted(reading.document.title), "term": named(gloss), "gloss": gloss.text}
         yield Candidate(
