@@ -1,9 +1,9 @@
 """What the rules of `synth` and `bench` make of a textbook and abstracts, from one split: counts, kinds, guesses, and a draw for readers.
 
-    python benchmarks/yields.py [--book DIR] [--abstracts FILE] [--num-abstracts N] [--withhold SHARE] [--draw N] [--out DIR] [--json FILE]
+    python benchmarks/yields.py [--book DIR] [--abstracts FILE] [--num-abstracts N] [--withhold BOOK ABSTRACTS] [--draw N] [--out DIR] [--json FILE]
 
-No peer: nothing else makes questions of literature without a model. By default the textbook and the abstracts of `../shared/data`. A share of the
-documents is withheld, by a key, before anything is made; `bench` makes its items of it and compares them with all training documents; `synth` asks
+No peer: nothing else makes questions of literature without a model. By default the textbook and the abstracts of `../shared/data`. A share of each
+is withheld, by a key, before anything is made; `bench` makes its items of it and compares them with all training documents; `synth` asks
 about the others and leaves out what the items ask. Everything runs as its command does. `pairs.jsonl` and `items.jsonl` of OUT are the draw:
 question, answer and source, and nothing that tells how it was made.
 """
@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--book", type=Path, default=DATA / "openstax-astronomy")
     parser.add_argument("--abstracts", type=Path, default=DATA / "arxiv-abstracts" / "abstracts.jsonl.gz")
     parser.add_argument("--num-abstracts", type=int, default=2000)
-    parser.add_argument("--withhold", type=float, default=0.22, help="share of the documents")
+    parser.add_argument(
+        "--withhold", type=float, nargs=2, default=(0.04, 0.43), help="shares of the modules and of the abstracts"
+    )
     parser.add_argument("--draw", type=int, default=100, help="pairs and items for readers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder to keep; a temporary one if not given")
@@ -72,13 +74,23 @@ def make(options: argparse.Namespace, out: Path) -> dict[str, float]:
     )
     artifact.write_jsonl(out / "abstracts.jsonl", chosen)
     seconds = {"ingest": command("ingest", options.book, out / "abstracts.jsonl", "--out", out / "corpus")}
-    config = withhold.WithholdConfig(fraction=options.withhold, seed=options.seed)
+    config = withhold.WithholdConfig(ids=withheld_ids(out / "corpus", options.withhold, options.seed))
     withhold.run(config, {"documents": out / "corpus"}, out / "split")
     training, withheld = out / "split" / "training", out / "split" / "withheld"
     seconds["bench"] = command("bench", withheld, "--training", training, "--out", out / "bench")
     items = out / "bench" / "items.jsonl"
     seconds["synth"] = command("synth", training, "--benchmark", items, "--out", out / "synth")
     return seconds
+
+
+def withheld_ids(corpus: Path, shares: tuple[float, float], seed: int) -> list[str]:
+    """A share of the modules and a share of the abstracts, by a key."""
+    chosen: list[str] = []
+    documents = [(document.id, document.format == "cnxml") for document in read_documents(corpus)]
+    for is_book, share in zip((True, False), shares, strict=True):
+        names = [name for name, is_module in documents if is_module is is_book]
+        chosen += heapq.nsmallest(round(share * len(names)), names, key=lambda name: keyed_hash(seed, "withheld", name))
+    return sorted(chosen)
 
 
 def command(*words: str | Path) -> float:

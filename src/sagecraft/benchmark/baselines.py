@@ -10,16 +10,16 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from sagecraft.artifact import keyed_hash
-from sagecraft.benchmark.drafts import Draft, Option
+from sagecraft.benchmark.drafts import Draft
+from sagecraft.benchmark.guesses import CHANCE, SCORES, Option, hits, numbers_of
 from sagecraft.literature.figures import digits_of
 
-CHANCE = 0.25
 #: Fewer items than this are not chosen among: three points of a hundred are three items.
 MIN_SELECTED = 100
 #: On fewer, what a classifier seems to learn is mostly noise: 226 of 352 items went for it.
@@ -39,74 +39,11 @@ _STEPS = 150
 _HELD = 16_384
 _RATE = 1.0
 _RIDGE = 0.01
-_DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
-
-
-def _numbers(option: Option) -> list[str]:
-    text = re.sub(r"\(\d\) ", "", option.text)
-    return _DIGITS.findall(text)
-
-
-def _digits(option: Option) -> float:
-    return float(sum(digits_of(text) for text in _numbers(option)))
-
-
-def _leading(option: Option) -> float:
-    return float(sum(int(text.lstrip("0.,")[:1] or 0) for text in _numbers(option)))
-
-
-def _ends_round(option: Option) -> float:
-    return float(sum(text[-1] in "05" for text in _numbers(option)))
-
-
-def _centre(option: Option, options: Sequence[Option]) -> float:
-    """How far the values are from the middle of all four, on a logarithmic scale."""
-    distance = 0.0
-    for place in range(len(option.values)):
-        logs = [math.log(abs(other.values[place]) + 1e-12) for other in options]
-        distance += abs(math.log(abs(option.values[place]) + 1e-12) - sum(logs) / len(logs))
-    return distance
-
-
-#: Guess → what it maximises. None of them sees the key; of the question, only which of its words an option repeats.
-SCORES: dict[str, Callable[[Option, Sequence[Option]], float]] = {
-    "longest": lambda option, _: float(len(option.text)),
-    "shortest": lambda option, _: -float(len(option.text)),
-    "commonest": lambda option, _: option.commonness,
-    "rarest": lambda option, _: -option.commonness,
-    "fewest digits": lambda option, _: -_digits(option),
-    "most digits": lambda option, _: _digits(option),
-    "ends in 0 or 5": lambda option, _: _ends_round(option),
-    "ends in another digit": lambda option, _: -_ends_round(option),
-    "smallest first digit": lambda option, _: -_leading(option),
-    "middle value": lambda option, options: -_centre(option, options),
-    "extreme value": _centre,
-    "smallest": lambda option, _: -sum(option.values),
-    "largest": lambda option, _: sum(option.values),
-    "both common or large": lambda option, _: float(option.pattern == (True, True)),
-    "both rare or small": lambda option, _: float(option.pattern == (False, False)),
-    "first common, second rare": lambda option, _: float(option.pattern == (True, False)),
-    "first rare, second common": lambda option, _: float(option.pattern == (False, True)),
-    "most like the others": lambda option, _: option.likeness,
-    "least like the others": lambda option, _: -option.likeness,
-    "most words shared with the question": lambda option, _: option.overlap,
-    "fewest words shared with the question": lambda option, _: -option.overlap,
-}
-
-
-def hits(draft: Draft) -> list[float]:
-    """For each guess the probability that it is right; options that it cannot tell apart share it."""
-    row = []
-    for score in SCORES.values():
-        values = [score(option, draft.options) for option in draft.options]
-        best = max(values)
-        row.append((values[0] == best) / values.count(best))
-    return row
 
 
 def accuracies(drafts: Sequence[Draft]) -> dict[str, float]:
     """Share of items that each guess gets right."""
-    table = np.array([hits(draft) for draft in drafts])
+    table = np.array([hits(draft.options) for draft in drafts])
     return {name: round(float(value), 4) for name, value in zip(SCORES, table.mean(axis=0), strict=True)}
 
 
@@ -114,17 +51,18 @@ def select(drafts: Sequence[Draft], points: float) -> list[Draft]:
     """Leaves items out until no guess is further than `points` (percent) from chance.
 
     Points count as one standard error at least. Greedy: the item goes that most favours the guesses which are off, above or below. Items of equal weight go from the
-    end of the list, so that the order decides. What two classifiers learn counts as two more guesses; as they learn other
-    things from what is left, that is done a few times. Where it cannot be reached, the rest is what was nearest.
+    end of the list, so that the order decides. What two classifiers learn counts as four more guesses: the option that is right
+    by them, and the one that is wrong; these count where they pay. As they learn other things from what is left, that is done a few
+    times. Where it cannot be reached, the rest is what was nearest.
     """
     if len(drafts) < MIN_SELECTED:
         return list(drafts)
     least = (1 - _MAX_REMOVED) * len(drafts)
     kept = list(drafts)
     for round_number in range(_ROUNDS):
-        rows = [hits(draft) for draft in kept]
+        rows = [hits(draft.options) for draft in kept]
         if len(kept) >= _MIN_TAUGHT:
-            taught = zip(bayes_hits(kept, round_number), logit_hits(kept, round_number), strict=True)
+            taught = zip(*bayes_hits(kept, round_number), *logit_hits(kept, round_number), strict=True)
             rows = [[*row, *each] for row, each in zip(rows, taught, strict=True)]
         # Nearer than one standard error would be a choice by noise.
         tolerance = max(points / 100, math.sqrt(CHANCE * (1 - CHANCE) / len(kept)))
@@ -140,7 +78,9 @@ def _greedy(table: npt.NDArray[np.float64], tolerance: float, least: float) -> n
     live = np.ones(len(table), dtype=bool)
     while live.sum() > least:
         mean = table[live].mean(axis=0)
+        # A classifier that is wrong too often is right turned around, which is a guess of its own.
         off = np.where(np.abs(mean) > tolerance, mean, 0.0)
+        off[len(SCORES) :] = off[len(SCORES) :].clip(0.0)
         gain = table @ off
         gain[~live] = -np.inf
         worst = len(gain) - 1 - int(np.argmax(gain[::-1]))
@@ -151,32 +91,37 @@ def _greedy(table: npt.NDArray[np.float64], tolerance: float, least: float) -> n
 
 
 def _folds(drafts: Sequence[Draft], seed: int) -> npt.NDArray[np.int64]:
-    """Items in fifths by article, so that nothing is learned from an item of the same article."""
-    return np.array([keyed_hash(seed, "fold", draft.document.id) % _FOLDS for draft in drafts], dtype=np.int64)
+    """Items in fifths by article, so that nothing is learned from an item of the same article, or of the same titles.
+
+    Of four titles each is right once: who knows three keys of a block knows the fourth, and would learn just that.
+    """
+    places = [keyed_hash(seed, "fold", draft.block or draft.document.id) % _FOLDS for draft in drafts]
+    return np.array(places, dtype=np.int64)
 
 
-def bayes_hits(drafts: Sequence[Draft], seed: int) -> list[float]:
-    """For each item the probability that naive Bayes over features of options, learned on the other folds, is right."""
+def bayes_hits(drafts: Sequence[Draft], seed: int) -> tuple[list[float], list[float]]:
+    """For each item the probability that naive Bayes over features of options is right, and that its worst option is.
+
+    It is learned on the other folds.
+    """
     seen = [[features(option, draft) for option in draft.options] for draft in drafts]
     folds = _folds(drafts, seed)
-    found = [CHANCE] * len(drafts)
+    scores = np.zeros((len(drafts), len(seen[0])))
     for fold in range(_FOLDS):
         weights = _weights(row for row, number in zip(seen, folds, strict=True) if number != fold)
         for place in np.flatnonzero(folds == fold):
-            scores = [round(sum(weights.get(each, 0.0) for each in option), 9) for option in seen[place]]
-            best = max(scores)
-            found[place] = (scores[0] == best) / scores.count(best)
-    return found
+            scores[place] = [sum(weights.get(each, 0.0) for each in option) for option in seen[place]]
+    return _hits_of(scores).tolist(), _hits_of(-scores).tolist()
 
 
-def logit_hits(drafts: Sequence[Draft], seed: int) -> list[float]:
+def logit_hits(drafts: Sequence[Draft], seed: int) -> tuple[list[float], list[float]]:
     """The same for a conditional logit (McFadden 1974): softmax over an item's options of a linear score of their features."""
     table = _table(drafts)
     folds = _folds(drafts, seed)
-    found = np.full(len(drafts), CHANCE)
+    scores = np.zeros(table.shape[:2])
     for fold in range(_FOLDS):
-        found[folds == fold] = _hits_of(table[folds == fold] @ _fit(table[folds != fold]))
-    return [float(value) for value in found]
+        scores[folds == fold] = table[folds == fold] @ _fit(table[folds != fold])
+    return _hits_of(scores).tolist(), _hits_of(-scores).tolist()
 
 
 def learned(drafts: Sequence[Draft], seed: int) -> float | None:
@@ -244,7 +189,7 @@ def features(option: Option, draft: Draft) -> tuple[str, ...]:
 def _features(option: Option, options: tuple[Option, ...], form: str) -> tuple[str, ...]:
     """Kept, since two classifiers look at each option in each round."""
     seen = [f"word {word}" for word in re.findall(r"[a-z]{3,}", option.text.lower())]
-    for text in _numbers(option):
+    for text in numbers_of(option):
         seen += [f"first {text.lstrip('0.,')[:1]}", f"last {text[-1]}", f"digits {digits_of(text)}"]
     for name, score in SCORES.items():
         values = sorted(score(other, options) for other in options)

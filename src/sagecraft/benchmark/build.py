@@ -23,21 +23,21 @@ from sagecraft.errors import UserError
 
 if TYPE_CHECKING:
     from sagecraft.benchmark.choices import Choice, Terms
-    from sagecraft.benchmark.drafts import Draft
+    from sagecraft.benchmark.drafts import Draft, Drafter
     from sagecraft.benchmark.ladder import Ladders
     from sagecraft.benchmark.models import Models
     from sagecraft.benchmark.statements import Statement
-    from sagecraft.benchmark.studies import Report, Studies
+    from sagecraft.benchmark.studies import Report
     from sagecraft.benchmark.teacher.teach import Taught
     from sagecraft.benchmark.words import WordClasses
     from sagecraft.corpus.documents import Document
     from sagecraft.teaching.desk import Desk
 
-VERSION = 9
+VERSION = 10
 #: Candidates kept of a document for each item that it may give: some fail where their options are made.
 _SPARE = 12
 #: Findings of an article of which one may be asked for among titles.
-_REPORTS = 3
+_REPORTS = 8
 #: Training documents from which other options may be drawn; all are compared.
 _POOL = 5_000
 
@@ -49,7 +49,6 @@ class _Found:
     ladders: Ladders
     terms: Terms
     classes: WordClasses
-    studies: Studies
     words: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     num_documents: int = 0
@@ -184,14 +183,13 @@ def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
     """First pass: how often values and words occur, and the terms of all glossaries; other options are drawn from these."""
     from sagecraft.benchmark.choices import Terms
     from sagecraft.benchmark.ladder import Ladders
-    from sagecraft.benchmark.studies import Studies
     from sagecraft.benchmark.words import WordClasses
     from sagecraft.corpus.documents import read_documents
     from sagecraft.literature.figures import figures_of
     from sagecraft.literature.reading import Reading
     from sagecraft.literature.slots import words_of
 
-    found = _Found(Ladders(), Terms(), WordClasses(), Studies())
+    found = _Found(Ladders(), Terms(), WordClasses())
     categories: Counter[str] = Counter()
     years = [0]
     training = read_documents(inputs["training"]) if "training" in inputs else iter(())
@@ -205,7 +203,6 @@ def _survey(config: BenchConfig, inputs: Mapping[str, Path]) -> _Found:
         categories.update(set(document.categories) if is_asked else ())
         found.terms.add(reading.glossary)
         found.classes.add(reading)
-        found.studies.add(document)
         for passage in reading.passages:
             for sentence in passage.sentences:
                 found.ladders.add(figures_of(sentence.text))
@@ -224,38 +221,31 @@ def _drafts(
     What a teacher wrote comes first: rules can leave a gap in any sentence, a teacher can ask what follows from several.
     """
     from sagecraft.benchmark.balance import Balance
-    from sagecraft.benchmark.drafts import STUDY, Drafter
+    from sagecraft.benchmark.drafts import Drafter
     from sagecraft.benchmark.ladder import in_turn
     from sagecraft.benchmark.statements import Statement
-    from sagecraft.benchmark.studies import Report
     from sagecraft.corpus.documents import read_documents
 
-    sources = [source for document in read_documents(folder) for source in _of_document(config, document, found)]
+    sources: list[Statement | Choice] = []
+    reports: list[Report] = []
+    for document in read_documents(folder):
+        sources += _of_document(config, document, found, reports)
     sources.sort(key=lambda source: keyed_hash(config.seed, "item", *_name(source)))
-    balance = Balance(found.classes)
-    drafter = Drafter(config.seed, found.ladders, found.words, found.classes, balance)
+    drafter = Drafter(config.seed, found.ladders, found.words, found.classes, Balance(found.classes))
     drafts: list[Draft] = []
     dropped: list[dict[str, Any]] = []
     of_document: dict[str, list[Draft]] = defaultdict(list)
-    seen: set[str] = set()
     if taught:
         _take_written(config, taught, drafts, dropped, of_document)
-        seen = {draft.question for draft in drafts}
+    _take_studies(config, reports, drafter, drafts, dropped, of_document)
+    seen = {draft.question for draft in drafts}
     number = 0
     for source in sources:
         held = of_document[source.document.id]
-        is_second = isinstance(source, Report) and any(draft.form == STUDY for draft in held)
-        is_used = any(_rests_on(source) & {position for position, _ in draft.support} for draft in held)
-        if len(held) >= config.items_per_document or is_second or is_used:
+        if len(held) >= config.items_per_document or _is_used(_rests_on(source), held):
             continue
         rank = in_turn(config.seed, "ranks", number)
-        made: Draft | str
-        if isinstance(source, Report):
-            made = drafter.of_report(source, found.studies.others(source.document), rank)
-        elif isinstance(source, Statement):
-            made = drafter.of_statement(source, rank)
-        else:
-            made = drafter.of_choice(source, rank)
+        made = drafter.of_statement(source, rank) if isinstance(source, Statement) else drafter.of_choice(source, rank)
         if not isinstance(made, str) and (made.question in seen or _gives_away(made, held)):
             made = "repeats another"
         if isinstance(made, str):
@@ -266,6 +256,39 @@ def _drafts(
         held.append(made)
         drafts.append(made)
     return drafts, dropped
+
+
+def _is_used(positions: set[int], held: Sequence[Draft]) -> bool:
+    """Whether another question of the document rests on one of these sentences."""
+    return any(positions & {position for position, _ in draft.support} for draft in held)
+
+
+def _take_studies(
+    config: BenchConfig,
+    reports: list[Report],
+    drafter: Drafter,
+    drafts: list[Draft],
+    dropped: list[dict[str, Any]],
+    of_document: dict[str, list[Draft]],
+) -> None:
+    """Adds the questions for a study, by blocks of four that are taken whole."""
+    from sagecraft.benchmark.studies import blocks_of
+
+    fit: list[Report] = []
+    for report in sorted(reports, key=lambda report: keyed_hash(config.seed, "item", report.document.id, report.text)):
+        if drafter.names_itself(report):
+            dropped.append(_drop(report.document.id, report.text, "in-title"))
+        elif not _is_used({report.sentence.position}, of_document[report.document.id]):
+            fit.append(report)
+    num_free = {report.document.id: config.items_per_document - len(of_document[report.document.id]) for report in fit}
+    for block in blocks_of(fit, drafter.shared):
+        if any(num_free[report.document.id] < 1 for report in block.reports):
+            continue
+        for report in block.reports:
+            draft = drafter.of_report(report, block)
+            num_free[report.document.id] -= 1
+            of_document[report.document.id].append(draft)
+            drafts.append(draft)
 
 
 def _take_written(
@@ -291,8 +314,13 @@ def _take_written(
             drafts.append(draft)
 
 
-def _of_document(config: BenchConfig, document: Document, found: _Found) -> list[Statement | Choice | Report]:
-    """What one document offers, in keyed order: several statements of a sentence, of which one may be taken."""
+def _of_document(
+    config: BenchConfig, document: Document, found: _Found, reports: list[Report]
+) -> list[Statement | Choice]:
+    """What one document offers, in keyed order: several statements of a sentence, of which one may be taken.
+
+    What may be asked for among titles is added to `reports`.
+    """
     from sagecraft.benchmark.choices import properties_of, terms_of
     from sagecraft.benchmark.drafts import form_of
     from sagecraft.benchmark.statements import statements_of
@@ -300,39 +328,37 @@ def _of_document(config: BenchConfig, document: Document, found: _Found) -> list
     from sagecraft.literature.reading import Reading
 
     reading = Reading(document, config.seed)
-    sources: list[Statement | Choice | Report] = []
+    sources: list[Statement | Choice] = []
     for statement in statements_of(reading, config.min_words, config.max_words, found.classes):
         if isinstance(statement, str):
             found.reasons[statement] += 1
         elif form_of(statement.blanks) in config.forms:
             sources.append(statement)
     if "study" in config.forms:
-        sources += itertools.islice(reports_of(reading, config.seed, config.max_words), _REPORTS)
+        reports += itertools.islice(
+            reports_of(reading, config.seed, config.max_words, found.classes.commonness), _REPORTS
+        )
     sources += terms_of(reading, found.terms) if "term" in config.forms else ()
     sources += properties_of(reading, config.seed) if "property" in config.forms else ()
     sources.sort(key=lambda source: keyed_hash(config.seed, "sentence", *_name(source)))
     return sources[: _SPARE * config.items_per_document]
 
 
-def _rests_on(source: Statement | Choice | Report) -> set[int]:
+def _rests_on(source: Statement | Choice) -> set[int]:
     """Positions of the sentences that a question would rest on; none of a table."""
     from sagecraft.benchmark.statements import Statement
-    from sagecraft.benchmark.studies import Report
 
     if isinstance(source, Statement):
         return {sentence.position for sentence in source.support}
-    return {source.sentence.position} if isinstance(source, Report) else set()
+    return set()
 
 
-def _name(source: Statement | Choice | Report) -> tuple[str, str, str]:
+def _name(source: Statement | Choice) -> tuple[str, str, str]:
     """What keys a source: its document, what it rests on, what is asked."""
     from sagecraft.benchmark.statements import Statement
-    from sagecraft.benchmark.studies import Report
 
     if isinstance(source, Statement):
         return source.document.id, source.sentence.text, source.open_text
-    if isinstance(source, Report):
-        return source.document.id, source.sentence.text, source.question
     return source.document.id, source.support, source.question
 
 

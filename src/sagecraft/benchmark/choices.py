@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +19,9 @@ from sagecraft.literature.tables import Column, Table, number_of
 _MAX_LENGTH_RATIO = 2.0
 _STEM_CHARS = 5
 _MAX_TERMS = 4_000
+_NUM_OTHERS = 3
+#: Terms of like glosses among which the others are drawn.
+_NUM_LIKE = 6
 
 
 @dataclass(frozen=True)
@@ -47,32 +50,48 @@ class Choice:
 
 
 class Terms:
-    """Terms of all glossaries by the head noun of their glosses: others of the same class of thing."""
+    """Terms of all glossaries: others of the same class of thing, by the head noun of their glosses, or else of a like gloss."""
 
     def __init__(self) -> None:
-        self._by_head: dict[str, dict[str, Gloss]] = defaultdict(dict)
-        self._num = 0
+        self._glosses: dict[str, Gloss] = {}
+        self._by_head: dict[str, set[str]] = defaultdict(set)
+        self._by_stem: dict[str, set[str]] = defaultdict(set)
 
     def add(self, glosses: Sequence[Gloss]) -> None:
         """Adds the glosses of a document."""
         for gloss in glosses:
-            if gloss.head and self._num < _MAX_TERMS:
-                self._num += 1
-                self._by_head[gloss.head].setdefault(gloss.term.lower(), gloss)
+            term = gloss.term.lower()
+            if term in self._glosses or len(self._glosses) >= _MAX_TERMS:
+                continue
+            self._glosses[term] = gloss
+            if gloss.head:
+                self._by_head[gloss.head].add(term)
+            for stem in _stems(gloss.text):
+                self._by_stem[stem].add(term)
 
     def others(self, gloss: Gloss) -> list[Gloss]:
-        """Glosses of the same head whose terms can stand beside this one as options."""
-        found = self._by_head.get(gloss.head or "", {})
-        own = _stems(gloss.text)
-        return [
-            other
-            for term, other in sorted(found.items())
-            if term != gloss.term.lower()
-            and not _stems(" ".join((other.term, *other.aliases))) & own
+        """Glosses whose terms can stand beside this one as options: of the same head, or those that share most with it."""
+        near = [term for term in sorted(self._by_head.get(gloss.head or "", ())) if self._can_stand(gloss, term)]
+        if len(near) < _NUM_OTHERS:
+            # What is rare in glosses tells more of what a thing is.
+            shared: Counter[str] = Counter()
+            for stem in sorted(_stems(gloss.text)):
+                terms = self._by_stem.get(stem, set())
+                shared.update(dict.fromkeys(terms, 1 / (1 + len(terms))))
+            likest = sorted(shared, key=lambda term: (-shared[term], term))
+            near += [term for term in likest if term not in near and self._can_stand(gloss, term)][:_NUM_LIKE]
+        return [self._glosses[term] for term in near]
+
+    def _can_stand(self, gloss: Gloss, term: str) -> bool:
+        """Whether a term is another thing's, is not told by the gloss, and is about as long."""
+        other = self._glosses[term]
+        return (
+            term != gloss.term.lower()
+            and not _stems(" ".join((other.term, *other.aliases))) & _stems(gloss.text)
             and not _stems(other.term) >= _stems(gloss.term)
             and not _stems(gloss.term) >= _stems(other.term)
             and max(len(other.term), len(gloss.term)) <= _MAX_LENGTH_RATIO * min(len(other.term), len(gloss.term))
-        ]
+        )
 
 
 def _stems(text: str) -> set[str]:
@@ -86,7 +105,7 @@ def terms_of(reading: Reading, terms: Terms) -> Iterator[Choice]:
         if gloss.holds_term or not gloss.has_one_sense or gloss.domain or len(gloss.text.split()) < 4:
             continue
         others = tuple(other.term for other in terms.others(gloss))
-        if len(others) >= 3:
+        if len(others) >= _NUM_OTHERS:
             question = f"Which of these terms is defined as “{gloss.text}”?"
             yield Choice(document, "term", question, gloss.term, others, f"{gloss.term}: {gloss.text}", "Glossary")
 

@@ -1,18 +1,20 @@
-"""Which study reports it: a finding of an article, told without its authors, and the titles of four articles of its subject.
+"""Which study it is: a finding of an article without its authors, or a sentence in their words, and the titles of four articles of its subject.
 
-A title that repeats the words of the finding would tell; so of the four the right one takes each rank in the words that it
-shares with the question, and findings that no other title comes near are not asked about.
+Articles are asked about by fours, and the titles of all four are the options of each question.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sagecraft.artifact import keyed_hash
+from sagecraft.benchmark.ladder import NUM_RUNGS
 from sagecraft.benchmark.statements import is_article, why_not
 from sagecraft.corpus.documents import Document
 from sagecraft.corpus.sentences import Sentence, mask_math
@@ -28,78 +30,159 @@ _MAX_RATIO = 2.0
 #: Titles that share so many of their words may be parts of one work.
 _MAX_SHARED = 0.4
 _STEM_CHARS = 5
-_MAX_TITLES = 20_000
+#: Questions of one article.
+MAX_STUDIES = 3
+#: Articles whose titles share most with a finding, among which the others are sought.
+_NUM_NEAR = 12
+#: Questions over or under chance.
+_SLACK = 4.0
+#: A short form that stands so often is known in the field.
+_MIN_KNOWN = 6
 _FINDING = re.compile(
     r"^(?:(?:However|Moreover|Furthermore|In addition|Additionally|Finally|Overall|Notably|Interestingly|In particular|Here|In this \w+),? )?"
     r"(?:[Ww]e (?:also )?(?:find|found|show|showed|conclude|demonstrate|confirm|report|discover|infer|argue)|"
     r"[Oo]ur (?:results|analysis|findings|simulations|models?|observations|measurements|data) (?:also )?(?:show|shows|indicate|indicates|suggest|suggests|"
     r"demonstrate|demonstrates|reveal|reveals|imply|confirm)) that "
 )
-_OWN = re.compile(
-    r"^\w+ly,|^(?:Meanwhile|Compared|In (?:addition|contrast|particular|summary|fact|turn|both|each))\b|\b(?:remains?|unclear|poorly|could|would|may|might|will|can|should|important|crucial|expected|needed|"
-    r"potential(?:ly)?|often|studies|we|our|us|ours|here|th(?:is|ese|ose) \w+|proposed|presented|former|latter|respectively)\b",
+#: What leans on other sentences.
+_LEANS = re.compile(
+    r"^\w+ly,|^(?:Meanwhile|Compared|In (?:addition|contrast|particular|summary|fact|turn|both|each))\b|\b(?:here|th(?:is|ese|ose) \w+|"
+    r"proposed|presented|former|latter|respectively|companion|previous|earlier|both (?!\w+ and\b)\w+|"
+    r"the (?:required|resulting|corresponding|remaining|other|same)|in particular|the domain)\b",
     re.IGNORECASE,
 )
+#: What could be said by anybody of the subject.
+_GENERAL = re.compile(
+    r"\b(?:remains?|unclear|poorly|could|would|may|might|will|can|should|important|crucial|expected|needed|potential(?:ly)?|often|studies)\b",
+    re.IGNORECASE,
+)
+_AUTHORS = re.compile(r"\b(?:[Ww]e|[Oo]urs?|[Uu]s)\b")
+#: The heads of parts of an abstract.
+_HEAD = re.compile(r"^(?:Results?|Methods?|Aims?|Conclusions?|Context)\b[.:]? +(?=[A-Z])")
+_SHORT_FORM = re.compile(r"\b[A-Z]{2,}s?\b")
 
 
 @dataclass(frozen=True)
 class Report:
-    """A finding that an article reports.
+    """A finding that an article reports, or what its authors say they do.
 
     Attributes:
         document: the article.
         passage: the finding stands in.
         sentence: it is told in.
         text: of it, without "we find that".
+        is_quoted: whether the authors speak in it.
     """
 
     document: Document
     passage: Passage
     sentence: Sentence
     text: str
+    is_quoted: bool = False
 
     @property
     def question(self) -> str:
         """As it is asked."""
+        if self.is_quoted:
+            return f"In which of these articles do the authors write: “{self.text}”?"
         return f"Which of these studies reports this: “{self.text}”?"
 
 
-class Studies:
-    """Titles of articles by their first category."""
+@dataclass(frozen=True)
+class Block:
+    """Four findings of four articles of one subject, whose titles are the options of all four questions.
 
-    def __init__(self) -> None:
-        self._titles: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        self._num = 0
+    So each title is right once and wrong three times, and neither its length, nor its words, nor how often it is seen can tell.
+    """
 
-    def add(self, document: Document) -> None:
-        """Adds an article; what is none is left out."""
-        if is_article(document) and document.year and document.categories and self._num < _MAX_TITLES:
-            self._num += 1
-            self._titles[document.categories[0]].append((document.title, document.year))
+    reports: tuple[Report, ...]
 
-    def others(self, document: Document) -> list[str]:
-        """Titles that can stand beside that of an article: of its subject and its years, about as long, of another work."""
-        own = _stems(document.title)
-        return sorted(
-            title
-            for title, year in self._titles.get(document.categories[0] if document.categories else "", ())
-            if abs(year - (document.year or 0)) <= _YEARS_APART
-            and len(_stems(title) & own) <= _MAX_SHARED * min(len(own), len(_stems(title)))
-            and max(len(title), len(document.title)) <= _MAX_RATIO * min(len(title), len(document.title))
-        )
+    @property
+    def name(self) -> str:
+        """Of its own."""
+        return f"{self.reports[0].document.id}: {self.reports[0].text}"
+
+
+def blocks_of(reports: Iterable[Report], shared: Callable[[str, str], float]) -> Iterator[Block]:
+    """Puts findings of articles together by fours.
+
+    What is left to go by is what a title shares with the question, and most findings share most with their own title. So of an
+    article those come first that share least, of the other articles those that share most, and a block is left out after which the
+    right title would have a rank in what it shares too often or too seldom.
+
+    Args:
+        reports: of all articles, in keyed order.
+        shared: how much a title shares with a text.
+    """
+    of_subject: dict[str, dict[str, list[Report]]] = defaultdict(lambda: defaultdict(list))
+    for report in reports:
+        if report.document.categories and report.document.year:
+            of_subject[report.document.categories[0]][report.document.id].append(report)
+    shared = functools.cache(shared)
+    taken = (0.0,) * NUM_RUNGS
+    for _, articles in sorted(of_subject.items()):
+        for held in articles.values():
+            held.sort(key=lambda report: shared(report.document.title, report.text))
+        for turn in range(MAX_STUDIES):
+            left = [held[turn] for held in articles.values() if len(held) > turn]
+            while len(left) >= NUM_RUNGS:
+                first = left.pop(0)
+                near = [other for other in left if _can_stand(first.document, other.document)]
+                near.sort(key=lambda other: -_crossing(first, other, shared))
+                groups = [
+                    (first, *three)
+                    for three in itertools.combinations(near[:_NUM_NEAR], NUM_RUNGS - 1)
+                    if all(_can_stand(one.document, two.document) for one, two in itertools.combinations(three, 2))
+                ]
+                sums = [tuple(map(sum, zip(taken, _ranks(group, shared), strict=True))) for group in groups]
+                best = min(range(len(groups)), key=lambda place: sum(each * each for each in sums[place]), default=None)
+                if best is None or max(map(abs, sums[best])) > max(_SLACK, *map(abs, taken)):
+                    continue
+                taken = sums[best]
+                left = [report for report in left if report not in groups[best]]
+                yield Block(groups[best])
+
+
+def _crossing(one: Report, other: Report, shared: Callable[[str, str], float]) -> float:
+    """How much two titles share with each other's finding, beside what the other one shares with its own."""
+    across = shared(other.document.title, one.text) + shared(one.document.title, other.text)
+    return across - shared(other.document.title, other.text)
+
+
+def _ranks(group: Sequence[Report], shared: Callable[[str, str], float]) -> tuple[float, ...]:
+    """How often the right title has each rank in what it shares, over chance; ranks of equal titles are shared between them."""
+    taken = [-len(group) / NUM_RUNGS] * NUM_RUNGS
+    for report in group:
+        values = [shared(other.document.title, report.question) for other in group]
+        own = shared(report.document.title, report.question)
+        lowest, num_equal = sum(value < own for value in values), values.count(own)
+        for rank in range(lowest, lowest + num_equal):
+            taken[rank] += 1 / num_equal
+    return tuple(taken)
+
+
+def _can_stand(one: Document, other: Document) -> bool:
+    """Whether two titles can stand side by side: of the same years, about as long, of different works."""
+    own, others = _stems(one.title), _stems(other.title)
+    return (
+        abs((one.year or 0) - (other.year or 0)) <= _YEARS_APART
+        and len(own & others) <= _MAX_SHARED * min(len(own), len(others))
+        and max(len(one.title), len(other.title)) <= _MAX_RATIO * min(len(one.title), len(other.title))
+    )
 
 
 def _stems(text: str) -> set[str]:
     return {word[:_STEM_CHARS] for word in re.findall(r"[^\W\d_]{4,}", text.lower())}
 
 
-def reports_of(reading: Reading, seed: int, max_words: int) -> Iterator[Report]:
+def reports_of(reading: Reading, seed: int, max_words: int, counts: Callable[[str], int]) -> Iterator[Report]:
     """The findings of an article that can be asked about, in keyed order.
 
     Args:
         reading: of the document.
         seed: keys the order.
         max_words: of a sentence.
+        counts: how often a word stands in the documents; short forms that hardly anybody uses are not shown.
     """
     document = dataclasses.replace(reading.document, text="")
     if not is_article(document):
@@ -107,10 +190,15 @@ def reports_of(reading: Reading, seed: int, max_words: int) -> Iterator[Report]:
     found: list[Report] = []
     for passage in reading.passages:
         for sentence in passage.sentences:
-            text = _FINDING.sub("", sentence.text)
+            text = _FINDING.sub("", _HEAD.sub("", sentence.text)).replace("\\%", "%")
             text = text[:1].upper() + text[1:]
             masked, _ = mask_math(text)
-            is_early = passage.number == 0 and sentence.position < _NUM_OPENING
-            if not is_early and not _OWN.search(masked) and why_not(text, "", True, _MIN_WORDS, max_words) is None:
-                found.append(Report(document, passage, sentence, text))
+            is_quoted = _AUTHORS.search(masked) is not None
+            is_early = passage.number == 0 and sentence.position < _NUM_OPENING and not is_quoted
+            if is_early or _LEANS.search(masked) or (not is_quoted and _GENERAL.search(masked)):
+                continue
+            if why_not(text, "", True, _MIN_WORDS, max_words) is not None:
+                continue
+            if all(counts(word.removesuffix("s")) >= _MIN_KNOWN for word in _SHORT_FORM.findall(masked)):
+                found.append(Report(document, passage, sentence, text, is_quoted))
     yield from sorted(found, key=lambda report: keyed_hash(seed, "report", document.id, report.text))

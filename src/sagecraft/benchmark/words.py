@@ -98,6 +98,11 @@ _NO_NOUN = re.compile(r"(?:ing|ed|ly|al|ic|ar|ary|ive|ous|able|ible|ent|ant)$")
 _NUM_BEHIND = 5
 
 
+#: A name. Other words have neighbours in meaning ("moons" and "satellites", "origin" and "formation") and fill most sentences
+#: truly: with them two readers found another right option in 9 and 7 of 34 questions.
+_NAME = re.compile(r"[A-Z][\w.+-]*")
+
+
 @dataclass(frozen=True)
 class ClassWord(Word):
     """A word that others of its class could replace.
@@ -212,12 +217,14 @@ class WordClasses:
     def _word(self, text: str, tokens: list[Token], place: int, document: DocumentWords) -> ClassWord | None:
         """A single word, with others that lists join with it."""
         token = tokens[place]
-        if not self._is_open(text, tokens, place):
+        if not _NAME.fullmatch(token.text) or not self._is_open(text, tokens, place):
             return None
         others = tuple(
             other
             for other in self.classes.others(token.text, _LEAST)
-            if self._fits(tokens, place, other) and not self._is_right_too(token.text, other, document)
+            if _NAME.fullmatch(other)
+            and self._fits(tokens, place, other)
+            and not self._is_right_too(token.text, other, document)
         )
         return ClassWord(token.start, token.end, token.text, others[0], others=others) if others else None
 
@@ -226,11 +233,19 @@ class WordClasses:
         start, end = tokens[first].start, tokens[head - 1].end
         kind, noun = text[start:end], tokens[head].text
         before = self._before.get(noun, Counter())
-        if not self._names_kind(kind) or before[kind] > _MAX_TOLD * max(before.total(), 10):
+        if (
+            not _NAME.fullmatch(kind)
+            or not self._names_kind(kind)
+            or before[kind] > _MAX_TOLD * max(before.total(), 10)
+        ):
             return None
         article = tokens[first - 1].text.lower()
         # The dear tests come last: a common noun has thousands of kinds.
-        alike = [other for other in before if _is_of_shape(other, kind, article) and self._names_kind(other)]
+        alike = [
+            other
+            for other in before
+            if _NAME.fullmatch(other) and _is_of_shape(other, kind, article) and self._names_kind(other)
+        ]
         near = sorted((-self.likeness(kind, other), other) for other in alike)
         others: list[str] = []
         for likeness, other in near:

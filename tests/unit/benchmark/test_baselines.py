@@ -7,7 +7,8 @@ import pytest
 
 from sagecraft.benchmark.baselines import CHANCE, SCORES, accuracies, learned, select
 from sagecraft.benchmark.choices import Terms, properties_of, terms_of, three_of
-from sagecraft.benchmark.drafts import Draft, Option
+from sagecraft.benchmark.drafts import Draft
+from sagecraft.benchmark.guesses import Option
 from sagecraft.corpus.documents import Document
 from sagecraft.literature.reading import Reading
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sagecraft import console
 from sagecraft.artifact import keyed_hash
 from sagecraft.benchmark.config import BenchConfig
-from sagecraft.benchmark.drafts import WRITTEN, Draft, Option
+from sagecraft.benchmark.drafts import WRITTEN, Draft
+from sagecraft.benchmark.guesses import Option
 from sagecraft.benchmark.teacher.checks import why_not
 from sagecraft.benchmark.teacher.questions import SCHEMA, Written, ask_about
 from sagecraft.teaching.sample import cut

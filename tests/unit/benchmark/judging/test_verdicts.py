@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from sagecraft.benchmark.config import JUDGE_RULES, JudgingConfig
-from sagecraft.benchmark.drafts import RULES, WRITTEN, Draft, Option
+from sagecraft.benchmark.drafts import RULES, WRITTEN, Draft
+from sagecraft.benchmark.guesses import Option
 from sagecraft.benchmark.judging.answers import Answers, Said
 from sagecraft.benchmark.judging.grading import Graded, messages, read_word
 from sagecraft.benchmark.judging.verdicts import Bench, Judge, figures, has_vote, measured_on, seat, verdict
