@@ -1,6 +1,6 @@
 """What the rules of `synth` and `bench` make of a textbook and abstracts, from one split: counts, kinds, guesses, and a draw for readers.
 
-    python benchmarks/yields.py [--book DIR] [--abstracts FILE] [--num-abstracts N] [--withhold BOOK ABSTRACTS] [--draw N] [--out DIR] [--json FILE]
+    python benchmarks/yields.py [--book DIR] [--abstracts FILE] [--num-abstracts N] [--withhold BOOK ABSTRACTS] [--draw N] [--draw-seed N] [--out DIR] [--json FILE]
 
 No peer: nothing else makes questions of literature without a model. By default the textbook and the abstracts of `../shared/data`. A share of each
 is withheld, by a key, before anything is made; `bench` makes its items of it and compares them with all training documents; `synth` asks
@@ -44,9 +44,10 @@ def main() -> None:
     parser.add_argument("--abstracts", type=Path, default=DATA / "arxiv-abstracts" / "abstracts.jsonl.gz")
     parser.add_argument("--num-abstracts", type=int, default=2000)
     parser.add_argument(
-        "--withhold", type=float, nargs=2, default=(0.04, 0.43), help="shares of the modules and of the abstracts"
+        "--withhold", type=float, nargs=2, default=(0.02, 0.47), help="shares of the modules and of the abstracts"
     )
     parser.add_argument("--draw", type=int, default=100, help="pairs and items for readers")
+    parser.add_argument("--draw-seed", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder to keep; a temporary one if not given")
     parser.add_argument("--json", type=Path)
@@ -59,7 +60,7 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         seconds = make(options, out)
         figures = counted(out)
-        draw(out, options.draw, options.seed)
+        draw(out, options.draw, options.draw_seed)
     report(figures, seconds)
     if options.json:
         options.json.write_text(json.dumps({**figures, "seconds": seconds}, indent=1) + "\n", encoding="utf-8")

@@ -35,7 +35,7 @@ MAX_STUDIES = 3
 #: Articles whose titles share most with a finding, among which the others are sought.
 _NUM_NEAR = 12
 #: Questions over or under chance.
-_SLACK = 4.0
+_SLACK = 8.0
 #: A short form that stands so often is known in the field.
 _MIN_KNOWN = 6
 _FINDING = re.compile(
