@@ -1,10 +1,10 @@
-"""Words that can be left open because others of their class could stand there: names, kinds, quantities.
+"""Names that can be left open because others of their class could stand there: of instruments, surveys, places, lines.
 
 The classes are learned from the literature (`literature.coordinates`). What keeps an option from being right as well: it
 stands nowhere in the document, nor does what it abbreviates; it is no near-synonym of the key, as far as spelling, a list
 of general English and the documents' abbreviations tell; and the literature joins it with the key by "and", "or" or a comma
-(who writes "velocity and density" takes them for two things), or both with the same third ones, or both stand before the
-same head noun: "X-ray survey", "wide-field imaging survey". Of such a name or kind all the words before the noun are open.
+or both with the same third ones, or both stand before the same head noun ("X survey"). Terms that a sentence introduces are
+left open among terms of other documents.
 """
 
 from __future__ import annotations
@@ -74,12 +74,10 @@ NUM_OTHERS = 3
 _STEM_CHARS = 5
 #: From these shares on a word has degrees, is a verb, is a unit.
 _MAX_GRADED, _MAX_VERBAL, _MAX_COUNTED = 0.03, 0.05, 0.1
-#: How much of a topic a noun and a kind must be, in nats: "highlight" has 0, "spectrum" 0.3, a planet's name over 1.
-_MIN_TOPICAL, _MIN_TOPICAL_KIND = 0.14, 0.04
 #: Least likeness of an option to the key, and where no list joins them.
 _LEAST, _LEAST_UNLISTED = 0.03, 0.06
-#: Words that lists join with both, where none joins them: names and kinds, and nouns, which have more near-synonyms.
-_MIN_SHARED, _MIN_SHARED_NOUN = 2, 5
+#: Words that lists join with both, where none joins them.
+_MIN_SHARED = 2
 #: From this share on a neighbour tells the word ("angular momentum").
 _MAX_TOLD = 0.1
 _MAX_RATIO = 2.0
@@ -94,10 +92,6 @@ _NUM_KINDS = 30
 _MAX_KINDS = 300_000
 _MAX_TERMS = 5_000
 _NO_NOUN = re.compile(r"(?:ing|ed|ly|al|ic|ar|ary|ive|ous|able|ible|ent|ant)$")
-#: A number within so many words behind a noun tells by its unit what quantity it is.
-_NUM_BEHIND = 5
-
-
 #: A name. Other words have neighbours in meaning ("moons" and "satellites", "origin" and "formation") and fill most sentences
 #: truly: with them two readers found another right option in 9 and 7 of 34 questions.
 _NAME = re.compile(r"[A-Z][\w.+-]*")
@@ -140,7 +134,6 @@ class WordClasses:
         self._long: dict[str, set[str]] = {}
         self._classes: Classes | None = None
         self._askable: dict[str, bool] = {}
-        self._kinds: dict[str, bool] = {}
 
     def add(self, reading: Reading) -> None:
         """Counts a document."""
@@ -167,7 +160,6 @@ class WordClasses:
         if self._classes is None:
             self._classes = self._coordinates.classes()
             self._askable.clear()
-            self._kinds.clear()
         return self._classes
 
     def commonness(self, text: str) -> int:
@@ -229,22 +221,19 @@ class WordClasses:
         return ClassWord(token.start, token.end, token.text, others[0], others=others) if others else None
 
     def _kind(self, text: str, tokens: list[Token], first: int, head: int, document: DocumentWords) -> ClassWord | None:
-        """The words before a noun, with others that stand before the same noun elsewhere."""
+        """A name before a noun, with others that stand before the same noun elsewhere."""
         start, end = tokens[first].start, tokens[head - 1].end
         kind, noun = text[start:end], tokens[head].text
         before = self._before.get(noun, Counter())
-        if (
-            not _NAME.fullmatch(kind)
-            or not self._names_kind(kind)
-            or before[kind] > _MAX_TOLD * max(before.total(), 10)
-        ):
+        is_told = before[kind] > _MAX_TOLD * max(before.total(), 10)
+        if is_told or not _NAME.fullmatch(kind) or not self._is_askable(kind):
             return None
         article = tokens[first - 1].text.lower()
         # The dear tests come last: a common noun has thousands of kinds.
         alike = [
             other
             for other in before
-            if _NAME.fullmatch(other) and _is_of_shape(other, kind, article) and self._names_kind(other)
+            if _NAME.fullmatch(other) and _is_of_shape(other, kind, article) and self._is_askable(other)
         ]
         near = sorted((-self.likeness(kind, other), other) for other in alike)
         others: list[str] = []
@@ -254,28 +243,6 @@ class WordClasses:
             if not self._is_right_too(kind, other, document) and not _are_alike(kind, other):
                 others.append(other)
         return ClassWord(start, end, kind, others[0], others=tuple(others)) if len(others) >= NUM_OTHERS else None
-
-    def _names_kind(self, kind: str) -> bool:
-        """Whether words before a noun tell which kind it is of: one of a topic, none with degrees or of general use."""
-        words = kind.split(" ")
-        if kind not in self._kinds:
-            self._kinds[kind] = any(self._is_askable(word) for word in words) and all(
-                self._is_askable(word) or self._is_plain(word) for word in words
-            )
-        return self._kinds[kind]
-
-    def _is_plain(self, word: str) -> bool:
-        """Whether a word may stand beside one of a topic in an option."""
-        low, classes = word.lower(), self.classes
-        if (
-            {low, low.removesuffix("s")} & (_FUNCTION | _GENERIC)
-            or low in _VERBS
-            or re.search(r"(?:ly|est)$|[’']", low)
-        ):
-            return False
-        is_participle = low.endswith(("ing", "ed")) and "-" not in low
-        is_graded = classes.graded(word) >= _MAX_GRADED or classes.graded(low) >= _MAX_GRADED
-        return not is_participle and not is_graded and classes.verbal(word) < _MAX_VERBAL
 
     def are_one_class(self, one: str, other: str) -> bool:
         """Whether two options can stand beside each other."""
@@ -302,14 +269,8 @@ class WordClasses:
         is_apart = text[token.start - 1] == " " and text[token.end : token.end + 1] in ("", " ", ",", ".", ";", ":")
         if not is_apart or any(side[:1] in "(#)" or side[:1].isdigit() for side in (left, right)):
             return False
-        is_name = word[:1].isupper()
-        if is_name and ((left[:1].isupper() and place > 1) or right[:1].isupper()):
+        if (left[:1].isupper() and place > 1) or right[:1].isupper():
             return False  # part of a longer name
-        is_measured = any(
-            each.text[0] == "#" or each.text[0].isdigit() for each in tokens[place + 1 : place + _NUM_BEHIND]
-        )
-        if is_measured and not is_name:
-            return False
         classes = self.classes
         told_by_left = _is_content(left) and classes.num_before(left, word) > _MAX_TOLD * max(
             classes.commonness(left), 10
@@ -320,7 +281,7 @@ class WordClasses:
         return not told_by_left and not told_by_right
 
     def _is_askable(self, word: str) -> bool:
-        """Whether a word is a name, a kind or a quantity that a question can ask for, or be an option."""
+        """Whether a question can ask for a name, or have it as an option."""
         if word not in self._askable:
             self._askable[word] = self._is_of_topic(word)
         return self._askable[word]
@@ -338,9 +299,7 @@ class WordClasses:
             return False
         if classes.verbal(word) >= _MAX_VERBAL or classes.counted(word) >= _MAX_COUNTED:
             return False
-        if word[0].isupper():
-            return not classes.commonness(low) > classes.commonness(word)
-        return classes.topical(word) >= (_MIN_TOPICAL_KIND if _KIND.search(low) else _MIN_TOPICAL)
+        return not classes.commonness(low) > classes.commonness(word)
 
     def _fits(self, tokens: Sequence[Token], place: int, other: str) -> bool:
         """Whether an option is of the key's form and could stand in its place."""
@@ -364,9 +323,7 @@ class WordClasses:
             return False
         if classes.num_listed(key, other):
             return True
-        is_kind = key[0].isupper() or _KIND.search(key.lower()) is not None
-        least = _MIN_SHARED if is_kind else _MIN_SHARED_NOUN
-        return classes.likeness(key, other) >= _LEAST_UNLISTED and classes.num_shared(key, other) >= least
+        return classes.likeness(key, other) >= _LEAST_UNLISTED and classes.num_shared(key, other) >= _MIN_SHARED
 
     def _is_right_too(self, key: str, other: str, document: DocumentWords) -> bool:
         """Whether a document speaks of an option, by one of its words, by its stem, or by what it stands for."""

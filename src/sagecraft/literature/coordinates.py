@@ -9,7 +9,6 @@ a field.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -80,8 +79,6 @@ class _Counts:
     graded: Counter[int] = field(default_factory=Counter)
     verbal: Counter[int] = field(default_factory=Counter)
     counted: Counter[int] = field(default_factory=Counter)
-    #: Length of a document in tens of words → how many have it.
-    lengths: Counter[int] = field(default_factory=Counter)
 
     def number(self, text: str) -> int:
         """The number of a token; new words get one."""
@@ -108,13 +105,9 @@ class Coordinates:
     def add(self, sentences: Iterable[str]) -> None:
         """Counts the sentences of one document."""
         seen: set[int] = set()
-        length = 0
         for sentence in sentences:
-            tokens = tokens_of(sentence)
-            length += len(tokens)
-            seen |= self._add(tokens)
+            seen |= self._add(tokens_of(sentence))
         self._counts.documents.update(seen)
-        self._counts.lengths[length // 10 * 10 + 5] += 1
         if len(self._buffer) > _BUFFER:
             self._flush()
 
@@ -195,17 +188,6 @@ class Classes:
     def counted(self, word: str) -> float:
         """Share of a word's occurrences behind a number: large for units."""
         return self._share(self._counts.counted, word)
-
-    def topical(self, word: str) -> float:
-        """Residual inverse document frequency, in nats: how much fewer documents hold a word than chance would spread it over."""
-        lengths = self._counts.lengths
-        total = sum(length * count for length, count in lengths.items())
-        number = self._number(word)
-        if not total or not self._counts.documents[number]:
-            return 0.0
-        rate = self._counts.all[number] / total
-        expected = sum(count * -math.expm1(-rate * length) for length, count in lengths.items())
-        return math.log(expected / self._counts.documents[number])
 
     def num_before(self, one: str, other: str) -> int:
         """How often one word stands right before another."""
