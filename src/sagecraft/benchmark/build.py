@@ -272,12 +272,14 @@ def _take_studies(
     of_document: dict[str, list[Draft]],
 ) -> None:
     """Adds the questions for a study, by blocks of four that are taken whole."""
+    from sagecraft.benchmark.drafts import is_readable
     from sagecraft.benchmark.studies import blocks_of
 
     fit: list[Report] = []
     for report in sorted(reports, key=lambda report: keyed_hash(config.seed, "item", report.document.id, report.text)):
-        if drafter.names_itself(report):
-            dropped.append(_drop(report.document.id, report.text, "in-title"))
+        if drafter.names_itself(report) or not is_readable(report.text):
+            reason = "in-title" if is_readable(report.text) else "unread-macro"
+            dropped.append(_drop(report.document.id, report.text, reason))
         elif not _is_used({report.sentence.position}, of_document[report.document.id]):
             fit.append(report)
     num_free = {report.document.id: config.items_per_document - len(of_document[report.document.id]) for report in fit}

@@ -76,8 +76,8 @@ class BenchConfig(BaseModel):
     forms: list[Form] = Field(
         default=["figure", "two-figures", "word-and-figure", "two-words", "word", "study", "term", "property"],
         min_length=1,
-        description="what may be left open: a value; two values; a word with its opposite, or of a class, and a value; two such "
-        "words; a word of a class; which of four studies reports a finding; the term of a gloss; a cell of a table",
+        description="what may be left open: a value; two values; a word with its opposite, or a name, and a value; two such "
+        "words; a name; which of four studies reports a finding; the term of a gloss; a cell of a table",
     )
     min_words: int = Field(
         default=8, ge=4, description="shortest sentence to ask about, so that it says what the value is of"

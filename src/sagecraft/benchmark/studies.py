@@ -40,9 +40,9 @@ _SLACK = 8.0
 _MIN_KNOWN = 6
 _FINDING = re.compile(
     r"^(?:(?:However|Moreover|Furthermore|In addition|Additionally|Finally|Overall|Notably|Interestingly|In particular|Here|In this \w+),? )?"
-    r"(?:[Ww]e (?:also )?(?:find|found|show|showed|conclude|demonstrate|confirm|report|discover|infer|argue)|"
-    r"[Oo]ur (?:results|analysis|findings|simulations|models?|observations|measurements|data) (?:also )?(?:show|shows|indicate|indicates|suggest|suggests|"
-    r"demonstrate|demonstrates|reveal|reveals|imply|confirm)) that "
+    r"(?:[Ww]e (?:also )?(?:find|found|show|showed|conclude|demonstrate|confirm|report|discover)|"
+    r"[Oo]ur (?:results|analysis|findings|simulations|models?|observations|measurements|data) (?:also )?(?:show|shows|"
+    r"demonstrate|demonstrates|reveal|reveals|confirm)) that "
 )
 #: What leans on other sentences.
 _LEANS = re.compile(
@@ -56,6 +56,8 @@ _GENERAL = re.compile(
     r"\b(?:remains?|unclear|poorly|could|would|may|might|will|can|should|important|crucial|expected|needed|potential(?:ly)?|often|studies)\b",
     re.IGNORECASE,
 )
+#: A second clause that "we find that" governs as well.
+_AND_THAT = re.compile(r"\b(?:and|but|while) that\b")
 _AUTHORS = re.compile(r"\b(?:[Ww]e|[Oo]urs?|[Uu]s)\b")
 #: The heads of parts of an abstract.
 _HEAD = re.compile(r"^(?:Results?|Methods?|Aims?|Conclusions?|Context)\b[.:]? +(?=[A-Z])")
@@ -190,7 +192,8 @@ def reports_of(reading: Reading, seed: int, max_words: int, counts: Callable[[st
     found: list[Report] = []
     for passage in reading.passages:
         for sentence in passage.sentences:
-            text = _FINDING.sub("", _HEAD.sub("", sentence.text)).replace("\\%", "%")
+            text = _HEAD.sub("", sentence.text).replace("\\%", "%").replace("\\&", "&")
+            text = text if _AND_THAT.search(text) else _FINDING.sub("", text)
             text = text[:1].upper() + text[1:]
             masked, _ = mask_math(text)
             is_quoted = _AUTHORS.search(masked) is not None

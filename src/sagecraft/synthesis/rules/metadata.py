@@ -105,7 +105,7 @@ def _places(document: Document, title: str) -> Iterator[Fact]:
     if categories:
         forms: Sequence[str] = (
             f"Under which {'subject' if len(categories) == 1 else 'subjects'} is {title} filed?",
-            f"How is {title} classified?",
+            f"Which {'category is' if len(categories) == 1 else 'categories are'} named for {title}?",
             f"To which {'category' if len(categories) == 1 else 'categories'} does {title} belong?",
         )
         yield forms, f"the category of {title}", f"{title} is filed under {listed(categories)}.", listed(categories)
