@@ -34,6 +34,8 @@ _STEM_CHARS = 5
 MAX_STUDIES = 3
 #: Articles whose titles share most with a finding, among which the others are sought.
 _NUM_NEAR = 12
+#: Articles among which these are sought, so that the work does not grow with the square of all; what is kept of it.
+_WINDOW, _NUM_CACHED = 400, 200_000
 #: Questions over or under chance.
 _SLACK = 8.0
 #: A short form that stands so often is known in the field.
@@ -120,7 +122,7 @@ def blocks_of(reports: Iterable[Report], shared: Callable[[str, str], float]) ->
     for report in reports:
         if report.document.categories and report.document.year:
             of_subject[report.document.categories[0]][report.document.id].append(report)
-    shared = functools.cache(shared)
+    shared = functools.lru_cache(_NUM_CACHED)(shared)
     taken = (0.0,) * NUM_RUNGS
     for _, articles in sorted(of_subject.items()):
         for held in articles.values():
@@ -129,7 +131,7 @@ def blocks_of(reports: Iterable[Report], shared: Callable[[str, str], float]) ->
             left = [held[turn] for held in articles.values() if len(held) > turn]
             while len(left) >= NUM_RUNGS:
                 first = left.pop(0)
-                near = [other for other in left if _can_stand(first.document, other.document)]
+                near = [other for other in left[:_WINDOW] if _can_stand(first.document, other.document)]
                 near.sort(key=lambda other: -_crossing(first, other, shared))
                 groups = [
                     (first, *three)
@@ -141,7 +143,8 @@ def blocks_of(reports: Iterable[Report], shared: Callable[[str, str], float]) ->
                 if best is None or max(map(abs, sums[best])) > max(_SLACK, *map(abs, taken)):
                     continue
                 taken = sums[best]
-                left = [report for report in left if report not in groups[best]]
+                chosen = set(map(id, groups[best]))
+                left = [report for report in left if id(report) not in chosen]
                 yield Block(groups[best])
 
 
