@@ -375,6 +375,22 @@ def stated_of(article: Article, sayings: Sequence[Saying]) -> list[Stated]:
     return found
 
 
+#: Asks about what an article states, and about all that it says.
+Part = Callable[[Asker, Sequence[Stated], Sequence[Saying]], Iterator[Candidate]]
+
+
+def asked_by(parts: Sequence[Part], reading: Reading) -> Iterator[Candidate]:
+    """The questions of some parts about an article; none of what is no article."""
+    article = article_of(reading)
+    if article is None:
+        return
+    asker = Asker(reading, article)
+    sayings = sayings_of(article)
+    stated = stated_of(article, sayings)
+    for part in parts:
+        yield from part(asker, stated, sayings)
+
+
 PARTS: tuple[Callable[[Asker, Sequence[Saying]], Iterator[Candidate]], ...] = (
     findings,
     aims,

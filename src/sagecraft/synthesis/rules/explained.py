@@ -7,14 +7,13 @@ given stands in the question as a clause of its own, so that nothing has to be t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from sagecraft.literature import english
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate, Rule
-from sagecraft.synthesis.rules.articles import Saying, Stated, sayings_of, stated_of
+from sagecraft.synthesis.rules.articles import Part, Saying, Stated, asked_by
 from sagecraft.synthesis.rules.asker import LEAD_WORDS, Asker, is_plural, predicate
-from sagecraft.synthesis.rules.reported import article_of
 from sagecraft.synthesis.shapes import clean_tail
 
 _WHY = (
@@ -314,21 +313,14 @@ def dependences(asker: Asker, stated: Sequence[Stated], sayings: Sequence[Saying
         )
 
 
-PARTS: tuple[Callable[[Asker, Sequence[Stated], Sequence[Saying]], Iterator[Candidate]], ...] = (
+PARTS: tuple[Part, ...] = (
     causes, origins, consequences, effects, changes, dependences,
 )  # fmt: skip
 
 
 def explained(reading: Reading) -> Iterator[Candidate]:
     """All of these questions about an article; none of what is no article."""
-    article = article_of(reading)
-    if article is None:
-        return
-    asker = Asker(reading, article)
-    sayings = sayings_of(article)
-    stated = stated_of(article, sayings)
-    for part in PARTS:
-        yield from part(asker, stated, sayings)
+    yield from asked_by(PARTS, reading)
 
 
 RULES: dict[str, Rule] = {"explained": explained}

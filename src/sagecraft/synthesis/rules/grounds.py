@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from sagecraft.literature import english
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate, Rule
-from sagecraft.synthesis.rules.articles import Saying, Stated, sayings_of, stated_of
+from sagecraft.synthesis.rules.articles import Part, Saying, Stated, asked_by
 from sagecraft.synthesis.rules.asker import Asker, subject_of
-from sagecraft.synthesis.rules.reported import article_of
 
 _IF = (
     "According to {T}, what happens {m} {C}?",
@@ -226,21 +225,14 @@ def evidences(asker: Asker, _stated: Sequence[Stated], _sayings: Sequence[Saying
         )
 
 
-PARTS: tuple[Callable[[Asker, Sequence[Stated], Sequence[Saying]], Iterator[Candidate]], ...] = (
+PARTS: tuple[Part, ...] = (
     conditions, settings, bases, evidences,
 )  # fmt: skip
 
 
 def grounds(reading: Reading) -> Iterator[Candidate]:
     """All of these questions about an article; none of what is no article."""
-    article = article_of(reading)
-    if article is None:
-        return
-    asker = Asker(reading, article)
-    sayings = sayings_of(article)
-    stated = stated_of(article, sayings)
-    for part in PARTS:
-        yield from part(asker, stated, sayings)
+    yield from asked_by(PARTS, reading)
 
 
 RULES: dict[str, Rule] = {"grounds": grounds}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from sagecraft.literature import english
 from sagecraft.literature.reading import Reading
 from sagecraft.synthesis.candidate import Candidate, Rule
-from sagecraft.synthesis.rules.articles import Saying, Stated, sayings_of, stated_of
+from sagecraft.synthesis.rules.articles import Part, Saying, Stated, asked_by
 from sagecraft.synthesis.rules.asker import Asker, is_plural, predicate
-from sagecraft.synthesis.rules.reported import LISTS, Told, article_of
+from sagecraft.synthesis.rules.reported import LISTS, Told
 
 _ABOUT = r"(?:(?:about|approximately|around|roughly|only|nearly|almost|at least|at most|up to|less than|greater than|more than|below|above|as \w+ as|some|typically|just|over|under) )*"
 _FIGURE = re.compile(rf"{_ABOUT}(?:[~<>≈∼±-]? ?\d[\d.,]*|\ue000(?P<formula>\d+)\ue001)")
@@ -423,21 +423,14 @@ def relations(asker: Asker, stated: Sequence[Stated], sayings: Sequence[Saying])
     )
 
 
-PARTS: tuple[Callable[[Asker, Sequence[Stated], Sequence[Saying]], Iterator[Candidate]], ...] = (
+PARTS: tuple[Part, ...] = (
     values, found_values, samples, formulas, relations, places, dates, events,
 )  # fmt: skip
 
 
 def measured(reading: Reading) -> Iterator[Candidate]:
     """All of these questions about an article; none of what is no article."""
-    article = article_of(reading)
-    if article is None:
-        return
-    asker = Asker(reading, article)
-    sayings = sayings_of(article)
-    stated = stated_of(article, sayings)
-    for part in PARTS:
-        yield from part(asker, stated, sayings)
+    yield from asked_by(PARTS, reading)
 
 
 RULES: dict[str, Rule] = {"measured": measured}
