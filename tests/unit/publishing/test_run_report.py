@@ -188,6 +188,9 @@ def whole_run(folder: Path) -> dict[str, Path]:
     made["ingest-held-out"] = corpus(folder, "ingest-held-out", 11)
     made["withhold"] = withhold(folder, made["ingest"])
     (folder / "task.jsonl").write_text("{}\n")
+    asked = {"num_items": 77, "dropped_by_reason": {"in-training": 2, "passage-in-training": 3, "no-options": 9}}
+    sides = {"documents": made["withhold"] / "withheld", "training": made["withhold"] / "training"}
+    made["bench"] = make(folder, "bench", "benchmark", asked, {"items.jsonl": [{"id": "bench-1"}]}, sides)
     found = {"num_documents_hit": 2, "num_hits": 3}
     taken = {"documents": made["withhold"] / "training", "benchmark": folder / "task.jsonl"}
     made["decontaminate"] = make(folder, "decontaminate", "documents", found, {"hits.jsonl": [{"item": "q1"}]}, taken)
@@ -435,6 +438,8 @@ def test_traces_of_withheld_documents_are_counted(steps: dict[str, Path], tmp_pa
     traced = {row["step"]: row["result"] for row in checks if "lineage names a withheld" in row["check"]}
     assert traced == {"pack": 1, "render": 0}
     assert {"step": "synth", "check": "questions dropped since the benchmark asks them too", "result": 4} in checks
+    left = "questions left out since they or their passage stand in a training document"
+    assert {"step": "bench", "check": left, "result": 5} in checks
 
 
 def test_faults_name_the_file(steps: dict[str, Path], tmp_path: Path) -> None:
