@@ -432,7 +432,13 @@ def test_traces_of_withheld_documents_are_counted(steps: dict[str, Path], tmp_pa
     rows = [{"id": "a", "lineage": ["withheld-3"]}, {"id": "b", "lineage": ["taught-1"]}]
     leaking = make(tmp_path, "pack", "tokens", {}, {"items.jsonl": rows})
     checks = report(
-        {"withhold": steps["withhold"], "pack": leaking, "synth": steps["synth"], "render": steps["render"]},
+        {
+            "withhold": steps["withhold"],
+            "bench": steps["bench"],
+            "pack": leaking,
+            "synth": steps["synth"],
+            "render": steps["render"],
+        },
         tmp_path / "report",
     )[0]["checks"]
     traced = {row["step"]: row["result"] for row in checks if "lineage names a withheld" in row["check"]}
