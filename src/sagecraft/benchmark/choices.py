@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sagecraft.artifact import keyed_hash
+from sagecraft.benchmark.words import NUM_OTHERS
 from sagecraft.corpus.documents import Document
 from sagecraft.literature.glossary import Gloss
 from sagecraft.literature.reading import Reading
@@ -19,7 +20,6 @@ from sagecraft.literature.tables import Column, Table, number_of
 _MAX_LENGTH_RATIO = 2.0
 _STEM_CHARS = 5
 _MAX_TERMS = 4_000
-_NUM_OTHERS = 3
 #: Terms of like glosses among which the others are drawn.
 _NUM_LIKE = 6
 
@@ -66,16 +66,16 @@ class Terms:
             self._glosses[term] = gloss
             if gloss.head:
                 self._by_head[gloss.head].add(term)
-            for stem in _stems(gloss.text):
+            for stem in stems(gloss.text):
                 self._by_stem[stem].add(term)
 
     def others(self, gloss: Gloss) -> list[Gloss]:
         """Glosses whose terms can stand beside this one as options: of the same head, or those that share most with it."""
         near = [term for term in sorted(self._by_head.get(gloss.head or "", ())) if self._can_stand(gloss, term)]
-        if len(near) < _NUM_OTHERS:
+        if len(near) < NUM_OTHERS:
             # What is rare in glosses tells more of what a thing is.
             shared: Counter[str] = Counter()
-            for stem in sorted(_stems(gloss.text)):
+            for stem in sorted(stems(gloss.text)):
                 terms = self._by_stem.get(stem, set())
                 shared.update(dict.fromkeys(terms, 1 / (1 + len(terms))))
             likest = sorted(shared, key=lambda term: (-shared[term], term))
@@ -87,14 +87,15 @@ class Terms:
         other = self._glosses[term]
         return (
             term != gloss.term.lower()
-            and not _stems(" ".join((other.term, *other.aliases))) & _stems(gloss.text)
-            and not _stems(other.term) >= _stems(gloss.term)
-            and not _stems(gloss.term) >= _stems(other.term)
+            and not stems(" ".join((other.term, *other.aliases))) & stems(gloss.text)
+            and not stems(other.term) >= stems(gloss.term)
+            and not stems(gloss.term) >= stems(other.term)
             and max(len(other.term), len(gloss.term)) <= _MAX_LENGTH_RATIO * min(len(other.term), len(gloss.term))
         )
 
 
-def _stems(text: str) -> set[str]:
+def stems(text: str) -> set[str]:
+    """The beginnings of the words of a text: who shares them may speak of one thing."""
     return {word[:_STEM_CHARS] for word in re.findall(r"[^\W\d_]{4,}", text.lower())}
 
 
@@ -105,7 +106,7 @@ def terms_of(reading: Reading, terms: Terms) -> Iterator[Choice]:
         if gloss.holds_term or not gloss.has_one_sense or gloss.domain or len(gloss.text.split()) < 4:
             continue
         others = tuple(other.term for other in terms.others(gloss))
-        if len(others) >= _NUM_OTHERS:
+        if len(others) >= NUM_OTHERS:
             question = f"Which of these terms is defined as “{gloss.text}”?"
             yield Choice(document, "term", question, gloss.term, others, f"{gloss.term}: {gloss.text}", "Glossary")
 
@@ -150,7 +151,7 @@ def _apart(one: object, other: object) -> bool:
 def three_of(choice: Choice, rng: random.Random, rank: int) -> list[str]:
     """Three of the wrong options; of numbers `rank` smaller ones where there are so many."""
     if not choice.is_ordered:
-        return rng.sample(choice.others, 3)
+        return rng.sample(choice.others, NUM_OTHERS)
     values = {text: _leading(text) for text in (choice.key, *choice.others)}
     below = [text for text in choice.others if values[text] < values[choice.key]]
     above = [text for text in choice.others if values[text] >= values[choice.key]]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sagecraft.artifact import keyed_hash
+from sagecraft.benchmark.choices import stems
 from sagecraft.benchmark.ladder import NUM_RUNGS
 from sagecraft.benchmark.statements import is_article, why_not
 from sagecraft.corpus.documents import Document
@@ -29,7 +30,6 @@ _YEARS_APART = 2
 _MAX_RATIO = 2.0
 #: Titles that share so many of their words may be parts of one work.
 _MAX_SHARED = 0.4
-_STEM_CHARS = 5
 #: Questions of one article.
 MAX_STUDIES = 3
 #: Articles whose titles share most with a finding, among which the others are sought.
@@ -168,16 +168,12 @@ def _ranks(group: Sequence[Report], shared: Callable[[str, str], float]) -> tupl
 
 def _can_stand(one: Document, other: Document) -> bool:
     """Whether two titles can stand side by side: of the same years, about as long, of different works."""
-    own, others = _stems(one.title), _stems(other.title)
+    own, others = stems(one.title), stems(other.title)
     return (
         abs((one.year or 0) - (other.year or 0)) <= _YEARS_APART
         and len(own & others) <= _MAX_SHARED * min(len(own), len(others))
         and max(len(one.title), len(other.title)) <= _MAX_RATIO * min(len(one.title), len(other.title))
     )
-
-
-def _stems(text: str) -> set[str]:
-    return {word[:_STEM_CHARS] for word in re.findall(r"[^\W\d_]{4,}", text.lower())}
 
 
 def reports_of(reading: Reading, seed: int, max_words: int, counts: Callable[[str], int]) -> Iterator[Report]:
